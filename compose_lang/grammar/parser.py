@@ -1,0 +1,198 @@
+"""Source text → `ast.Module`: reading the file, parsing it, and going on after an error.
+
+lark's LALR parser is fed token by token. At an error its stack is cut back to the start of the statement, a
+stand-in takes the statement's place, and parsing goes on with the next one, so that one run reports all
+syntax errors. Before: a file. After: `compiler.resolve`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from lark import Lark, Token, Tree
+from lark.exceptions import UnexpectedToken
+from lark.parsers.lalr_interactive_parser import InteractiveParser
+
+from compose_lang.diagnostics import ComposeError, Diagnostic, Source, Span
+from compose_lang.grammar import ast
+from compose_lang.grammar.build_ast import Builder
+from compose_lang.grammar.syntax_errors import Failure, describe, written_as_assignment
+from compose_lang.grammar.tokens import OPERATORS, STATEMENT_WORDS, StatementEnds, check_depth, span_of
+
+MAX_ERRORS = 50
+
+
+def read_source(path: str | Path) -> Source:
+    """Reads a program: CG0302 where the file cannot be read, CG0106 where it is not UTF-8 text."""
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ComposeError(Diagnostic("CG0302", f"cannot read {path}: {reason}")) from None
+    except ValueError as error:
+        raise ComposeError(Diagnostic("CG0302", f"cannot read {path}: {error}")) from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ComposeError(
+            Diagnostic("CG0106", f"{path} is not UTF-8 text: byte 0x{content[error.start]:02x} in line {line}")
+        ) from None
+    return Source(str(path), text)
+
+
+def parse(source: Source) -> ast.Module:
+    """Parses a program; a `ComposeError` carries every syntax error found."""
+    module: ast.Module = _parse(source, "start")
+    wrong = [d for statement in module.statements if (d := written_as_assignment(statement)) is not None]
+    if wrong:
+        raise ComposeError(wrong)
+    return module
+
+
+def parse_expression(source: Source) -> ast.Expr:
+    """Parses a text that holds one expression."""
+    value: ast.Expr = _parse(source, "expression")
+    return value
+
+
+@cache
+def _lark() -> Lark:
+    return Lark.open(
+        "compose.lark",
+        rel_to=__file__,
+        parser="lalr",
+        lexer="basic",
+        start=["start", "expression"],
+        postlex=StatementEnds(),
+        propagate_positions=True,
+        maybe_placeholders=True,
+    )
+
+
+def tokenize(source: Source) -> list[Token]:
+    """The tokens of a text, `_END` between statements among them."""
+    parser = _lark().parse_interactive(source.text, start="start")
+    return list(parser.lexer_thread.lex(parser.parser_state))
+
+
+def _parse(source: Source, start: str) -> ast.Module | ast.Expr:
+    null = source.text.find("\0")
+    if null >= 0:
+        raise ComposeError(Diagnostic("CG0106", "a NUL character: this is not text", Span(source, null, null + 1)))
+    tokens = tokenize(source)
+    check_depth(source, tokens)
+    tree = _Run(source, tokens, start).finish()
+    return Builder(source).transform(tree)
+
+
+class _Run:
+    """One parse: lark's parser, the place in the tokens, and what is needed to go on after an error.
+
+    `marks` holds, for each open `{`, the height of lark's stack where the block's current statement starts,
+    or None where the `{` opened a list of names.
+    """
+
+    def __init__(self, source: Source, tokens: list[Token], start: str) -> None:
+        self.source = source
+        self.tokens = tokens
+        self.parser: InteractiveParser = _lark().parse_interactive("", start=start)
+        self.stack = self.parser.parser_state.state_stack
+        self.values = self.parser.parser_state.value_stack
+        self.marks: list[int | None] = [len(self.stack)]
+        self.at = 0
+        self.begun = 0
+        self.errors: list[Diagnostic] = []
+
+    def finish(self) -> Tree:
+        """Feeds all tokens; the tree, or a `ComposeError` with every error met on the way."""
+        while self.at < len(self.tokens):
+            token = self.tokens[self.at]
+            if not self._starts_with_operator() and self._feed(token):
+                self.at += 1
+                continue
+            self._report(token)
+            if len(self.errors) == MAX_ERRORS:
+                raise ComposeError(self.errors)
+            self._recover()
+        try:
+            tree = self.parser.feed_eof()
+        except UnexpectedToken:
+            self._report(Token("$END", ""))
+        if self.errors:
+            raise ComposeError(self.errors)
+        return tree
+
+    def _feed(self, token: Token) -> bool:
+        try:
+            self.parser.feed_token(token)
+        except UnexpectedToken:
+            return False
+        if token.type == "LBRACE":
+            is_block = "LET" in self.parser.choices()
+            self.marks.append(len(self.stack) if is_block else None)
+            if is_block:
+                self.begun = self.at + 1
+        elif token.type == "RBRACE":
+            self.marks.pop()
+        elif token.type == "_END":
+            self.marks[-1] = len(self.stack)
+            self.begun = self.at + 1
+        return True
+
+    def _starts_with_operator(self) -> bool:
+        """Whether the next token is an operator at the start of a line where a statement has to start."""
+        if self.at != self.begun or self.tokens[self.at].type not in OPERATORS:
+            return False
+        return self.at == 0 or (self.tokens[self.at - 1].type == "_END" and self.tokens[self.at - 1] != ";")
+
+    def _report(self, token: Token) -> None:
+        failure = Failure(
+            source=self.source,
+            token=token,
+            statement=tuple(self.tokens[self.begun : self.at]),
+            before=tuple(self.tokens[: self.at]),
+            after=tuple(self.tokens[self.at + 1 : self.at + 3]),
+            accepts=frozenset(self.parser.accepts()),
+        )
+        self.errors.append(describe(failure))
+
+    def _recover(self) -> None:
+        """Puts a stand-in where the broken statement is, and moves on to where the next one can start."""
+        nested = 0
+        while self.marks[-1] is None:
+            self.marks.pop()
+            nested += 1
+        height = self.marks[-1]
+        del self.stack[height:], self.values[height - 1 :]
+        while self.at < len(self.tokens):
+            token = self.tokens[self.at]
+            match token.type:
+                case "LBRACE" if nested == 0 and self._opens_block():
+                    return self._stand_in("IF", "NAME")
+                case "LBRACE":
+                    nested += 1
+                case "RBRACE" if nested == 0 and len(self.marks) > 1:
+                    return self._stand_in("NAME")
+                case "RBRACE":
+                    nested = max(0, nested - 1)
+                case "_END" if nested == 0:
+                    return self._stand_in("LET", "NAME", "EQUAL", "NAME")
+                case kind if kind in STATEMENT_WORDS and nested == 0 and self.at > self.begun and self._starts_line():
+                    self.begun = self.at
+                    return None
+            self.at += 1
+        return self._stand_in("NAME")
+
+    def _stand_in(self, *kinds: str) -> None:
+        for kind in kinds:
+            self.parser.feed_token(Token(kind, "_"))
+
+    def _opens_block(self) -> bool:
+        """Whether the `{` at hand is the last on its line."""
+        return self.at + 1 < len(self.tokens) and self._starts_line(1)
+
+    def _starts_line(self, ahead: int = 0) -> bool:
+        here, there = self.tokens[self.at + ahead - 1], self.tokens[self.at + ahead]
+        return "\n" in self.source.text[here.end_pos : there.start_pos]
