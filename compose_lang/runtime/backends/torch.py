@@ -1,0 +1,143 @@
+"""PyTorch: differentiated by `torch.func`, compiled by `torch.compile` where a C++ compiler is at hand.
+
+`scope()` holds one thread (on the small tensors of one program more threads cost 10 to 500 times more than
+they save) and the default dtype. `COMPOSE_TORCH_EAGER=1` leaves everything uncompiled.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import array_api_compat.torch as xp
+import numpy as np
+import torch
+
+from compose_lang.runtime.backend import Array, Precision, Tree
+from compose_lang.runtime.tree import fold
+
+
+def betaln(a: Array, b: Array) -> Array:
+    """log B(a, b), from three log-gammas."""
+    a, b = torch.as_tensor(a), torch.as_tensor(b)
+    return torch.special.gammaln(a) + torch.special.gammaln(b) - torch.special.gammaln(a + b)
+
+
+def logsumexp(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    """log Σ exp(a) under SciPy's argument names."""
+    axes = tuple(range(a.ndim)) if axis is None else axis
+    return torch.logsumexp(a, axes, keepdim=keepdims)
+
+
+SPECIAL = SimpleNamespace(
+    betaln=betaln,
+    logsumexp=logsumexp,
+    **{name: getattr(torch.special, name) for name in (
+        "digamma", "entr", "erf", "erfc", "erfcx", "erfinv", "expit", "gammainc", "gammaincc", "gammaln",
+        "i0", "i0e", "i1", "i1e", "log_ndtr", "logit", "ndtr", "ndtri", "polygamma", "xlog1py", "xlogy",
+        "zeta",
+    )},
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TorchBackend:
+    """`Backend` over PyTorch tensors."""
+
+    precision: Precision = "float64"
+    name: ClassVar[str] = "torch"
+    xp: ClassVar[Any] = xp
+    special: ClassVar[Any] = SPECIAL
+    integer: ClassVar[Any] = torch.int64  # in float32 too: torch gathers by int64 only
+    word: ClassVar[Any] = torch.int64  # its uint32 has no arithmetic
+
+    @property
+    def real(self) -> Any:
+        return getattr(torch, self.precision)
+
+    def asarray(self, value: Any, dtype: Any = None) -> Array:
+        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.array(value))
+        if dtype is None and tensor.dtype is not torch.bool:
+            dtype = self.real if tensor.dtype.is_floating_point else self.integer
+        return tensor.to(dtype)
+
+    def to_numpy(self, array: Array) -> Any:
+        return array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else np.asarray(array)
+
+    def value_and_grad(self, energy: Callable[[Array], Array]) -> Callable[[Array], tuple[Array, Array]]:
+        def total(u: Array) -> tuple[Array, Array]:
+            each = energy(u)
+            return torch.sum(each), each
+
+        def both(u: Array) -> tuple[Array, Array]:
+            gradient, (_, each) = torch.func.grad_and_value(total, has_aux=True)(u)
+            return each, gradient
+
+        return both
+
+    def compile(self, function: Callable[..., Tree]) -> Callable[..., Tree]:
+        if os.environ.get("COMPOSE_TORCH_EAGER") == "1":
+            return function
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # torch's own, when it first loads its compiler
+            run = torch.compile(function)
+
+        def call(*args: Any) -> Tree:
+            nonlocal run
+            try:
+                return run(*args)
+            except Exception:
+                if run is function:
+                    raise
+                run = function  # no compiler, or an operation it does not know: eager gives the same values
+                return run(*args)
+
+        return call
+
+    def loop(self, start: Any, stop: Any, body: Callable[[Any, Tree], Tree], state: Tree) -> Tree:
+        for i in range(int(start), int(stop)):
+            state = body(i, state)
+        return state
+
+    def scan(
+        self, body: Callable[[Tree, Tree], tuple[Tree, Tree]], carry: Tree, xs: Tree
+    ) -> tuple[Tree, Tree]:
+        return fold(torch.stack, body, carry, xs)
+
+    def cholesky(self, matrix: Array) -> Array:
+        factor, failed = torch.linalg.cholesky_ex(matrix)
+        return torch.where((failed != 0)[..., None, None], torch.nan, factor)
+
+    def solve_triangular(self, lower: Array, right: Array) -> Array:
+        return torch.linalg.solve_triangular(lower, right, upper=False)
+
+    def set_at(self, array: Array, index: Any, value: Array) -> Array:
+        value = torch.as_tensor(value).to(array.dtype)
+        if not array.dtype.is_floating_point:
+            changed = array.clone()
+            changed[index] = value
+            return changed
+        # Out of place, as torch.func asks of what it differentiates.
+        places = torch.arange(array.numel()).reshape(array.shape)[index]
+        return torch.index_put(array.reshape(-1), (places,), value).reshape(array.shape)
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+        torch.set_num_threads(1)
+        torch.set_default_dtype(self.real)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_default_dtype(dtype)
+
+
+BACKEND = TorchBackend
