@@ -1,24 +1,20 @@
 """Source text → `ast.Module`: reading the file, parsing it, and going on after an error.
 
-lark's LALR parser is fed token by token. At an error its stack is cut back to the start of the statement, a
-stand-in takes the statement's place, and parsing goes on with the next one, so that one run reports all
-syntax errors. Before: a file. After: `compiler.resolve`.
+At an error the automaton's stack is cut back to the start of the statement, a stand-in takes the statement's
+place, and parsing goes on with the next one, so that one run reports all syntax errors.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-
-from lark import Lark, Token, Tree
-from lark.exceptions import UnexpectedToken
-from lark.parsers.lalr_interactive_parser import InteractiveParser
+from typing import Any
 
 from compose_lang.diagnostics import ComposeError, Diagnostic, Source, Span
 from compose_lang.grammar import ast
+from compose_lang.grammar.automaton import Automaton
 from compose_lang.grammar.build_ast import Builder
 from compose_lang.grammar.syntax_errors import Failure, describe, written_as_assignment
-from compose_lang.grammar.tokens import OPERATORS, STATEMENT_WORDS, StatementEnds, check_depth, span_of
+from compose_lang.grammar.tokens import OPERATORS, STATEMENT_WORDS, Token, check_depth, tokenize
 
 MAX_ERRORS = 50
 
@@ -57,95 +53,69 @@ def parse_expression(source: Source) -> ast.Expr:
     return value
 
 
-@cache
-def _lark() -> Lark:
-    return Lark.open(
-        "compose.lark",
-        rel_to=__file__,
-        parser="lalr",
-        lexer="basic",
-        start=["start", "expression"],
-        postlex=StatementEnds(),
-        propagate_positions=True,
-        maybe_placeholders=True,
-    )
-
-
-def tokenize(source: Source) -> list[Token]:
-    """The tokens of a text, `_END` between statements among them."""
-    parser = _lark().parse_interactive(source.text, start="start")
-    return list(parser.lexer_thread.lex(parser.parser_state))
-
-
-def _parse(source: Source, start: str) -> ast.Module | ast.Expr:
+def _parse(source: Source, start: str) -> Any:
     null = source.text.find("\0")
     if null >= 0:
         raise ComposeError(Diagnostic("CG0106", "a NUL character: this is not text", Span(source, null, null + 1)))
     tokens = tokenize(source)
     check_depth(source, tokens)
-    tree = _Run(source, tokens, start).finish()
-    return Builder(source).transform(tree)
+    return _Run(source, tokens, start).finish()
 
 
 class _Run:
-    """One parse: lark's parser, the place in the tokens, and what is needed to go on after an error.
+    """One parse: the automaton, the place in the tokens, and what is needed to go on after an error.
 
-    `marks` holds, for each open `{`, the height of lark's stack where the block's current statement starts,
-    or None where the `{` opened a list of names.
+    `marks` holds, for each open `{`, the height of the automaton's stack where the block's current statement
+    starts, or None where the `{` opened a list of names. `begun` is where in the tokens that statement starts.
     """
 
     def __init__(self, source: Source, tokens: list[Token], start: str) -> None:
         self.source = source
         self.tokens = tokens
-        self.parser: InteractiveParser = _lark().parse_interactive("", start=start)
-        self.stack = self.parser.parser_state.state_stack
-        self.values = self.parser.parser_state.value_stack
-        self.marks: list[int | None] = [len(self.stack)]
+        self.automaton = Automaton(source, Builder(source), start)
+        self.has_statements = start == "start"
+        self.marks: list[int | None] = [self.automaton.height]
         self.at = 0
         self.begun = 0
         self.errors: list[Diagnostic] = []
 
-    def finish(self) -> Tree:
+    def finish(self) -> Any:
         """Feeds all tokens; the tree, or a `ComposeError` with every error met on the way."""
         while self.at < len(self.tokens):
-            token = self.tokens[self.at]
-            if not self._starts_with_operator() and self._feed(token):
+            if not self._starts_with_operator() and self._feed(self.tokens[self.at]):
                 self.at += 1
                 continue
-            self._report(token)
-            if len(self.errors) == MAX_ERRORS:
+            self._report(self.tokens[self.at])
+            if len(self.errors) == MAX_ERRORS or not self.has_statements:
                 raise ComposeError(self.errors)
             self._recover()
-        try:
-            tree = self.parser.feed_eof()
-        except UnexpectedToken:
-            self._report(Token("$END", ""))
+        if not self.automaton.finish():
+            end = len(self.source.text)
+            self._report(Token("$END", "", end, end))
         if self.errors:
             raise ComposeError(self.errors)
-        return tree
+        return self.automaton.result
 
     def _feed(self, token: Token) -> bool:
-        try:
-            self.parser.feed_token(token)
-        except UnexpectedToken:
+        if not self.automaton.feed(token.kind, token, (token.start, token.end)):
             return False
-        if token.type == "LBRACE":
-            is_block = "LET" in self.parser.choices()
-            self.marks.append(len(self.stack) if is_block else None)
+        if token.kind == "LBRACE":
+            is_block = "LET" in self.automaton.row()
+            self.marks.append(self.automaton.height if is_block else None)
             if is_block:
                 self.begun = self.at + 1
-        elif token.type == "RBRACE":
+        elif token.kind == "RBRACE":
             self.marks.pop()
-        elif token.type == "_END":
-            self.marks[-1] = len(self.stack)
+        elif token.kind == "_END":
+            self.marks[-1] = self.automaton.height
             self.begun = self.at + 1
         return True
 
     def _starts_with_operator(self) -> bool:
         """Whether the next token is an operator at the start of a line where a statement has to start."""
-        if self.at != self.begun or self.tokens[self.at].type not in OPERATORS:
+        if self.tokens[self.at].kind not in OPERATORS or self.at != self.begun or not self.has_statements:
             return False
-        return self.at == 0 or (self.tokens[self.at - 1].type == "_END" and self.tokens[self.at - 1] != ";")
+        return self.at == 0 or (self.tokens[self.at - 1].kind == "_END" and self.tokens[self.at - 1].text != ";")
 
     def _report(self, token: Token) -> None:
         failure = Failure(
@@ -154,7 +124,7 @@ class _Run:
             statement=tuple(self.tokens[self.begun : self.at]),
             before=tuple(self.tokens[: self.at]),
             after=tuple(self.tokens[self.at + 1 : self.at + 3]),
-            accepts=frozenset(self.parser.accepts()),
+            accepts=self.automaton.accepts(),
         )
         self.errors.append(describe(failure))
 
@@ -165,10 +135,10 @@ class _Run:
             self.marks.pop()
             nested += 1
         height = self.marks[-1]
-        del self.stack[height:], self.values[height - 1 :]
+        self.automaton.cut(height)
         while self.at < len(self.tokens):
             token = self.tokens[self.at]
-            match token.type:
+            match token.kind:
                 case "LBRACE" if nested == 0 and self._opens_block():
                     return self._stand_in("IF", "NAME")
                 case "LBRACE":
@@ -186,8 +156,9 @@ class _Run:
         return self._stand_in("NAME")
 
     def _stand_in(self, *kinds: str) -> None:
+        place = Token("NAME", "_", 0, 0)
         for kind in kinds:
-            self.parser.feed_token(Token(kind, "_"))
+            self.automaton.feed(kind, place, (place.start, place.end))
 
     def _opens_block(self) -> bool:
         """Whether the `{` at hand is the last on its line."""
@@ -195,4 +166,4 @@ class _Run:
 
     def _starts_line(self, ahead: int = 0) -> bool:
         here, there = self.tokens[self.at + ahead - 1], self.tokens[self.at + ahead]
-        return "\n" in self.source.text[here.end_pos : there.start_pos]
+        return "\n" in self.source.text[here.end : there.start]

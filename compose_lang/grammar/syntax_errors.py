@@ -1,6 +1,6 @@
 """stub"""
 from dataclasses import dataclass
-from lark import Token
+from compose_lang.grammar.tokens import Token
 from compose_lang.diagnostics import Diagnostic, Source, Span
 @dataclass(frozen=True)
 class Failure:
@@ -13,8 +13,7 @@ class Failure:
 
 def describe(f):
     t=f.token
-    s = t.start_pos if t.start_pos is not None else len(f.source.text)
-    return Diagnostic("CG0101", f"unexpected `{t}`", Span(f.source, s, s+len(t)))
+    return Diagnostic("CG0101", f"unexpected `{t.text}`", t.span(f.source))
 
 def written_as_assignment(statement):
     return None

@@ -1,4 +1,4 @@
-"""Source text → tokens, with the ends of statements put in: what stands between lark's lexer and its parser.
+"""Source text → tokens, with the ends of statements put in: what the parser is fed.
 
 A newline or `;` ends a statement, except inside `( )` and `[ ]`, after a token that cannot end one, and
 before `{`, `then`, `else`. No end is given after `{` and before `}`, so that ends only ever separate.
@@ -11,11 +11,10 @@ import math
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-
-from lark import Token
-from lark.lark import PostLex
+from typing import NamedTuple
 
 from compose_lang.diagnostics import ComposeError, Diagnostic, Source, Span
+from compose_lang.grammar.automaton import load_tables
 
 MAX_DEPTH = 200
 
@@ -35,62 +34,81 @@ _CONTINUING = frozenset({"LBRACE", "THEN", "ELSE"})
 _NESTING = ARITHMETIC | {"NOT", "IF", "DOT"}
 
 
-def span_of(source: Source, token: Token) -> Span:
-    """The place of a token."""
-    return Span(source, token.start_pos, token.end_pos)
+class Token(NamedTuple):
+    """A piece of source text: `kind` is a terminal of the grammar, `start` and `end` are its offsets."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+    def span(self, source: Source) -> Span:
+        return Span(source, self.start, self.end)
 
 
-class StatementEnds(PostLex):
-    """Turns newlines and `;` into `_END` where a statement ends, and what only looks like a name into `BAD`."""
-
-    always_accept = ("NEWLINE", "SEMICOLON", "FOREIGN", "BAD")
-
-    def process(self, stream: Iterable[Token]) -> Iterator[Token]:
-        brackets: list[str] = []
-        previous: Token | None = None
-        separator: Token | None = None
-        for token, following in pairwise([*stream, None]):
-            if token.type in ("NEWLINE", "SEMICOLON"):
-                if separator is None or separator.type == "NEWLINE":
-                    separator = token
-                continue
-            if separator is not None and previous is not None:
-                if brackets and brackets[-1] != "LBRACE" and _starts_anew(separator, token, following):
-                    while brackets and brackets[-1] != "LBRACE":
-                        brackets.pop()
-                if _ends_statement(previous, separator, token, brackets):
-                    yield Token.new_borrow_pos("_END", separator.value, separator)
-            separator = None
-            _track(brackets, token.type)
-            yield token if _is_sound(token) else token.update(type="BAD")
-            previous = token
+def tokenize(source: Source) -> list[Token]:
+    """The tokens of a text, `_END` between statements among them."""
+    return list(_statements(_lex(source.text)))
 
 
-def text_of(token: str) -> str:
+def _lex(text: str) -> Iterator[Token]:
+    tables = load_tables()
+    keywords = tables.keywords
+    for match in tables.lexer.finditer(text):
+        kind = match.lastgroup
+        if kind in tables.ignored:
+            continue
+        token = Token(keywords.get(match[0], kind), match[0], *match.span())
+        yield token if _is_sound(token) else token._replace(kind="BAD")
+
+
+def _statements(tokens: Iterable[Token]) -> Iterator[Token]:
+    """Turns newlines and `;` into `_END` where a statement ends."""
+    brackets: list[str] = []
+    previous: Token | None = None
+    separator: Token | None = None
+    for token, following in pairwise([*tokens, None]):
+        if token.kind in ("NEWLINE", "SEMICOLON"):
+            if separator is None or separator.kind == "NEWLINE":
+                separator = token
+            continue
+        if separator is not None and previous is not None:
+            if _is_inside(brackets) and _starts_anew(separator, token, following):
+                while _is_inside(brackets):
+                    brackets.pop()
+            if not _is_inside(brackets) and _ends_statement(previous, separator, token):
+                yield separator._replace(kind="_END")
+        separator = None
+        _track(brackets, token.kind)
+        yield token
+        previous = token
+
+
+def text_of(literal: str) -> str:
     """The text a string token stands for; ValueError where an escape is none of JSON's."""
-    text: str = json.loads(token, strict=False)
+    text: str = json.loads(literal, strict=False)
     text.encode()
     return text
 
 
-def number_of(token: str) -> int | float:
+def number_of(literal: str) -> int | float:
     """The value of a number token; ValueError where no finite float holds it."""
-    digits = token.replace("_", "")
+    digits = literal.replace("_", "")
     if not math.isfinite(float(digits)):
-        raise ValueError(token)
+        raise ValueError(literal)
     return int(digits) if digits.isdecimal() else float(digits)
 
 
 def _is_sound(token: Token) -> bool:
     """Whether a name, number or text is what its shape promises."""
     try:
-        match token.type:
+        match token.kind:
             case "NAME":
-                return is_name(token)
+                return is_name(token.text)
             case "NUMBER":
-                number_of(token)
+                number_of(token.text)
             case "STRING":
-                text_of(token)
+                text_of(token.text)
     except ValueError:
         return False
     return True
@@ -103,22 +121,25 @@ def is_name(text: str) -> bool:
 
 def _starts_anew(separator: Token, token: Token, following: Token | None) -> bool:
     """Whether a token inside brackets starts a statement all the same, so that a bracket was left open."""
-    if separator.type == "SEMICOLON":
+    if separator.kind == "SEMICOLON":
         return True
-    after = following.type if following is not None else ""
-    if token.type == "NAME":
+    after = following.kind if following is not None else ""
+    if token.kind == "NAME":
         return after == "TILDE"
-    return token.type in STATEMENT_WORDS and after not in ("EQUAL", "COMMA", "RPAR", "RSQB", "NEWLINE")
+    return token.kind in STATEMENT_WORDS and after not in ("EQUAL", "COMMA", "RPAR", "RSQB", "NEWLINE")
 
 
-def _ends_statement(previous: Token, separator: Token, token: Token, brackets: list[str]) -> bool:
-    if previous.type == "LBRACE" or token.type == "RBRACE":
+def _ends_statement(previous: Token, separator: Token, token: Token) -> bool:
+    if previous.kind == "LBRACE" or token.kind == "RBRACE":
         return False
-    if brackets and brackets[-1] != "LBRACE":
-        return False
-    if separator.type == "SEMICOLON":
+    if separator.kind == "SEMICOLON":
         return True
-    return previous.type not in _UNFINISHED and token.type not in _CONTINUING
+    return previous.kind not in _UNFINISHED and token.kind not in _CONTINUING
+
+
+def _is_inside(brackets: list[str]) -> bool:
+    """Whether the innermost open bracket is `(` or `[`."""
+    return bool(brackets) and brackets[-1] != "LBRACE"
 
 
 def _track(brackets: list[str], kind: str) -> None:
@@ -128,7 +149,7 @@ def _track(brackets: list[str], kind: str) -> None:
     elif kind == "RBRACE" and "LBRACE" in brackets:
         while brackets.pop() != "LBRACE":
             pass
-    elif kind in ("RPAR", "RSQB") and brackets and brackets[-1] != "LBRACE":
+    elif kind in ("RPAR", "RSQB") and _is_inside(brackets):
         brackets.pop()
 
 
@@ -141,7 +162,7 @@ def check_depth(source: Source, tokens: Sequence[Token]) -> None:
     levels = [0]
     depth = 0
     for token in tokens:
-        kind = token.type
+        kind = token.kind
         if kind in CLOSERS and len(levels) > 1:
             depth -= levels.pop()
         elif kind in ("_END", "COMMA"):
@@ -157,7 +178,7 @@ def check_depth(source: Source, tokens: Sequence[Token]) -> None:
                 Diagnostic(
                     "CG0104",
                     f"nested more than {MAX_DEPTH} levels deep",
-                    span_of(source, token),
+                    token.span(source),
                     help="name the parts with `let`, or write a long sum as `sum(… for i in range(n))`",
                 )
             )
