@@ -54,13 +54,20 @@ REAL = [-30.0, -2.5, 0.0, 0.3, 4.0]
 HALF = [1e-6, 0.3, 1.0, 4.0, 60.0]
 PAIRS = [(1.0, 2.0), (-3.0, 0.1), (0.0, 50.0)]
 SHAPES = [(3.0, 2.0), (0.5, 0.1), (1.0, 7.0)]
+COUNT = "int(lower=0)"
 COUNTS = [0, 1, 3, 40]
 MU, NU = {"mu": "real", "sigma": "positive"}, {"nu": "positive", "mu": "real", "sigma": "positive"}
-SHAPE_RATE, SHAPE_SCALE = {"shape": "positive", "rate": "positive"}, {"shape": "positive", "scale": "positive"}
+SHAPE_RATE, SHAPE_SCALE = (
+    {"shape": "positive", "rate": "positive"},
+    {"shape": "positive", "scale": "positive"},
+)
 VECTORS = [np.array([0.3, 1.0]), np.array([-4.0, 2.5])]
 CHOLESKY = np.array([[2.0, 0.0], [1.0, 3.0]])
 CENTRE = np.array([1.0, 0.0])
-ROOTS = [np.array([[1, 0, 0], [0.6, 0.8, 0], [0, 0.6, 0.8]]), np.array([[1, 0, 0], [-0.8, 0.6, 0], [0.36, 0.48, 0.8]])]
+ROOTS = [
+    np.array([[1, 0, 0], [0.6, 0.8, 0], [0, 0.6, 0.8]]),
+    np.array([[1, 0, 0], [-0.8, 0.6, 0], [0.36, 0.48, 0.8]]),
+]
 
 CASES = [
     Case("Normal", "real", MU, REAL, PAIRS, stats.norm.logpdf),
@@ -113,17 +120,17 @@ CASES = [
          lambda x, logits: special.log_softmax(logits)[x]),
     Case("DiscreteUniform", "int(-5, 9)", {"lo": "int", "hi": "int"}, [0, 1, 3, 6, 7], [(1, 6), (-2, 3)],
          lambda x, lo, hi: stats.randint.logpmf(x, lo, hi + 1)),
-    Case("Binomial", "int(lower=0)", {"n": "int(lower=0)", "p": "real(0, 1)"}, [0, 3, 10, 12],
+    Case("Binomial", COUNT, {"n": COUNT, "p": "real(0, 1)"}, [0, 3, 10, 12],
          [(10, 0.3), (3, 0.0), (10, 1.0), (100_000, 1e-4)], stats.binom.logpmf),
-    Case("BetaBinomial", "int(lower=0)", {"n": "int(lower=0)", "a": "positive", "b": "positive"}, [0, 3, 10, 12],
+    Case("BetaBinomial", COUNT, {"n": COUNT, "a": "positive", "b": "positive"}, [0, 3, 10, 12],
          [(10, 2.0, 3.0), (11, 0.4, 0.1), (100, 30.0, 200.0)], stats.betabinom.logpmf),
-    Case("Poisson", "int(lower=0)", {"rate": "real(lower=0)"}, COUNTS, [(2.5,), (0.0,), (300.0,)],
+    Case("Poisson", COUNT, {"rate": "real(lower=0)"}, COUNTS, [(2.5,), (0.0,), (300.0,)],
          stats.poisson.logpmf),
-    Case("NegativeBinomial", "int(lower=0)", {"mu": "positive", "phi": "positive"}, COUNTS,
+    Case("NegativeBinomial", COUNT, {"mu": "positive", "phi": "positive"}, COUNTS,
          [(2.5, 1.5), (0.1, 30.0), (50.0, 0.2)],
          lambda x, mu, phi: stats.nbinom.logpmf(x, phi, phi / (mu + phi))),
-    Case("Geometric", "int(lower=0)", {"p": "real(0, 1)"}, COUNTS, [(0.3,), (0.001,), (1.0,)],
+    Case("Geometric", COUNT, {"p": "real(0, 1)"}, COUNTS, [(0.3,), (0.001,), (1.0,)],
          lambda x, p: stats.geom.logpmf(x + 1, p)),
-    Case("ZeroInflatedPoisson", "int(lower=0)", {"p_zero": "real(0, 1)", "rate": "real(lower=0)"}, COUNTS,
+    Case("ZeroInflatedPoisson", COUNT, {"p_zero": "real(0, 1)", "rate": "real(lower=0)"}, COUNTS,
          [(0.3, 2.5), (0.0, 4.0), (0.999, 40.0)], zero_inflated),
 ]  # fmt: skip

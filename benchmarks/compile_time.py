@@ -1,0 +1,68 @@
+"""Time from text to a compiled energy as a plate grows: `python benchmarks/compile_time.py [--backend torch]`.
+
+A plate is one node with one axis, never unrolled, so the time should not grow with the number of instances.
+Each size is timed in a process of its own, with imports done before the clock starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+
+SIZES = [10**k for k in range(2, 7)]
+PROGRAM = """
+const n = {size}
+data y: real[n]
+var mu: real ~ Normal(0, 5)
+var sigma: positive ~ HalfNormal(2)
+for i in range(n) {{
+  y[i] ~ Normal(mu + 0.1 * i / n, sigma)
+}}
+"""
+
+
+def measure(size: int, backend: str) -> tuple[float, float, float]:
+    """Seconds to build the model, to the first energy (compiled), and for one energy after that."""
+    import numpy as np
+
+    import compose_lang as cg
+    from compose_lang.runtime.backend import load_backend
+
+    load_backend(backend)
+    y = np.random.default_rng(0).normal(size=size)
+    start = time.perf_counter()
+    model = cg.compile(PROGRAM.format(size=size), data={"y": y})
+    built = time.perf_counter()
+    point = {"mu": 0.3, "sigma": 1.2}
+    model.energy(point, backend=backend)
+    compiled = time.perf_counter()
+    model.energy(point, backend=backend)
+    return built - start, compiled - built, time.perf_counter() - compiled
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backend", default="jax", choices=["jax", "torch", "numpy"])
+    parser.add_argument("--size", type=int, help="time one size in this process")
+    arguments = parser.parse_args()
+    if arguments.size:
+        print(
+            "{:10d} {:10.3f} {:14.3f} {:14.4f}".format(
+                arguments.size, *measure(arguments.size, arguments.backend)
+            )
+        )
+        return
+    print(
+        f"{'instances':>10} {'build s':>10} {'first call s':>14} {'next call s':>14}   ({arguments.backend})"
+    )
+    for size in SIZES:
+        command = [sys.executable, __file__, "--backend", arguments.backend, "--size", str(size)]
+        subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Every example runs and gives what is right: a published posterior, quadrature, what the data was made from."""
+
+from __future__ import annotations
+
+import csv
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats
+
+import compose_lang as cg
+from compose_lang.runtime.convergence import mcse_mean
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+REFERENCE = ROOT.parent / "shared/posteriordb/eight_schools-eight_schools_noncentered.reference.json"
+PROGRAMS = sorted(EXAMPLES.glob("*/*.cg"))
+
+
+@cache
+def sample(program: str, **settings: Any) -> Any:
+    return cg.compile(str(EXAMPLES / program)).sample(seed=1, **settings)
+
+
+def draws(run: Any, name: str) -> np.ndarray:
+    return np.asarray(run.posterior[name])
+
+
+def expect(values: np.ndarray, truth: float, slack: float = 0.0) -> None:
+    """The mean of draws (chain, draw) is the truth, within `slack` and 4.5 Monte-Carlo standard errors."""
+    error = float(mcse_mean(values[:, :, None])[0])
+    assert abs(values.mean() - truth) < slack + 4.5 * error, (values.mean(), truth, error)
+
+
+def test_there_is_a_test_for_every_example():
+    tested = Path(__file__).read_text(encoding="utf-8")
+    assert [p for p in PROGRAMS if p.name not in tested] == []
+
+
+# --- schools.cg ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the published posterior is not at ../shared/posteriordb")
+def test_schools_agree_with_the_published_posterior():
+    """On means within 0.1 sd, beyond Monte-Carlo error; the scale of the heavy-tailed `tau` by its median."""
+    run = sample("schools/schools.cg", chains=4, draws=1500, warmup=1000)
+    reference = json.loads(REFERENCE.read_text(encoding="utf-8"))
+    theta = draws(run, "theta")
+    for school in range(8):
+        truth = reference[f"theta[{school + 1}]"]
+        expect(theta[..., school], truth["mean"], 0.1 * truth["sd"])
+        assert theta[..., school].std() == pytest.approx(truth["sd"], rel=0.2)
+    expect(draws(run, "mu"), reference["mu"]["mean"], 0.1 * reference["mu"]["sd"])
+    tau = draws(run, "tau")
+    expect((tau < reference["tau"]["q50"]).astype(float), 0.5, 0.03)
+    assert (tau > 0).all()
+
+
+# --- old_faithful.cg -----------------------------------------------------------------------------------
+
+
+def test_old_faithful_finds_the_two_kinds():
+    """Against the maximum-likelihood mixture, found here by expectation-maximisation."""
+    run = sample("old_faithful/old_faithful.cg", chains=2, draws=500, warmup=500)
+    with (EXAMPLES / "old_faithful/old_faithful.csv").open(encoding="utf-8") as file:
+        waiting = np.array([float(row["waiting"]) for row in csv.DictReader(file)])
+    share, mu, sigma = 0.4, np.array([55.0, 80.0]), np.array([5.0, 5.0])
+    for _ in range(200):
+        weights = np.array([share, 1 - share])[:, None] * stats.norm.pdf(waiting, mu[:, None], sigma[:, None])
+        weights /= weights.sum(0)
+        share, total = weights[0].mean(), weights.sum(1)
+        mu = (weights * waiting).sum(1) / total
+        sigma = np.sqrt((weights * (waiting - mu[:, None]) ** 2).sum(1) / total)
+    for k in range(2):  # the prior is weak: a posterior mean lies well within a posterior sd of the fit
+        found = draws(run, "mu")[..., k]
+        expect(found, mu[k], 0.5 * found.std())
+    expect(draws(run, "short"), share, 0.5 * draws(run, "short").std())
+    kinds = draws(run, "kind").mean((0, 1)) > 0.5
+    assert (kinds == (weights[1] > 0.5)).mean() > 0.98
+
+
+# --- denoise.cg ----------------------------------------------------------------------------------------
+
+
+def pixels(name: str) -> np.ndarray:
+    return np.asarray(Image.open(EXAMPLES / "denoise" / name)) > 127
+
+
+def test_denoising_removes_most_of_the_noise():
+    run = sample("denoise/denoise.cg", chains=2, draws=200, warmup=200)
+    found = draws(run, "clean").mean((0, 1)) > 0
+    before = (pixels("noisy.png") != pixels("clean.png")).mean()
+    after = (found != pixels("clean.png")).mean()
+    assert 0.13 < before < 0.17 and after < 0.25 * before
+
+
+# --- map_colouring.cg ----------------------------------------------------------------------------------
+
+
+def test_neighbouring_states_differ_in_every_draw():
+    run = sample("map_colouring/map_colouring.cg", chains=2, draws=200, warmup=50)
+    colour = draws(run, "colour")
+    borders = np.loadtxt(EXAMPLES / "map_colouring/borders.csv", delimiter=",", skiprows=1, dtype=int)
+    assert len(borders) == 105 and colour.shape[-1] == 48
+    assert (colour[..., borders[:, 0]] != colour[..., borders[:, 1]]).all()
+    assert len(np.unique(colour.reshape(-1, 48), axis=0)) > 50
+
+
+# --- product.cg, mixture.cg, contrast.cg ---------------------------------------------------------------
+
+EDGE = np.linspace(-5, 5, 1201)
+X, Y = np.meshgrid(EDGE, EDGE, indexing="ij")
+
+
+def normalised(density: np.ndarray) -> np.ndarray:
+    return density / density.sum()
+
+
+RING = normalised(np.exp(-0.5 * ((np.hypot(X, Y) - 2) / 0.3) ** 2))
+BLOB = normalised(stats.norm.pdf(X, 1.5, 0.8) * stats.norm.pdf(Y, 0.5, 0.8))
+PLANAR = {
+    "product": normalised(RING * BLOB),
+    "mixture": 0.3 * RING + 0.7 * BLOB,
+    "contrast": normalised(RING**2 / (RING + 2 * BLOB)),
+}
+MEASURES = {
+    "x": lambda x, y: x,
+    "y": lambda x, y: y,
+    "xx": lambda x, y: x * x,
+    "xy": lambda x, y: x * y,
+    "left": lambda x, y: 1.0 * (x < 0),
+    "centre": lambda x, y: 1.0 * (np.hypot(x, y) < 1),
+}
+
+
+@pytest.mark.parametrize("name", PLANAR)
+def test_planar_compositions_follow_quadrature(name):
+    run = sample(f"planar/{name}.cg", chains=4, draws=2000, warmup=500)
+    x = draws(run, "x")
+    for measure in MEASURES.values():
+        expect(measure(x[..., 0], x[..., 1]), float((PLANAR[name] * measure(X, Y)).sum()))
