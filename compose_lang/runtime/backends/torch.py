@@ -61,7 +61,7 @@ class TorchBackend:
         return getattr(torch, self.precision)
 
     def asarray(self, value: Any, dtype: Any = None) -> Array:
-        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.array(value))
+        tensor = torch.as_tensor(np.array(value) if isinstance(value, np.ndarray | list | tuple) else value)
         if dtype is None and tensor.dtype is not torch.bool:
             dtype = self.real if tensor.dtype.is_floating_point else self.integer
         return tensor.to(dtype)
