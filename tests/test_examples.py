@@ -1,4 +1,4 @@
-"""Every example runs and gives what is right: a published posterior, quadrature, what the data was made from."""
+"""Every example runs and gives what is right: a published posterior, quadrature, the truth."""
 
 from __future__ import annotations
 

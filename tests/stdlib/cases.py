@@ -41,13 +41,13 @@ def zero_inflated(x: int, p_zero: float, rate: float) -> float:
     return float(np.log(count + p_zero * (x == 0)))
 
 
-def lkj(L: np.ndarray, eta: float) -> float:
-    """By way of the correlation matrix: scipy has no LKJ, so NumPyro's, in double precision."""
+def lkj(root: np.ndarray, eta: float) -> float:
+    """NumPyro's, in double precision: scipy has none."""
     import jax
     from numpyro.distributions import LKJCholesky
 
     with jax.enable_x64(True):
-        return float(LKJCholesky(len(L), eta).log_prob(np.asarray(L)))
+        return float(LKJCholesky(len(root), eta).log_prob(np.asarray(root)))
 
 
 REAL = [-30.0, -2.5, 0.0, 0.3, 4.0]
