@@ -1,4 +1,4 @@
-"""Time from text to a compiled energy as a plate grows: `python benchmarks/compile_time.py [--backend torch]`.
+"""Time from text to a compiled energy as a plate grows: `python benchmarks/compile_time.py`.
 
 A plate is one node with one axis, never unrolled, so the time should not grow with the number of instances.
 Each size is timed in a process of its own, with imports done before the clock starts.

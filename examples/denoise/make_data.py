@@ -1,5 +1,6 @@
-"""Write `clean.png` and `noisy.png`: a hand-written digit of scikit-learn, smoothed to 64 by 64 pixels in black
-and white, and the same with 15 % of its pixels flipped (fixed seed).
+"""Write `clean.png` and `noisy.png`: a hand-written digit, and the same with 15 % of its pixels flipped.
+
+The digit is scikit-learn's, smoothed to 64 by 64 pixels in black and white; the seed is fixed.
 """
 
 from pathlib import Path
