@@ -5,15 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save_file
 
 from compose_lang.compiler.data import bind_data, read_file, resolve_path, violation
+from compose_lang.compiler.files import READERS
 from compose_lang.compiler.types import BOOL, INT, POSITIVE, REAL, TEXT, UNIT, Domain, Type
 from compose_lang.diagnostics import ComposeError
 
 ANY = -1
 SPIN = Domain("spin")
+MAGIC = {
+    ".npy": b"\x93NUMPY\x01\x00",
+    ".npz": b"PK\x03\x04",
+    ".png": b"\x89PNG\r\n\x1a\n",
+    ".jpg": b"\xff\xd8\xff",
+}
 
 
 def read(path: Path, type: Type, field: str | None = None) -> np.ndarray:
@@ -280,3 +289,28 @@ def test_violation(domain, inside, outside):
     pair = np.array([inside, outside], dtype=float)
     index, reason = violation(pair, domain)
     assert violation(pair[:1], domain) is None and index == (1,) and reason
+
+
+# --- whatever the bytes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", sorted(set(READERS) - {".jpeg", ".parquet"}))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=200) | st.text(alphabet='01.,-"[]{}:\n naNif', max_size=60).map(str.encode))
+def test_any_bytes_are_values_or_an_error(tmp_path, ending, content):
+    path = tmp_path / f"data{ending}"
+    path.write_bytes(MAGIC.get(ending, b"") + content)
+    try:
+        array = read(path, Type(REAL, (ANY,)))
+    except ComposeError as error:
+        assert error.diagnostics[0].code in (
+            "CG0203",
+            "CG0302",
+            "CG0303",
+            "CG0304",
+            "CG0305",
+            "CG0306",
+            "CG0801",
+        )
+    else:
+        assert array.ndim == 1 and np.isfinite(array).all()
