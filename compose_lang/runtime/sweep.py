@@ -1,0 +1,259 @@
+"""A density and a plan become two functions over a batch of chains: start, and advance by some draws.
+
+One *sweep* is one step of every block's kernel, in the plan's order; a *draw* is what is recorded after a
+number of sweeps. What a chain draws depends on the seed and its number alone: its noise comes from a
+counter-based generator, keyed by (seed, chain, stream) and counted by the sweep, so chunks do not show.
+
+Before: `density`, `kernels`, the planner. After: the driver, which calls `advance` chunk by chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compose_lang.compiler.types import Domain
+from compose_lang.runtime import noise
+from compose_lang.runtime.backend import Array, Backend, Tree
+from compose_lang.runtime.kernel import BoundKernel, Kernel, Position
+from compose_lang.runtime.tree import tree_map
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.plan import Block
+    from compose_lang.runtime.density import Density
+
+CHUNK_BYTES = 2**25
+"""Memory for the draws of one chunk of a batch."""
+
+START_STREAM = 0
+"""The noise stream of the start; block b has `2b + 1` for its kernel's start and `2b + 2` for its steps."""
+
+
+class Batch(NamedTuple):
+    """Some chains between two sweeps."""
+
+    keys: Array  #: (blocks, chains, 2): keys of the blocks' steps
+    position: Position
+    states: Tree  #: the kernels' states, in the plan's order
+
+
+class Advance(NamedTuple):
+    """What a chunk leaves behind."""
+
+    batch: Batch
+    draws: dict[str, NDArray[Any]]  #: `draw.NAME` and `stat.BLOCK.NAME`: (draws, chains, *shape)
+    energy: NDArray[Any]  #: (chains,), after the last sweep
+
+
+class Sweeper:
+    """The compiled functions of one run. `capacity` is the most draws that one chunk can hold."""
+
+    def __init__(
+        self,
+        density: Density,
+        blocks: Sequence[Block],
+        backend: Backend,
+        *,
+        seed: int,
+        warmup: int,
+        chains: int,
+        most_draws: int,
+        keep: Sequence[str],
+    ) -> None:
+        self.density = density
+        self.blocks = tuple(blocks)
+        self.backend = backend
+        self.seed = seed
+        self.warmup = warmup
+        kept = [column for column in density.columns if column.name in set(keep)]
+        self.stored = {column.name: _stored_dtype(column.type.domain, backend) for column in kept}
+        values = sum(int(np.prod(column.type.full_shape, dtype=int)) for column in kept)
+        self.capacity = max(1, min(most_draws, CHUNK_BYTES // max(1, 8 * chains * values)))
+        self._kernels = tuple(load_kernel(block.kernel) for block in self.blocks)
+        # JAX compiles a loop as one program. PyTorch would unroll it: there one sweep is compiled.
+        if backend.name == "jax":
+            self._start_kernels = backend.compile(self._start_kernels_of)
+            self._advance = backend.compile(self._advance_in_one)
+        else:
+            self._start_kernels = self._start_kernels_of
+            self._advance = self._advance_by_sweeps
+            self._compiled_sweep = backend.compile(self._sweep)
+            self._compiled_record = backend.compile(self._record)
+
+    def start(self, chains: Sequence[int]) -> Batch:
+        """Put the chains of these numbers where the energy is finite; CG0502 or CG0701 if that fails."""
+        numbers = np.asarray(chains)
+        with self.backend.scope():
+            position = self.density.initial(self._keys(numbers, START_STREAM), self.backend)
+            streams = range(1, 2 * len(self.blocks), 2)
+            keys = [self._keys(numbers, stream) for stream in streams]
+            states = self._start_kernels(self.density.constants, tuple(keys), position)
+            steps = self.backend.xp.stack([self._keys(numbers, stream + 1) for stream in streams])
+            return Batch(steps, position, states)
+
+    def advance(self, batch: Batch, done: int, draws: int, sweeps: int) -> Advance:
+        """Make `draws` times `sweeps` sweeps after `done` of them, and record the position each time."""
+        with self.backend.scope():
+            constants = self.density.constants
+            position, states, recorded, energy = self._advance(constants, *batch, done, draws, sweeps)
+            kept = {name: self.backend.to_numpy(array)[:draws] for name, array in recorded.items()}
+            return Advance(
+                Batch(batch.keys, position, states), kept, np.asarray(self.backend.to_numpy(energy))
+            )
+
+    def pack(self, batch: Batch) -> dict[str, NDArray[Any]]:
+        """A batch as named arrays, to be stored."""
+        return {
+            name: np.asarray(self.backend.to_numpy(leaf))
+            for name, leaf in named_leaves((batch.position, batch.states))
+        }
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], like: Batch) -> Batch:
+        """The batch that was packed; `like` is one of the same chains."""
+        with self.backend.scope():
+            names = dict(named_leaves((like.position, like.states)))
+            restored = {
+                name: self.backend.asarray(arrays[name], dtype=getattr(leaf, "dtype", None))
+                for name, leaf in names.items()
+            }
+            position, states = rebuilt((like.position, like.states), restored)
+            return Batch(like.keys, position, states)
+
+    def _keys(self, chains: NDArray[Any], stream: int) -> Array:
+        return noise.chain_keys(self.seed, chains, stream, self.backend)
+
+    def _bound(self, density: Density) -> list[BoundKernel]:
+        return [
+            kernel.bind(density.block(block.variables), self.backend, dict(block.options), self.warmup)
+            for kernel, block in zip(self._kernels, self.blocks, strict=True)
+        ]
+
+    def _start_kernels_of(self, constants: Tree, keys: tuple[Array, ...], position: Position) -> Tree:
+        kernels = self._bound(self.density.with_constants(constants))
+        return tuple(kernel.init(position, key) for kernel, key in zip(kernels, keys, strict=True))
+
+    def _sweep(
+        self, constants: Tree, keys: Array, position: Position, states: Tree, t: Any
+    ) -> tuple[Position, Tree, dict[str, Array]]:
+        """One step of every block's kernel, and their statistics."""
+        after, statistics = [], {}
+        kernels = self._bound(self.density.with_constants(constants))
+        for b, (kernel, state) in enumerate(zip(kernels, states, strict=True)):
+            drawn = noise.draw(kernel.noise, keys[b], t, self.backend)
+            position, state, found = kernel.step(position, state, drawn, t)
+            after.append(state)
+            statistics.update({f"stat.{b}.{name}": value for name, value in found.items()})
+        return position, tuple(after), statistics
+
+    def _record(self, constants: Tree, position: Position) -> dict[str, Array]:
+        """What is kept of a position, in the types it is stored in."""
+        values = self.density.with_constants(constants).record(position)
+        return {
+            f"draw.{name}": self.backend.xp.astype(values[name], dtype) for name, dtype in self.stored.items()
+        }
+
+    def _energy(self, constants: Tree, position: Position) -> Array:
+        return self.density.with_constants(constants).energy(position)
+
+    def _advance_in_one(
+        self,
+        constants: Tree,
+        keys: Array,
+        position: Position,
+        states: Tree,
+        done: Any,
+        draws: Any,
+        sweeps: Any,
+    ) -> tuple[Position, Tree, dict[str, Array], Array]:
+        """All of a chunk as one traced program, whose buffers have room for `capacity` draws."""
+        xp, loop = self.backend.xp, self.backend.loop
+        _, _, shapes = self._sweep(constants, keys, position, states, done)  # unused but for its shapes
+        statistics = tree_map(xp.zeros_like, shapes)
+        shapes = {**self._record(constants, position), **statistics}
+        buffers = {
+            name: xp.zeros((self.capacity, *value.shape), dtype=value.dtype) for name, value in shapes.items()
+        }
+
+        def draw(i: Any, carry: Tree) -> Tree:
+            position, states, statistics, buffers = carry
+
+            def sweep(j: Any, carry: Tree) -> Tree:
+                return self._sweep(constants, keys, carry[0], carry[1], done + i * sweeps + j)
+
+            position, states, statistics = loop(0, sweeps, sweep, (position, states, statistics))
+            recorded = {**self._record(constants, position), **statistics}
+            buffers = {
+                name: self.backend.set_at(buffer, i, recorded[name]) for name, buffer in buffers.items()
+            }
+            return position, states, statistics, buffers
+
+        position, states, _, buffers = loop(0, draws, draw, (position, states, statistics, buffers))
+        return position, states, buffers, self._energy(constants, position)
+
+    def _advance_by_sweeps(
+        self,
+        constants: Tree,
+        keys: Array,
+        position: Position,
+        states: Tree,
+        done: int,
+        draws: int,
+        sweeps: int,
+    ) -> tuple[Position, Tree, dict[str, Array], Array]:
+        """A chunk as a Python loop over compiled sweeps."""
+        recorded = []
+        for t in range(done, done + draws * sweeps):
+            position, states, statistics = self._compiled_sweep(
+                constants, keys, position, states, self.backend.asarray(t)
+            )
+            if (t - done + 1) % sweeps == 0:
+                recorded.append({**self._compiled_record(constants, position), **statistics})
+        stacked = {name: self.backend.xp.stack([record[name] for record in recorded]) for name in recorded[0]}
+        return position, states, stacked, self._energy(constants, position)
+
+
+def load_kernel(name: str) -> Kernel:
+    """The kernel that `kernels/NAME.py` exports."""
+    kernel: Kernel = import_module(f"compose_lang.runtime.kernels.{name}").KERNEL
+    return kernel
+
+
+def named_leaves(tree: Tree, name: str = "") -> list[tuple[str, Array]]:
+    """A tree's arrays, each under the path that leads to it."""
+    if tree is None:
+        return []
+    if isinstance(tree, dict):
+        return [leaf for key in sorted(tree) for leaf in named_leaves(tree[key], f"{name}/{key}")]
+    if isinstance(tree, tuple | list):
+        return [leaf for i, part in enumerate(tree) for leaf in named_leaves(part, f"{name}/{i}")]
+    return [(name, tree)]
+
+
+def rebuilt(tree: Tree, values: Mapping[str, Array], name: str = "") -> Tree:
+    """A tree of this structure whose arrays are taken from their paths."""
+    if tree is None:
+        return None
+    if isinstance(tree, dict):
+        return {key: rebuilt(part, values, f"{name}/{key}") for key, part in tree.items()}
+    if isinstance(tree, tuple | list):
+        parts = [rebuilt(part, values, f"{name}/{i}") for i, part in enumerate(tree)]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return values[name]
+
+
+def _stored_dtype(domain: Domain, backend: Backend) -> Any:
+    """The smallest type that holds a domain's values: a lattice of spins takes a byte a site on disk."""
+    if domain.kind == "bool":
+        return backend.xp.bool
+    if not domain.is_discrete:
+        return backend.real
+    if domain.is_finite:
+        largest = max(abs(domain.values[0]), abs(domain.values[-1]))
+        for name in ("int8", "int16", "int32"):
+            if largest <= np.iinfo(name).max:
+                return getattr(backend.xp, name)
+    return backend.integer

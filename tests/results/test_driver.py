@@ -1,0 +1,175 @@
+"""Runs of a stand-in density: the same draws however they are cut, stopped, killed and resumed."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import stand_in
+from stand_in import drive
+
+from compose_lang.diagnostics import ComposeError
+from compose_lang.runtime import driver
+from compose_lang.runtime.samples import Run
+
+NAMES = ("x", "phi", "s", "total")
+
+
+def draws_of(run: Run) -> dict[str, np.ndarray]:
+    return {name: run.posterior[name].values for name in run.posterior}
+
+
+def assert_same(run: Run, other: Run) -> None:
+    for name, values in draws_of(run).items():
+        np.testing.assert_array_equal(values, other.posterior[name].values, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Run:
+    run, outcome = drive(tmp_path_factory.mktemp("whole") / "out")
+    assert outcome.status == "finished"
+    return run
+
+
+def test_draws_follow_the_density(tmp_path):
+    run, _ = drive(tmp_path / "out", chains=400, warmup=100, draws=20, thin=5)
+    ess = run.summaries[0].measures["ess_bulk"][0]
+    assert ess > 1000
+    x, spin = run.posterior["x"].values, run.posterior["s"].values
+    assert abs(x[..., 0].mean()) < 5 / math.sqrt(ess)
+    assert abs(x[..., 0].var() - 1) < 5 * math.sqrt(2 / ess)
+    assert abs(spin.mean() - math.tanh(stand_in.SPIN_PULL)) < 5 / math.sqrt(spin.size)
+    np.testing.assert_allclose(run.posterior["total"], x.sum(-1))
+
+
+def test_shapes_and_types(whole):
+    assert whole.posterior["x"].shape == (3, 40, 2)
+    assert whole.posterior["s"].dtype == np.int8
+    assert whole.sample_stats["diverging"].shape == (3, 40)
+    assert set(whole.tree.children) == {"posterior", "sample_stats", "observed_data", "constant_data"}
+
+
+def test_chunks_do_not_show(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "CHUNK_SECONDS", 1e-9)  # one sweep a chunk
+    run, _ = drive(tmp_path / "out")
+    assert len(run.manifest.lanes[0].chunks) == 40
+    assert_same(run, whole)
+
+
+def test_a_chain_does_not_depend_on_the_others(whole, tmp_path):
+    run, _ = drive(tmp_path / "out", chains=2)
+    np.testing.assert_array_equal(run.posterior["x"].values, whole.posterior["x"].values[:2])
+
+
+def test_seeds_differ(whole, tmp_path):
+    run, _ = drive(tmp_path / "out", seed=1)
+    assert not np.isin(run.posterior["x"].values, whole.posterior["x"].values).any()
+
+
+def test_thin_takes_every_kth_sweep(whole, tmp_path):
+    run, _ = drive(tmp_path / "out", thin=4, draws=10)
+    np.testing.assert_array_equal(run.posterior["x"].values, whole.posterior["x"].values[:, 3::4])
+
+
+def test_keep_stores_what_is_named(whole, tmp_path):
+    run, _ = drive(tmp_path / "out", keep=("total",))
+    assert list(run.posterior) == ["total"]
+    np.testing.assert_array_equal(run.posterior["total"], whole.posterior["total"])
+
+
+def test_jax_in_lanes_draws_what_numpy_draws(whole, tmp_path):
+    run, _ = drive(tmp_path / "out", backend="jax")
+    assert [lane.chains for lane in run.manifest.lanes] == [[0], [1], [2]]
+    for name, values in draws_of(run).items():
+        np.testing.assert_allclose(values, whole.posterior[name].values, atol=1e-12, err_msg=name)
+
+
+def test_lanes_are_of_equal_size_and_cover_the_chains():
+    for chains in (1, 3, 8, 9, 30, 1000):
+        lanes = driver.lanes_of(chains, "jax")
+        assert len({len(lane) for lane in lanes}) == 1
+        assert [chain for lane in lanes for chain in lane][:chains] == list(range(chains))
+        assert len(lanes) <= driver.MOST_LANES
+        assert sum(map(len, lanes)) < chains + len(lanes[0])
+    assert len(driver.lanes_of(30, "torch")) == 1
+
+
+def test_chains_that_fill_the_last_lane_are_not_shown(tmp_path):
+    run, _ = drive(tmp_path / "out", backend="jax", chains=9, draws=5, warmup=0)
+    assert len(run.manifest.lanes) == 5
+    assert run.posterior["x"].shape[:2] == (9, 5)
+
+
+def test_resume_after_a_time_limit(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "CHUNK_SECONDS", 1e-9)
+    stopped, outcome = drive(tmp_path / "out", time_limit=0.01)
+    assert outcome.status == "time limit"
+    assert stopped.draws < 40
+    resumed, outcome = drive(tmp_path / "out", resume=True)
+    assert outcome.status == "finished"
+    assert_same(resumed, whole)
+
+
+def test_ctrl_c_keeps_what_is_done(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "CHUNK_SECONDS", 1e-9)
+
+    sent = []
+
+    def interrupt(lanes):
+        if not sent and all(lane.sweeps > 30 for lane in lanes):
+            sent.append(os.kill(os.getpid(), signal.SIGINT))
+
+    stopped, outcome = drive(tmp_path / "out", watch=interrupt)
+    assert outcome.status == "interrupted"
+    assert 10 <= stopped.draws < 40
+    np.testing.assert_array_equal(stopped.posterior["x"], whole.posterior["x"][:, : stopped.draws])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert_same(drive(tmp_path / "out", resume=True)[0], whole)
+
+
+def test_more_draws_continue_a_finished_run(whole, tmp_path):
+    drive(tmp_path / "out", draws=15)
+    assert_same(drive(tmp_path / "out", resume=True, draws=40)[0], whole)
+
+
+def test_runs_outside_the_main_thread(whole, tmp_path):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(drive(tmp_path / "out")))
+    thread.start()
+    thread.join()
+    assert_same(found[0][0], whole)
+
+
+def test_an_energy_that_is_no_number_ends_the_run(tmp_path):
+    with pytest.raises(ComposeError, match="CG0701"):
+        drive(tmp_path / "out", scale=math.nan)
+    assert Run.open(tmp_path / "out").manifest.status == "failed"
+
+
+def test_killed_twenty_times_it_resumes_to_the_same_draws(tmp_path):
+    """SIGKILL at random times, from before the first byte to the last chunk."""
+    settings = {"draws": 4000, "warmup": 500}
+    command = [sys.executable, stand_in.__file__, str(tmp_path / "out"), json.dumps(settings)]
+    clock = random.Random(5)
+    kills = 0
+    while kills < 20:
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        time.sleep(clock.uniform(0.2, 0.8))
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    killed = Run.open(tmp_path / "out")
+    assert killed.draws == 4000
+    assert not list(Path(tmp_path / "out").rglob("*.partial"))
+    assert_same(killed, drive(tmp_path / "whole", **settings)[0])
