@@ -244,16 +244,15 @@ def _read_parquet(path: Path, field: str | None, span: Span | None) -> RawData:
             "CG0302", f"{path.name}: reading Parquet needs the package pyarrow", span, hint
         ) from None
     try:
+        columns = tuple(parquet.read_schema(path).names)
+        if field is not None and field not in columns:
+            raise _missing_field(path, field, columns, "column", span)
         table = parquet.read_table(path, columns=None if field is None else [field])
     except pyarrow.ArrowException as problem:
         raise _error("CG0302", f"{path.name} is not a Parquet file: {problem}", span) from None
-    if field is not None and field not in table.column_names:
-        names = parquet.read_schema(path).names
-        raise _missing_field(path, field, names, "column", span)
-    columns = tuple(table.column_names)
-    values = [table.column(name).to_pylist() for name in columns]
     if field is not None:
-        return RawData(values[0], f'{path.name}, column "{field}"', "table", columns)
+        return RawData(table.column(field).to_pylist(), f'{path.name}, column "{field}"', "table", columns)
+    values = [table.column(name).to_pylist() for name in columns]
     return RawData([list(row) for row in zip(*values, strict=True)], path.name, "table", columns)
 
 
