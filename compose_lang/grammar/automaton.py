@@ -63,7 +63,7 @@ class Automaton:
         self.source = source
         self.rules = tables.rules
         self.table = tables.states
-        self.methods = [rule.method and getattr(builder, rule.method) for rule in tables.rules]
+        self.methods = [getattr(builder, rule.method) if rule.method else None for rule in tables.rules]
         self.states = [tables.starts[start]]
         self.values: list[Any] = [None]
         self.places: list[tuple[int, int]] = [(0, 0)]

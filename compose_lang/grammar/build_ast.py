@@ -7,7 +7,7 @@ grammar keeps them, None for an optional part that is absent.
 from __future__ import annotations
 
 import unicodedata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from compose_lang.diagnostics import Source, Span
 from compose_lang.grammar import ast
@@ -15,9 +15,9 @@ from compose_lang.grammar.tokens import Token, number_of, text_of
 
 Arguments = tuple[ast.Argument, ...]
 Exprs = tuple[ast.Expr, ...]
+Names = tuple[str, ...]
 Parameters = tuple[ast.Parameter, ...]
 Statements = tuple["ast.Statement", ...]
-
 
 
 class Comprehension(NamedTuple):
@@ -51,9 +51,11 @@ class Builder:
 
     # --- declarations
 
-    def use(self, span: Span, module: Token | str, names: tuple[str, ...] | None, alias: str | None) -> ast.Use:
-        is_file = isinstance(module, Token)
-        return ast.Use(text_of(module.text) if is_file else module, is_file, names, alias, span=span)
+    def use_module(self, span: Span, module: str, names: Names | None, alias: str | None) -> ast.Use:
+        return ast.Use(module, False, names, alias, span=span)
+
+    def use_file(self, span: Span, path: Token, names: Names | None, alias: str | None) -> ast.Use:
+        return ast.Use(text_of(path.text), True, names, alias, span=span)
 
     def type_decl(self, span: Span, name: str, type_: ast.TypeExpr) -> ast.TypeDecl:
         return ast.TypeDecl(name, type_, span=span)
@@ -87,9 +89,8 @@ class Builder:
         lets, value = body if isinstance(body, FnBlock) else ((), body)
         return ast.Fn(name, parameters or (), returns, lets, value, span=span)
 
-    def fn_block(self, span: Span, *parts: ast.Let | ast.Expr) -> FnBlock:
-        *lets, value = parts
-        return FnBlock(tuple(lets), value)
+    def fn_block(self, span: Span, *parts: Any) -> FnBlock:
+        return FnBlock(parts[:-1], parts[-1])
 
     def factor_decl(
         self,
@@ -154,10 +155,10 @@ class Builder:
             otherwise = (otherwise,)
         return ast.If(test, then, otherwise or (), span=span)
 
-    def infer(self, span: Span, targets: tuple[str, ...] | None, method: ast.Expr) -> ast.Infer:
+    def infer(self, span: Span, targets: Names | None, method: ast.Expr) -> ast.Infer:
         return ast.Infer(targets or (), method, span=span)
 
-    def targets(self, span: Span, *names: str) -> tuple[str, ...]:
+    def targets(self, span: Span, *names: str) -> Names:
         return names
 
     def learn(self, span: Span, targets: Exprs, method: ast.Expr) -> ast.Learn:
@@ -177,14 +178,12 @@ class Builder:
     ) -> ast.NamedType:
         return ast.NamedType(name, arguments or (), shape or (), span=span)
 
-    def named_values(self, span: Span, names: tuple[str, ...], shape: Exprs | None) -> ast.NamedValues:
+    def named_values(self, span: Span, names: Names, shape: Exprs | None) -> ast.NamedValues:
         return ast.NamedValues(names, shape or (), span=span)
 
     # --- expressions
 
-    def conditional(
-        self, span: Span, test: ast.Expr, then: ast.Expr, otherwise: ast.Expr
-    ) -> ast.Conditional:
+    def conditional(self, span: Span, test: ast.Expr, then: ast.Expr, otherwise: ast.Expr) -> ast.Conditional:
         return ast.Conditional(test, then, otherwise, span=span)
 
     def disjunction(self, span: Span, *operands: ast.Expr) -> ast.Logical:
@@ -193,7 +192,7 @@ class Builder:
     def conjunction(self, span: Span, *operands: ast.Expr) -> ast.Logical:
         return ast.Logical("and", operands, span=span)
 
-    def comparison(self, span: Span, *parts: ast.Expr | str) -> ast.Compare:
+    def comparison(self, span: Span, *parts: Any) -> ast.Compare:
         return ast.Compare(parts[::2], parts[1::2], span=span)
 
     def compare_op(self, span: Span, *words: Token) -> str:
@@ -234,7 +233,7 @@ class Builder:
     def variable(self, span: Span, name: str) -> ast.Name:
         return ast.Name(name, span=span)
 
-    def tuple(self, span: Span, first: ast.Expr, rest: Exprs | None) -> ast.Tuple:
+    def tuple_of(self, span: Span, first: ast.Expr, rest: Exprs | None) -> ast.Tuple:
         return ast.Tuple((first, *(rest or ())), span=span)
 
     def array(self, span: Span, items: Exprs | None) -> ast.Array:
@@ -255,9 +254,8 @@ class Builder:
     def comprehension(self, span: Span, over: Comprehension) -> Comprehension:
         return over
 
-    def comprehension_tail(self, span: Span, *parts: ast.Clause | ast.Expr | None) -> Comprehension:
-        *clauses, condition = parts
-        return Comprehension(tuple(clauses), condition)
+    def comprehension_tail(self, span: Span, *parts: Any) -> Comprehension:
+        return Comprehension(parts[:-1], parts[-1])
 
     def clause(self, span: Span, target: ast.Name | ast.Tuple, domain: ast.Expr) -> ast.Clause:
         return ast.Clause(target, domain, span=span)
@@ -273,7 +271,7 @@ class Builder:
     def exprs(self, span: Span, *items: ast.Expr) -> Exprs:
         return items
 
-    def names(self, span: Span, *names: str) -> tuple[str, ...]:
+    def names(self, span: Span, *names: str) -> Names:
         return names
 
     def dotted(self, span: Span, *names: str) -> str:

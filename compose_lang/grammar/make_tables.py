@@ -19,11 +19,12 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from lark import Lark
-from lark.grammar import Rule
+from lark.grammar import Rule, Terminal
 from lark.lexer import PatternStr, TerminalDef
 from lark.parsers.lalr_analysis import ParseTable, Shift
 
@@ -76,7 +77,7 @@ def tables() -> dict[str, Any]:
 
 
 def _numbered(table: ParseTable) -> dict[Any, int]:
-    """The states, numbered in the order a walk from the starts meets them: lark's order follows its hashes."""
+    """The states in the order a walk from the starts meets them: lark's own order hangs on its hashes."""
     met = {table.start_states[start]: i for i, start in enumerate(STARTS)}
     waiting = deque(met)
     while waiting:
@@ -87,7 +88,7 @@ def _numbered(table: ParseTable) -> dict[Any, int]:
     return met
 
 
-def _lexer(terminals: list[TerminalDef], ignored: list[str]) -> dict[str, Any]:
+def _lexer(terminals: Iterable[TerminalDef], ignored: list[str]) -> dict[str, Any]:
     name = re.compile(next(t.pattern.to_regexp() for t in terminals if t.name == "NAME"))
     words = {t.pattern.value: t.name for t in terminals if isinstance(t.pattern, PatternStr)}
     keywords = {word: kind for word, kind in words.items() if name.fullmatch(word)}
@@ -110,7 +111,8 @@ def _rule(rule: Rule) -> list[Any]:
             parts.append([-1, 0])
             continue
         position, symbol = next(symbols)
-        if rule.options.keep_all_tokens or not (symbol.is_term and symbol.filter_out):
+        is_dropped = isinstance(symbol, Terminal) and symbol.filter_out
+        if rule.options.keep_all_tokens or not is_dropped:
             parts.append([position, int(not symbol.is_term and symbol.name.startswith("_"))])
     name = rule.origin.name
     stands_alone = rule.options.expand1 and not rule.alias

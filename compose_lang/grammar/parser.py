@@ -6,6 +6,7 @@ place, and parsing goes on with the next one, so that one run reports all syntax
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ from compose_lang.grammar import ast
 from compose_lang.grammar.automaton import Automaton
 from compose_lang.grammar.build_ast import Builder
 from compose_lang.grammar.syntax_errors import Failure, describe, written_as_assignment
-from compose_lang.grammar.tokens import OPERATORS, STATEMENT_WORDS, Token, check_depth, tokenize
+from compose_lang.grammar.tokens import (
+    CLOSERS,
+    OPENERS,
+    OPERATORS,
+    STATEMENT_WORDS,
+    VALUE,
+    Token,
+    check_depth,
+    tokenize,
+)
 
 MAX_ERRORS = 50
 
@@ -33,7 +43,9 @@ def read_source(path: str | Path) -> Source:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ComposeError(
-            Diagnostic("CG0106", f"{path} is not UTF-8 text: byte 0x{content[error.start]:02x} in line {line}")
+            Diagnostic(
+                "CG0106", f"{path} is not UTF-8 text", notes=(f"the first such byte is in line {line}",)
+            )
         ) from None
     return Source(str(path), text)
 
@@ -53,10 +65,34 @@ def parse_expression(source: Source) -> ast.Expr:
     return value
 
 
+def layout_warnings(source: Source) -> list[Diagnostic]:
+    """Warns of lines that join: `[[1, 0]⏎ [0, 1]]` is an index, `[1⏎ -2]` a subtraction (CG0107)."""
+    warnings = []
+    open_brackets: list[str] = []
+    for before, token in pairwise(tokenize(source)):
+        if before.kind in OPENERS:
+            open_brackets.append(before.kind)
+        elif before.kind in CLOSERS and open_brackets:
+            open_brackets.pop()
+        joins = token.kind in ("LSQB", "MINUS") and before.kind in VALUE and open_brackets[-1:] == ["LSQB"]
+        if joins and "\n" in source.text[before.end : token.start]:
+            warnings.append(
+                Diagnostic(
+                    "CG0107",
+                    f"this `{token.text}` goes on with the line before",
+                    token.span(source),
+                    severity="warning",
+                    help="put a comma before it, or move it to the end of the line before",
+                )
+            )
+    return warnings
+
+
 def _parse(source: Source, start: str) -> Any:
     null = source.text.find("\0")
     if null >= 0:
-        raise ComposeError(Diagnostic("CG0106", "a NUL character: this is not text", Span(source, null, null + 1)))
+        span = Span(source, null, null + 1)
+        raise ComposeError(Diagnostic("CG0106", "a NUL character: this is not text", span))
     tokens = tokenize(source)
     check_depth(source, tokens)
     return _Run(source, tokens, start).finish()
@@ -66,7 +102,7 @@ class _Run:
     """One parse: the automaton, the place in the tokens, and what is needed to go on after an error.
 
     `marks` holds, for each open `{`, the height of the automaton's stack where the block's current statement
-    starts, or None where the `{` opened a list of names. `begun` is where in the tokens that statement starts.
+    starts, or None where the `{` opened a list of names. `begun` is where that statement's tokens start.
     """
 
     def __init__(self, source: Source, tokens: list[Token], start: str) -> None:
@@ -115,7 +151,8 @@ class _Run:
         """Whether the next token is an operator at the start of a line where a statement has to start."""
         if self.tokens[self.at].kind not in OPERATORS or self.at != self.begun or not self.has_statements:
             return False
-        return self.at == 0 or (self.tokens[self.at - 1].kind == "_END" and self.tokens[self.at - 1].text != ";")
+        before = self.tokens[self.at - 1]
+        return self.at == 0 or (before.kind == "_END" and before.text != ";")
 
     def _report(self, token: Token) -> None:
         failure = Failure(
@@ -149,7 +186,7 @@ class _Run:
                     nested = max(0, nested - 1)
                 case "_END" if nested == 0:
                     return self._stand_in("LET", "NAME", "EQUAL", "NAME")
-                case kind if kind in STATEMENT_WORDS and nested == 0 and self.at > self.begun and self._starts_line():
+                case kind if nested == 0 and self.at > self.begun and self._starts_statement(kind):
                     self.begun = self.at
                     return None
             self.at += 1
@@ -159,6 +196,9 @@ class _Run:
         place = Token("NAME", "_", 0, 0)
         for kind in kinds:
             self.automaton.feed(kind, place, (place.start, place.end))
+
+    def _starts_statement(self, kind: str) -> bool:
+        return kind in STATEMENT_WORDS and self._starts_line()
 
     def _opens_block(self) -> bool:
         """Whether the `{` at hand is the last on its line."""

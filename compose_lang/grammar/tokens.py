@@ -21,13 +21,14 @@ MAX_DEPTH = 200
 OPENERS = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 CLOSERS = {closer: opener for opener, closer in OPENERS.items()}
 
-ARITHMETIC = frozenset("PLUS MINUS STAR SLASH FLOOR PERCENT AT POWER".split())
-COMPARING = frozenset("LESSTHAN MORETHAN LESSEQUAL MOREEQUAL EQEQUAL NOTEQUAL".split())
-OPERATORS = ARITHMETIC | COMPARING | frozenset("AND OR IN EQUAL TILDE COMMA COLON VBAR ARROW DOT".split())
-STATEMENT_WORDS = frozenset(
-    "USE TYPE CONST DATA PARAM VAR LET FN FACTOR DENSITY ENERGY REQUIRE PREFER OBSERVE INFER DRAW".split()
-)
-RESERVED = STATEMENT_WORDS | frozenset("FOR IF THEN ELSE LEARN AND OR NOT IN".split())
+ARITHMETIC = frozenset({"PLUS", "MINUS", "STAR", "SLASH", "FLOOR", "PERCENT", "AT", "POWER"})
+COMPARING = frozenset({"LESSTHAN", "MORETHAN", "LESSEQUAL", "MOREEQUAL", "EQEQUAL", "NOTEQUAL"})
+PUNCTUATION = frozenset({"EQUAL", "TILDE", "COMMA", "COLON", "VBAR", "ARROW", "DOT"})
+OPERATORS = ARITHMETIC | COMPARING | PUNCTUATION | {"AND", "OR", "IN"}
+DECLARING = frozenset({"USE", "TYPE", "CONST", "DATA", "PARAM", "VAR", "LET", "FN", "FACTOR", "DENSITY"})
+STATEMENT_WORDS = DECLARING | {"ENERGY", "REQUIRE", "PREFER", "OBSERVE", "INFER", "DRAW"}
+RESERVED = STATEMENT_WORDS | {"FOR", "IF", "THEN", "ELSE", "LEARN", "AND", "OR", "NOT", "IN"}
+VALUE = frozenset({"NUMBER", "STRING", "NAME", "RPAR", "RSQB", "BY", "WEIGHT", "AS"})  # ends of values
 
 _UNFINISHED = OPERATORS | RESERVED
 _CONTINUING = frozenset({"LBRACE", "THEN", "ELSE"})
@@ -46,6 +47,9 @@ class Token(NamedTuple):
         return Span(source, self.start, self.end)
 
 
+_NOTHING = Token("NOTHING", "", 0, 0)
+
+
 def tokenize(source: Source) -> list[Token]:
     """The tokens of a text, `_END` between statements among them."""
     return list(_statements(_lex(source.text)))
@@ -55,7 +59,7 @@ def _lex(text: str) -> Iterator[Token]:
     tables = load_tables()
     keywords = tables.keywords
     for match in tables.lexer.finditer(text):
-        kind = match.lastgroup
+        kind = match.lastgroup or "BAD"
         if kind in tables.ignored:
             continue
         token = Token(keywords.get(match[0], kind), match[0], *match.span())
@@ -67,7 +71,7 @@ def _statements(tokens: Iterable[Token]) -> Iterator[Token]:
     brackets: list[str] = []
     previous: Token | None = None
     separator: Token | None = None
-    for token, following in pairwise([*tokens, None]):
+    for token, following in pairwise([*tokens, _NOTHING]):
         if token.kind in ("NEWLINE", "SEMICOLON"):
             if separator is None or separator.kind == "NEWLINE":
                 separator = token
@@ -119,14 +123,19 @@ def is_name(text: str) -> bool:
     return text.isidentifier() or unicodedata.normalize("NFC", text).isidentifier()
 
 
-def _starts_anew(separator: Token, token: Token, following: Token | None) -> bool:
+def _starts_anew(separator: Token, token: Token, following: Token) -> bool:
     """Whether a token inside brackets starts a statement all the same, so that a bracket was left open."""
     if separator.kind == "SEMICOLON":
         return True
-    after = following.kind if following is not None else ""
     if token.kind == "NAME":
-        return after == "TILDE"
-    return token.kind in STATEMENT_WORDS and after not in ("EQUAL", "COMMA", "RPAR", "RSQB", "NEWLINE")
+        return following.kind == "TILDE"
+    return token.kind in STATEMENT_WORDS and following.kind not in (
+        "EQUAL",
+        "COMMA",
+        "RPAR",
+        "RSQB",
+        "NEWLINE",
+    )
 
 
 def _ends_statement(previous: Token, separator: Token, token: Token) -> bool:
