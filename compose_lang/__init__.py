@@ -1,0 +1,1 @@
+"""Compose: a language for building new generative models out of existing ones."""

@@ -1,0 +1,331 @@
+"""Applying a declared factor: its arguments are bound, checked against its signature, and its body inlined.
+
+Declared shapes are the last axes of an argument; leading axes broadcast and become plates of independent copies,
+so a body always sees exactly what its signature says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from compose_lang.compiler import expressions, statements
+from compose_lang.compiler.context import Context, Scope, Term, fail
+from compose_lang.compiler.declared_types import DeclaredType, bind_shape, declared_type
+from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
+from compose_lang.compiler.ops import ShapeError, broadcast_shapes
+from compose_lang.compiler.types import Domain
+from compose_lang.compiler.values import as_node, describe, in_domain
+from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, did_you_mean
+from compose_lang.grammar import ast
+
+MAX_DEPTH = 60
+
+
+@dataclass(frozen=True)
+class DeclaredFactor:
+    """A `factor` or `density` declaration and the scope it stands in."""
+
+    decl: ast.FactorDecl
+    scope: Scope
+
+    @property
+    def description(self) -> str:
+        return f"the {'density' if self.decl.is_density else 'factor'} `{self.decl.name}`"
+
+    def with_inputs(self, ctx: Context, arguments: Sequence[ast.Argument], span: Span) -> WithInputs:
+        """`F(inputs)`: the factor that waits for its subjects."""
+        given = assign(ctx, self.decl.inputs, arguments, self.description, span)
+        return WithInputs(self, given, span)
+
+    def without_inputs(self) -> WithInputs:
+        return WithInputs(self, {}, self.decl.span)
+
+
+def assign(
+    ctx: Context, parameters: Sequence[ast.Parameter], arguments: Sequence[ast.Argument], what: str, span: Span
+) -> dict[str, tuple[Any, Span]]:
+    """Arguments by parameter name, each with the place it is written at."""
+    names = [p.name for p in parameters]
+    given: dict[str, tuple[Any, Span]] = {}
+    for place, argument in enumerate(arguments):
+        if argument.name is None:
+            if place >= len(names):
+                takes = f"{len(names)} ({', '.join(names)})" if names else "none"
+                fail("CG0206", f"{what} is given {len(arguments)} arguments, it takes {takes}", argument.span)
+            name = names[place]
+        else:
+            name = argument.name
+            if name not in names:
+                known = f"it takes {', '.join(names)}" if names else "it takes none"
+                hint = did_you_mean(name, names) or known
+                fail("CG0206", f"{what} has no argument `{name}`", argument.span, help=hint)
+        if name in given:
+            fail("CG0206", f"{what} is given `{name}` twice", argument.span)
+        given[name] = (expressions.evaluate(ctx, argument.value), argument.value.span)
+    return given
+
+
+@dataclass(frozen=True)
+class WithInputs:
+    """A declared factor with its inputs; it waits for its subjects."""
+
+    factor: DeclaredFactor
+    inputs: Mapping[str, tuple[Any, Span]]
+    span: Span
+    widened: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Array inputs widen a factor: their leading axes are part of what it is over."""
+        extra = 0
+        for parameter in self.factor.decl.inputs:
+            if parameter.name in self.inputs and isinstance(self.inputs[parameter.name][0], Node):
+                value = self.inputs[parameter.name][0]
+                extra = max(extra, len(value.shape) - rank_of(parameter))
+        object.__setattr__(self, "widened", extra)
+
+    @property
+    def description(self) -> str:
+        return self.factor.description
+
+    @property
+    def normalised(self) -> bool:
+        return self.factor.decl.is_density
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        return tuple(rank_of(s) + self.widened for s in self.factor.decl.subjects)
+
+    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
+        decl = self.factor.decl
+        if len(ctx.calls) >= MAX_DEPTH:
+            fail("CG0801", f"factors apply each other more than {MAX_DEPTH} deep", span)
+        if len(subjects) != len(decl.subjects):
+            names = ", ".join(s.name for s in decl.subjects)
+            text = f"{self.description} is over {len(decl.subjects)} subjects ({names}), {len(subjects)} are given"
+            fail("CG0206", text, span)
+        call = Call(self, ctx, list(subjects), span)
+        return call.terms()
+
+
+def rank_of(parameter: ast.Parameter) -> int:
+    """Axes of one value of a parameter, those inside a simplex or a Cholesky factor included."""
+    if not isinstance(parameter.type, ast.NamedType):
+        return len(parameter.type.shape) if parameter.type else 0
+    inside = {"simplex": 1, "ordered": 1, "positive_ordered": 1, "unit_vector": 1, "permutation": 1}
+    return len(parameter.type.shape) + {**inside, "cholesky_corr": 2}.get(parameter.type.name, 0)
+
+
+class Call:
+    """One application: arguments with their leading axes made into plates, and the body's terms."""
+
+    def __init__(self, waiting: WithInputs, ctx: Context, subjects: list[Node], span: Span) -> None:
+        self.decl = waiting.factor.decl
+        self.name = self.decl.name
+        self.span = span
+        self.outer = ctx
+        self.scope = Scope(waiting.factor.scope)
+        self.arguments: dict[str, tuple[Any, Span]] = {
+            p.name: (s, span) for p, s in zip(self.decl.subjects, subjects, strict=True)
+        }
+        for parameter in self.decl.inputs:
+            if parameter.name in waiting.inputs:
+                self.arguments[parameter.name] = waiting.inputs[parameter.name]
+            elif parameter.default is not None:
+                value = expressions.evaluate(replace(ctx, scope=waiting.factor.scope), parameter.default)
+                self.arguments[parameter.name] = (value, parameter.default.span)
+            else:
+                fail("CG0206", f"`{self.name}` needs a value for `{parameter.name}`", waiting.span)
+        self.axes: list[Axis | None] = []
+        self.parameters = [*self.decl.subjects, *self.decl.inputs]
+
+    def terms(self) -> list[Term]:
+        self.split()
+        ctx, supported = self.checked()
+        ctx = ctx if supported is None else ctx.under(supported)
+        if self.decl.body is None and self.decl.value is None:
+            fail("CG0901", f"`{self.name}` is to be learned, which is not built yet", self.span)
+        found: list[Term] = []
+        ctx = replace(ctx, emit=found.append, mask=None, calls=(*ctx.calls, self.span))
+        try:
+            if self.decl.body is not None:
+                statements.run_body(ctx, self.decl.body)
+            else:
+                assert self.decl.value is not None
+                self.alias(ctx, self.decl.value)
+        except ShapeError as wrong:
+            shapes = " against ".join(str(list(s)) for s in wrong.shapes)
+            fail("CG0203", f"{wrong} inside `{self.name}`: {shapes}", self.span)
+        except ComposeError as wrong:
+            raise inside(wrong, self.name, self.span) from None
+        return self.settled(found, supported)
+
+    def settled(self, found: list[Term], supported: Node | None) -> list[Term]:
+        """The body's terms as this application's: gated by the caller's mask, infinite outside the support."""
+        mask = self.outer.mask
+        out = []
+        for term in found:
+            energy = term.energy
+            if supported is not None:
+                energy = node("where", supported, energy, constant(float("inf")))
+            if mask is not None:
+                energy = node("where", mask, energy, constant(0.0))
+            kind = term.kind if term.kind in ("require", "prefer") else "factor"
+            label = self.name if kind == "factor" else term.label
+            violation = term.violation
+            if violation is not None and mask is not None:
+                violation = node("where", mask, violation, constant(0.0))
+            out.append(Term(energy, term.axes, kind, label, self.span, violation))
+        return out
+
+    def alias(self, ctx: Context, value: ast.Expr) -> None:
+        """`factor F(x | …) = expression`"""
+        from compose_lang.compiler.factors import as_factor
+
+        factor = as_factor(expressions.evaluate(ctx, value))
+        if factor is None:
+            fail("CG0401", f"the right side of `{self.name}` is not a factor", value.span)
+        subjects = [as_node(ctx.scope.find(s.name), self.span) for s in self.decl.subjects]
+        for term in factor.terms(ctx, subjects, self.span):
+            ctx.emit(term)
+
+    # --- leading axes ---
+
+    def split(self) -> None:
+        """Leading axes of the arguments become plates; every argument keeps its declared axes."""
+        leading: dict[str, tuple[int, ...]] = {}
+        for parameter in self.parameters:
+            value, span = self.arguments[parameter.name]
+            if not isinstance(value, Node):
+                continue
+            rank = rank_of(parameter)
+            if len(value.shape) < rank:
+                assert parameter.type is not None
+                text = f"`{parameter.name}` of `{self.name}` is {parameter.type.span.text}, given {describe(value)}"
+                fail("CG0203", f"shapes do not match: {text}", span)
+            leading[parameter.name] = value.shape[: len(value.shape) - rank]
+        try:
+            batch = broadcast_shapes(*leading.values())
+            over = broadcast_shapes(*(leading[s.name] for s in self.decl.subjects if s.name in leading))
+        except ShapeError:
+            self.mismatch(leading)
+        if batch != over:
+            self.mismatch(leading)
+        self.axes = [Axis(n) if n != 1 else None for n in batch]
+        columns = [along(a) if a else constant(0) for a in self.axes]
+        zero = constant(0)
+        for name, shape in leading.items():
+            value, span = self.arguments[name]
+            mine = columns[len(columns) - len(shape) :] if shape else []
+            one = gather(value, [zero if n == 1 else c for n, c in zip(shape, mine, strict=True)])
+            self.arguments[name] = (one, span)
+
+    def mismatch(self, leading: Mapping[str, tuple[int, ...]]) -> None:
+        """Report arguments whose leading axes do not broadcast, naming the two that differ."""
+        subjects = {s.name for s in self.decl.subjects}
+        named = [(n, s) for n, s in leading.items() if s]
+        for place, (first, shape) in enumerate(named):
+            for second, other in named[place + 1 :]:
+                try:
+                    joint = broadcast_shapes(shape, other)
+                except ShapeError:
+                    joint = None
+                wider = first in subjects and second not in subjects and joint is not None and joint != shape
+                if joint is None or wider:
+                    self.report_pair(first, second)
+        shown = ", ".join(f"{n} is {describe(self.arguments[n][0])}" for n, _ in named)
+        fail("CG0203", f"shapes do not match: the subject of `{self.name}` is a single value, but {shown}", self.span)
+
+    def report_pair(self, first: str, second: str) -> None:
+        (one, here), (two, there) = self.arguments[first], self.arguments[second]
+
+        def shown(name: str, place: Span) -> str:
+            text = place.text
+            return text if text.isidentifier() else f"`{name}` of {self.name}"
+
+        where, label = (here, there) if here is not self.span else (there, here)
+        message = f"shapes do not match: {shown(first, here)} is {describe(one)}, but {shown(second, there)} is {describe(two)}"
+        labels = (Label(label, describe(one if label is here else two)),) if label is not where else ()
+        text = describe(one if where is here else two)
+        fail("CG0203", message, where, labels=labels, label=text)
+
+    # --- types ---
+
+    def checked(self) -> tuple[Context, Node | None]:
+        """The body's context, and the condition (None: always) that the subjects lie in their declared domains."""
+        plates = (*self.outer.plates, *(a for a in self.axes if a))
+        ctx = replace(self.outer, scope=self.scope, plates=plates)
+        late: list[tuple[ast.Parameter, Node, DeclaredType]] = []
+        for parameter in self.parameters:
+            value, span = self.arguments[parameter.name]
+            if parameter.type is not None and isinstance(value, Node):
+                bind_shape(ctx, parameter.type, value, f"`{parameter.name}` of `{self.name}`", span)
+        for parameter in self.parameters:
+            value, span = self.arguments[parameter.name]
+            self.scope.names[parameter.name] = value
+        supported: Node | None = None
+        subjects = {s.name for s in self.decl.subjects}
+        for parameter in self.parameters:
+            value, span = self.arguments[parameter.name]
+            if parameter.type is None or not isinstance(value, Node):
+                continue
+            declared = declared_type(ctx, parameter.type)
+            late.append((parameter, value, declared))
+            condition = self.admits(value, declared.type.domain, parameter.name, span, parameter.name in subjects)
+            if condition is not None:
+                supported = condition if supported is None else node("and", supported, condition)
+        return ctx, supported
+
+    def admits(self, value: Node, domain: Domain, name: str, span: Span, is_subject: bool) -> Node | None:
+        """The condition that a value lies in a domain: None where it surely does, an error where it cannot."""
+        what = f"the subject `{name}` of `{self.name}`" if is_subject else f"`{name}` of `{self.name}`"
+        if domain.is_discrete and value.dtype == "real":
+            fail("CG0204", f"{what} is {domain}, given {describe(value)}", span, label=describe(value))
+        if in_domain(value.domain, domain) or domain.event_shape:
+            return None
+        low, high = value_bounds(domain)
+        if low == -np.inf and high == np.inf:
+            return None
+        if value.value is not None:
+            wrong = ~((value.value >= low) & (value.value <= high))
+            if wrong.any() and self.outer.mask is None:
+                first = value.value[wrong].flat[0]
+                fail("CG0405", f"{what} is {domain}, given {first:g}", span, label=f"{first:g} is not {domain}")
+            if not wrong.any():
+                return None
+        if not is_subject and not (domain.is_discrete):
+            return None
+        if is_subject and value.op in ("var", "gather") and value.domain is not None and value.variables:
+            text = f"{what} is {domain}, but {span_name(span)} is {value.domain}: draws outside have weight 0"
+            self.outer.session.warn("CG0405", text, span, help=f"declare the variable as {domain}")
+        condition: Node | None = None
+        for op, bound in (("ge", low), ("le", high)):
+            if np.isfinite(bound):
+                test = node(op, value, constant(bound))
+                condition = test if condition is None else node("and", condition, test)
+        return condition
+
+
+def span_name(span: Span) -> str:
+    return f"`{span.text}`" if len(span.text) < 40 and "\n" not in span.text else "the value"
+
+
+def value_bounds(domain: Domain) -> tuple[float, float]:
+    from compose_lang.compiler.values import value_range
+
+    return value_range(domain)
+
+
+def inside(error: ComposeError, name: str, call: Span) -> ComposeError:
+    """An error in a factor's body, reported with the application that led there."""
+    labels = Label(call, f"while applying `{name}` here")
+    found = []
+    for d in error.diagnostics:
+        if d.span is not None and d.span.source.name.startswith("std."):
+            found.append(Diagnostic(d.code, f"{d.message} (inside `{name}`)", call, d.severity, help=d.help))
+        else:
+            found.append(replace(d, labels=(*d.labels, labels)))
+    return ComposeError(found, error.exit_code)

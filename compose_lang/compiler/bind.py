@@ -1,0 +1,68 @@
+"""Data: what a `data` declaration reads, or is given from outside, as a constant of its type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from compose_lang.compiler import expressions
+from compose_lang.compiler.context import Context, fail
+from compose_lang.compiler.data import bind_data
+from compose_lang.compiler.declared_types import DeclaredType
+from compose_lang.compiler.files import RawData, read_file, resolve_path
+from compose_lang.compiler.ir import Node, constant
+from compose_lang.compiler.types import Type
+from compose_lang.compiler.values import Texts, as_node, describe
+from compose_lang.grammar import ast
+
+
+def bind(ctx: Context, decl: ast.Data, declared: DeclaredType) -> Node | Texts:
+    """The value of a `data` declaration: from outside if it is given there, else what the program says."""
+    session = ctx.session
+    if declared.lower is not None or declared.upper is not None:
+        fail("CG0208", "the bounds of data must be numbers known at compile time", decl.type.span)
+    if decl.name in session.data:
+        given = session.data[decl.name]
+        if isinstance(given, RawData) and given.sha256:
+            session.hashes[decl.name] = given.sha256
+        array = bind_data(given, declared.type, decl.name, decl.span, f"the value given for {decl.name}")
+        return as_constant(array, declared.type)
+    if decl.value is None:
+        help = f"bind it: --data {decl.name}=FILE, or `= read(…)` in the program"
+        fail("CG0301", f"data `{decl.name}` has no value", decl.span, help=help)
+    if isinstance(decl.value, ast.Call) and isinstance(decl.value.function, ast.Name) and decl.value.function.id == "read":
+        raw = read(ctx, decl.value)
+        session.hashes[decl.name] = raw.sha256
+        return as_constant(bind_data(raw, declared.type, decl.name, decl.span), declared.type)
+    value = as_node(expressions.evaluate(ctx, decl.value), decl.value.span)
+    if value.value is None or value.axes:
+        fail("CG0208", f"data must be known at compile time: this is {describe(value)}", decl.value.span)
+    array = bind_data(value.value, declared.type, decl.name, decl.value.span, f"the value of {decl.name}")
+    return as_constant(array, declared.type)
+
+
+def as_constant(array: np.ndarray, type: Type) -> Node | Texts:
+    """A constant that remembers its domain."""
+    if type.domain.kind == "text":
+        return Texts(array)
+    return constant(array, dtype="bool" if type.domain.kind == "bool" else None, domain=type.domain)
+
+
+def read(ctx: Context, e: ast.Call) -> RawData:
+    """`read(file)` or `read(file, column_or_key)`, relative to the program's folder."""
+    values = [expressions.evaluate(ctx, a.value) for a in e.arguments]
+    if not 1 <= len(values) <= 2 or not all(isinstance(v, str) for v in values) or any(a.name for a in e.arguments):
+        fail("CG0206", 'read takes a file and optionally a column or key: read("file.csv", "column")', e.span)
+    if ctx.session.folder is None:
+        help = "give the data from outside instead"
+        fail("CG0302", "a program that is not in a file has no folder to read from", e.span, help=help)
+    path: Path = resolve_path(values[0], ctx.session.folder, e.span)
+    return read_file(path, values[1] if len(values) == 2 else None, e.span)
+
+
+def read_table(ctx: Context, e: ast.Call) -> np.ndarray:
+    """A whole file as a table of integers."""
+    from compose_lang.compiler.types import INT
+
+    return bind_data(read(ctx, e), Type(INT, (-1, -1)), "edges", e.span)

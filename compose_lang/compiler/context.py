@@ -1,0 +1,118 @@
+"""Where an expression stands: the names in scope, the plates around it, and where its factors go.
+
+Elaboration passes a `Context` down; entering a body, a plate, a branch or a factor makes a new one. Its
+`plates` are all axes a node built here may vary over; a factor stated here is counted once for each instance
+of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from compose_lang.compiler.ir import Axis, Node, node
+from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, did_you_mean
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Scope:
+    """Names and what they stand for; inner scopes hide outer ones."""
+
+    def __init__(self, parent: Scope | None = None, names: dict[str, Any] | None = None) -> None:
+        self.parent = parent
+        self.names: dict[str, Any] = names or {}
+
+    def find(self, name: str) -> Any:
+        """What a name stands for; KeyError where it is unknown."""
+        if name in self.names:
+            return self.names[name]
+        if self.parent is None:
+            raise KeyError(name)
+        return self.parent.find(name)
+
+    def all_names(self) -> Iterator[str]:
+        yield from self.names
+        if self.parent is not None:
+            yield from self.parent.all_names()
+
+
+class Poisoned:
+    """What a declaration that failed stands for: its uses are not reported again."""
+
+
+class PoisonedUse(Exception):
+    """A statement uses a declaration that failed; the failure itself has been reported."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A contribution to the energy: the sum of `energy` over `axes`.
+
+    `violation` (nats of 1 a unit, see language.md) is there for constraints, whose energy is 0 or infinite.
+    """
+
+    energy: Node
+    axes: tuple[Axis, ...]
+    kind: str  # energy, factor, require, prefer
+    label: str
+    span: Span
+    violation: Node | None = None
+
+
+@dataclass
+class Session:
+    """What one elaboration shares: settings that come from outside, and what it reports."""
+
+    folder: Path | None
+    data: dict[str, Any]
+    constants: dict[str, Any]
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    hashes: dict[str, str] = field(default_factory=dict)
+    noise: list[tuple[str, Node]] | None = None  #: what a `draw` has asked for, while one is elaborated
+
+    def warn(self, code: str, message: str, span: Span, help: str = "", labels: tuple[Label, ...] = ()) -> None:
+        found = Diagnostic(code, message, span, "warning", labels=labels, help=help)
+        if found not in self.diagnostics:
+            self.diagnostics.append(found)
+
+
+@dataclass(frozen=True)
+class Context:
+    scope: Scope
+    session: Session
+    emit: Callable[[Term], None]
+    plates: tuple[Axis, ...] = ()
+    mask: Node | None = None  #: where false, a factor stated here does not count
+    guards: tuple[Node, ...] = ()  #: conditions under which an expression built here is used at all
+    calls: tuple[Span, ...] = ()  #: the applications this body is being elaborated for, outermost first
+
+    def child(self, **names: Any) -> Context:
+        return replace(self, scope=Scope(self.scope, names))
+
+    def under(self, condition: Node) -> Context:
+        """The context of what counts only where a condition holds."""
+        mask = condition if self.mask is None else node("and", self.mask, condition)
+        return replace(self, mask=mask, guards=(*self.guards, condition))
+
+    def lookup(self, name: str, span: Span) -> Any:
+        try:
+            value = self.scope.find(name)
+        except KeyError:
+            fail("CG0201", f"unknown name `{name}`", span, help=did_you_mean(name, self.scope.all_names()))
+        if isinstance(value, Poisoned):
+            raise PoisonedUse
+        return value
+
+
+def fail(
+    code: str, message: str, span: Span | None, help: str = "", labels: tuple[Label, ...] = (), label: str = ""
+) -> NoReturn:
+    """Report an error of the user's program."""
+    raise ComposeError(Diagnostic(code, message, span, help=help, labels=labels, label=label))
+
+
+def not_built(what: str, span: Span) -> NoReturn:
+    fail("CG0901", f"{what} is not built yet", span)

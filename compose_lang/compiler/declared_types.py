@@ -1,0 +1,171 @@
+"""Types as a program writes them, made into `Type`s: sizes evaluated, named types looked up, new names bound.
+
+A bound may depend on variables declared before; it is then an IR node beside the type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compose_lang.compiler import expressions
+from compose_lang.compiler.context import Context, fail
+from compose_lang.compiler.ir import Node, constant
+from compose_lang.compiler.types import BOOL, INT, POSITIVE, REAL, TEXT, UNIT, Domain, Type
+from compose_lang.compiler.values import NamedType, Namespace, as_node, describe, static_int
+from compose_lang.diagnostics import Span, did_you_mean
+from compose_lang.grammar import ast
+
+PLAIN = {
+    "positive": POSITIVE,
+    "unit": UNIT,
+    "angle": Domain("angle"),
+    "bool": BOOL,
+    "spin": Domain("spin"),
+    "text": TEXT,
+}
+SIZED = ("simplex", "ordered", "positive_ordered", "unit_vector", "cholesky_corr", "category", "permutation")
+TYPE_NAMES = ("real", "int", *PLAIN, *SIZED)
+
+
+@dataclass(frozen=True)
+class DeclaredType:
+    """A type, with -1 for a size still to be read from data, and the bounds that are not plain numbers."""
+
+    type: Type
+    lower: Node | None = None
+    upper: Node | None = None
+
+
+def declared_type(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
+    """The type that a type expression means in a context."""
+    shape = tuple(size(ctx, s) for s in written.shape)
+    if isinstance(written, ast.NamedValues):
+        return DeclaredType(Type(Domain("category", size=len(written.names), names=written.names), shape))
+    if written.name == "real":
+        return bounded(ctx, written, shape)
+    if written.name == "int":
+        return whole(ctx, written, shape)
+    if written.name in SIZED:
+        if len(written.arguments) != 1:
+            fail("CG0206", f"{written.name} takes its size: {written.name}(k)", written.span)
+        argument = written.arguments[0]
+        k = static_int(expressions.evaluate(ctx, argument.value), argument.span, f"the size of {written.name}")
+        if k < 1:
+            fail("CG0204", f"the size of {written.name} must be at least 1, not {k}", argument.span)
+        return DeclaredType(Type(Domain(written.name, size=k), shape))
+    if written.arguments:
+        fail("CG0206", f"{written.name} takes no arguments", written.span)
+    if written.name in PLAIN:
+        return DeclaredType(Type(PLAIN[written.name], shape))
+    return named(ctx, written, shape)
+
+
+def named(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> DeclaredType:
+    scope = ctx.scope
+    *path, last = written.name.split(".")
+    try:
+        for part in path:
+            inner = scope.find(part)
+            if not isinstance(inner, Namespace):
+                raise KeyError(part)
+            scope = inner.scope
+        found = scope.find(last)
+    except KeyError:
+        found = None
+    if not isinstance(found, NamedType):
+        known = [*TYPE_NAMES, *(n for n in ctx.scope.all_names() if isinstance(ctx.scope.find(n), NamedType))]
+        fail("CG0205", f"unknown type `{written.name}`", written.span, help=did_you_mean(written.name, known))
+    return DeclaredType(found.type.with_shape(shape + found.type.shape))
+
+
+def size(ctx: Context, written: ast.Expr) -> int:
+    if isinstance(written, ast.Name) and written.id == "_":
+        return -1
+    n = static_int(expressions.evaluate(ctx, written), written.span, "an array's size")
+    if n < 0:
+        fail("CG0204", f"an array's size must not be negative, not {n}", written.span)
+    return n
+
+
+def bounds(ctx: Context, written: ast.NamedType) -> dict[str, tuple[Node, Span]]:
+    found: dict[str, tuple[Node, Span]] = {}
+    for place, argument in enumerate(written.arguments):
+        name = argument.name or ("lower", "upper", "")[min(place, 2)]
+        if name not in ("lower", "upper") or name in found:
+            fail("CG0206", f"{written.name} takes (lower, upper), lower= or upper=", argument.span)
+        value = as_node(expressions.evaluate(ctx, argument.value), argument.span)
+        found[name] = (value, argument.span)
+    return found
+
+
+def bounded(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> DeclaredType:
+    """`real`, `real(lo, hi)`, `real(lower=lo)`; a bound that is not one number known now is kept as a node."""
+    numbers = {"lower": -np.inf, "upper": np.inf}
+    nodes: dict[str, Node] = {}
+    given = bounds(ctx, written)
+    for name, (value, span) in given.items():
+        if value.is_static_scalar:
+            numbers[name] = float(value.item())
+        else:
+            if value.axes:
+                fail("CG0208", "a bound may not depend on a plate", span)
+            nodes[name] = value
+    if numbers["lower"] >= numbers["upper"]:
+        text = f"the lower bound {numbers['lower']:g} is not below the upper bound {numbers['upper']:g}"
+        fail("CG0204", text, written.span)
+    domain = REAL
+    if given:
+        strict = (numbers["lower"], numbers["upper"]) in ((0.0, np.inf), (0.0, 1.0)) and False
+        domain = Domain("real", numbers["lower"], numbers["upper"], strict=strict)
+    return DeclaredType(Type(domain, shape), nodes.get("lower"), nodes.get("upper"))
+
+
+def whole(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> DeclaredType:
+    numbers = {"lower": -np.inf, "upper": np.inf}
+    for name, (value, span) in bounds(ctx, written).items():
+        if value.is_static_scalar and value.item() in (np.inf, -np.inf):
+            continue
+        numbers[name] = static_int(value, span, f"the {name} bound of int")
+    if numbers["lower"] > numbers["upper"]:
+        text = f"the lower bound {numbers['lower']:g} is above the upper bound {numbers['upper']:g}"
+        fail("CG0204", text, written.span)
+    domain = Domain("int", numbers["lower"], numbers["upper"]) if written.arguments else INT
+    return DeclaredType(Type(domain, shape))
+
+
+def bind_shape(ctx: Context, written: ast.TypeExpr, value: Node, what: str, span: Span) -> None:
+    """Match an argument's axes with a declared shape: new names are bound, known sizes must agree."""
+    dims: list[ast.Expr] = list(written.shape)
+    actual = list(value.shape)
+    if isinstance(written, ast.NamedType) and written.name in SIZED and written.arguments:
+        inner = written.arguments[0].value
+        if written.name == "category":
+            if value.domain is not None and value.domain.kind == "category":
+                match_size(ctx, inner, value.domain.size, written, value, what, span, loose=True)
+        elif written.name == "cholesky_corr":
+            dims += [inner, inner]
+        else:
+            dims.append(inner)
+    for dim, n in zip(dims, actual, strict=True):
+        match_size(ctx, dim, n, written, value, what, span)
+
+
+def match_size(
+    ctx: Context, dim: ast.Expr, n: int, written: ast.TypeExpr, value: Node, what: str, span: Span, loose: bool = False
+) -> None:
+    if isinstance(dim, ast.Name) and dim.id == "_":
+        return
+    if isinstance(dim, ast.Name):
+        try:
+            known = ctx.scope.find(dim.id)
+        except KeyError:
+            ctx.scope.names[dim.id] = constant(n)
+            return
+        wanted = static_int(known, span, "a size")
+    else:
+        wanted = static_int(expressions.evaluate(ctx, dim), dim.span, "a size")
+    if wanted != n and not (loose and n < wanted):
+        text = f"{what} is {written.span.text} with size {wanted} here, given {describe(value)}"
+        fail("CG0203", f"shapes do not match: {text}", span)

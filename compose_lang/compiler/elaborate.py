@@ -1,0 +1,346 @@
+"""A program's syntax tree, with its data, as a factor graph.
+
+In: an `ast.Module` whose names resolve, and data from outside. Out: a `FactorGraph`; all errors found are raised
+together. Before it stands `resolve` (names), after it `verify` and the planner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from compose_lang.compiler import bind, expressions, statements
+from compose_lang.compiler.application import DeclaredFactor
+from compose_lang.compiler.context import (
+    Context, Poisoned, PoisonedUse, Scope, Session, Term, fail, not_built,
+)  # fmt: skip
+from compose_lang.compiler.data import violation as domain_violation
+from compose_lang.compiler.declared_types import DeclaredType, declared_type
+from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
+from compose_lang.compiler.ir import Node, cast_to, constant, variable
+from compose_lang.compiler.ops import ShapeError
+from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
+from compose_lang.compiler.types import Domain, Type
+from compose_lang.compiler.values import Function, NamedType, Namespace, as_node, describe
+from compose_lang.diagnostics import ComposeError, Diagnostic, InternalError, did_you_mean
+from compose_lang.grammar import ast
+
+MAX_SITES = 10**8
+
+
+def elaborate(module: ast.Module, session: Session) -> FactorGraph:
+    """The factor graph of a program."""
+    return Elaboration(module, session).run()
+
+
+class Elaboration:
+    """The state of one elaboration: what has been declared and stated so far."""
+
+    def __init__(self, module: ast.Module, session: Session) -> None:
+        self.module = module
+        self.session = session
+        self.scope = Scope(builtin_scope())
+        self.terms: list[Term] = []
+        self.ctx = Context(self.scope, session, self.terms.append)
+        self.variables: dict[str, Variable] = {}
+        self.derived: list[Derived] = []
+        self.requests: list[Request] = []
+        self.data: dict[str, Node] = {}
+        self.pending = statements.PendingArrays(module.statements)
+        self.observed = [s for s in module.statements if isinstance(s, ast.Observe)]
+        self.found: list[Diagnostic] = []
+        self.exit_code = 1
+
+    def run(self) -> FactorGraph:
+        self.check_settings()
+        for s in self.module.statements:
+            if isinstance(s, ast.FactorDecl):
+                self.scope.names[s.name] = DeclaredFactor(s, self.scope)
+            elif isinstance(s, ast.Fn):
+                self.scope.names[s.name] = Function(s, self.scope)
+        early = (ast.Use, ast.TypeDecl, ast.Const, ast.Data, ast.Param)
+        ordered = [s for s in self.module.statements if isinstance(s, early)]
+        ordered += [s for s in self.module.statements if not isinstance(s, early)]
+        for statement in ordered:
+            self.attempt(statement)
+        if self.found:
+            raise ComposeError(self.found, self.exit_code)
+        graph = FactorGraph(
+            tuple(self.variables.values()),
+            tuple(FactorGroup.of(t) for t in self.terms),
+            tuple(self.derived),
+            tuple(self.requests),
+            self.data,
+        )
+        check_proper(graph)
+        return graph
+
+    def attempt(self, statement: ast.Statement) -> None:
+        """Elaborate one statement; an error poisons what it declares and does not hide the next."""
+        try:
+            self.statement(statement)
+        except ComposeError as wrong:
+            self.found.extend(d for d in wrong.diagnostics if d not in self.found)
+            self.exit_code = max(self.exit_code, wrong.exit_code)
+        except PoisonedUse:
+            pass
+        except ShapeError as wrong:
+            shapes = " against ".join(str(list(s)) for s in wrong.shapes)
+            self.found.append(Diagnostic("CG0203", f"{wrong}: {shapes}", statement.span))
+        else:
+            return
+        name = getattr(statement, "name", None)
+        if name is not None:
+            self.scope.names[name] = Poisoned()
+
+    def statement(self, s: ast.Statement) -> None:
+        rule = self._RULES.get(type(s))
+        if rule is not None:
+            rule(self, s)
+            return
+        statements.run_statement(self.ctx, s, self.pending)
+
+    def check_settings(self) -> None:
+        """Names given from outside must be declared."""
+        consts = [s.name for s in self.module.statements if isinstance(s, ast.Const)]
+        for name in self.session.constants:
+            if name not in consts:
+                help = did_you_mean(name, consts) or f"the program's constants: {', '.join(consts) or 'none'}"
+                self.found.append(Diagnostic("CG0307", f"there is no `const {name}` to set", None, help=help))
+
+    # --- declarations ---
+
+    def _use(self, s: ast.Use) -> None:
+        if s.is_file:
+            not_built("using another program", s.span)
+        root, _, name = s.module.partition(".")
+        module = library_module(name) if root == "std" else None
+        if module is None:
+            known = [f"std.{m}" for m in library_modules()]
+            help = did_you_mean(s.module, known) or f"there are {', '.join(known)}"
+            fail("CG0201", f"unknown module `{s.module}`", s.span, help=help)
+        if s.names is None:
+            self.scope.names[s.alias or name] = Namespace(s.module, module)
+            if s.alias is None:
+                for each in module.parts:
+                    self.scope.names.setdefault(each, module.find(each))
+            return
+        for each in s.names:
+            if each not in module.parts:
+                fail("CG0201", f"`{s.module}` has no `{each}`", s.span, help=did_you_mean(each, module.parts))
+            self.scope.names[each] = module.find(each)
+
+    def _type(self, s: ast.TypeDecl) -> None:
+        self.scope.names[s.name] = NamedType(self.typed(s.type).type)
+
+    def typed(self, written: ast.TypeExpr) -> DeclaredType:
+        """A declared type; the names of its values come into scope."""
+        declared = declared_type(self.ctx, written)
+        for place, value in enumerate(declared.type.domain.names):
+            self.scope.names.setdefault(value, constant(place, domain=declared.type.domain))
+        return declared
+
+    def _const(self, s: ast.Const) -> None:
+        if s.name in self.session.constants:
+            value: Any = self.session.constants[s.name]
+            if not isinstance(value, str):
+                value = constant(value)
+        else:
+            value = expressions.evaluate(self.ctx, s.value)
+        if isinstance(value, Node) and (value.value is None or value.axes):
+            fail("CG0208", f"a const must be known at compile time: this is {describe(value)}", s.value.span)
+        if s.type is not None and isinstance(value, Node) and value.value is not None:
+            declared = self.typed(s.type)
+            value = bind.as_constant(
+                bind.bind_data(value.value, declared.type, s.name, s.value.span, f"the value of {s.name}"), declared.type
+            )
+        self.scope.names[s.name] = value
+
+    def _data(self, s: ast.Data) -> None:
+        value = bind.bind(self.ctx, s, self.typed(s.type))
+        self.scope.names[s.name] = value
+        if isinstance(value, Node):
+            self.data[s.name] = value
+
+    def _param(self, s: ast.Param) -> None:
+        if s.value is None:
+            not_built(f"fitting the param `{s.name}`, which has no value,", s.span)
+        value = as_node(expressions.evaluate(self.ctx, s.value), s.value.span)
+        if value.value is None:
+            fail("CG0208", "a param's value must be known before it is fitted", s.value.span)
+        if s.type is not None:
+            declared = self.typed(s.type)
+            array = bind.bind_data(value.value, declared.type, s.name, s.value.span, f"the value of {s.name}")
+            value = bind.as_constant(array, declared.type)
+        self.scope.names[s.name] = value
+
+    def _var(self, s: ast.Var) -> None:
+        declared = self.typed(s.type)
+        kind = declared.type.domain
+        if any(n < 0 for n in declared.type.shape):
+            fail("CG0208", "the shape of a variable must be known: `_` is for data", s.type.span)
+        if kind.kind == "text":
+            fail("CG0204", "a variable cannot be text", s.type.span)
+        if kind.kind in ("permutation", "unit_vector"):
+            not_built(f"a variable of type {kind.kind}", s.type.span)
+        if declared.type.sites > MAX_SITES:
+            text = f"`{s.name}` has {declared.type.sites:.3g} sites, more than the limit of {MAX_SITES:.0e}"
+            raise ComposeError(Diagnostic("CG0801", text, s.type.span), exit_code=5)
+        made = self.declare(s, declared)
+        self.variables[s.name] = made
+        self.scope.names[s.name] = made.node
+        if s.factor is not None:
+            statements.apply_to(self.ctx, [made.node], s.factor, s.span)
+
+    def declare(self, s: ast.Var, declared: DeclaredType) -> Variable:
+        """The variable, with what `observe` clamps of it."""
+        type = declared.type
+        dtype = "real" if not type.domain.is_discrete else "bool" if type.domain.kind == "bool" else "int"
+        leaf = variable(s.name, type.full_shape, dtype, type.domain)  # type: ignore[arg-type]
+        free = np.ones(type.shape, dtype=bool)
+        values = np.zeros(type.full_shape, dtype=np.int64 if type.domain.is_discrete else np.float64)
+        for o in self.observed:
+            base = o.target.base if isinstance(o.target, ast.Index) else o.target
+            if isinstance(base, ast.Name) and base.id == s.name:
+                self.clamp(o, leaf, type, free, values)
+        if not free.any() and type.sites:
+            leaf = constant(values, dtype=dtype, domain=type.domain)  # type: ignore[arg-type]
+        return Variable(s.name, type, leaf, free, values, s.span, declared.lower, declared.upper)
+
+    def clamp(self, o: ast.Observe, leaf: Node, type: Type, free: np.ndarray, values: np.ndarray) -> None:
+        """`observe target = value`: which sites it fixes, and to what."""
+        sites = constant(np.arange(type.sites).reshape(type.shape), dtype="int")
+        ctx = self.ctx.child(**{leaf.attrs[0]: sites})
+        chosen = sites if isinstance(o.target, ast.Name) else expressions.number(ctx, o.target)
+        if chosen.value is None or chosen.axes:
+            fail("CG0208", "what is observed must be known at compile time", o.target.span)
+        beside = expressions.evaluate_in_domain(self.ctx, o.value, type.domain)
+        value = as_node(beside, o.value.span)
+        if value.value is None:
+            fail("CG0208", "an observed value must be known at compile time", o.value.span)
+        wanted = chosen.shape + type.domain.event_shape
+        try:
+            array = np.broadcast_to(value.value, wanted)
+        except ValueError:
+            text = f"shapes do not match: {o.target.span.text} is {list(wanted)}, observed is {describe(value)}"
+            fail("CG0203", text, o.value.span)
+        wrong = domain_violation(np.asarray(array, dtype=np.float64), type.domain)
+        if wrong is not None:
+            fail("CG0504", f"the observed value breaks its type: {wrong[1]}", o.value.span)
+        if (~free.reshape(-1)[chosen.value.reshape(-1)]).any():
+            fail("CG0202", f"`{leaf.attrs[0]}` is observed twice", o.span)
+        free.reshape(-1)[chosen.value.reshape(-1)] = False
+        flat = values.reshape((type.sites, *type.domain.event_shape))
+        flat[chosen.value.reshape(-1)] = np.asarray(array).reshape((-1, *type.domain.event_shape))
+
+    def _observe(self, s: ast.Observe) -> None:
+        base = s.target.base if isinstance(s.target, ast.Index) else s.target
+        if not isinstance(base, ast.Name):
+            fail("CG0204", "observe takes a variable, an element or a slice", s.target.span)
+        if base.id not in self.variables:
+            known = self.ctx.lookup(base.id, base.span)
+            fail("CG0204", f"only a variable can be observed, not {describe(known)}", base.span)
+
+    def _let(self, s: ast.Let) -> None:
+        if s.indices:
+            for name, value in self.pending.define(self.ctx, s, [s]).items():
+                self.record(name, value, s)
+            return
+        value = expressions.evaluate(self.ctx, s.value)
+        if isinstance(value, Node) and value.axes:
+            raise InternalError(f"{s.name} varies over a plate outside it")
+        self.scope.names[s.name] = value
+        self.record(s.name, value, s)
+
+    def record(self, name: str, value: Any, s: ast.Statement) -> None:
+        if isinstance(value, Node) and not value.is_const and not name.startswith("_"):
+            self.derived.append(Derived(name, value, s.span))
+
+    def _for(self, s: ast.For) -> None:
+        if statements.is_recurrence(s):
+            lets = statements.shared_clauses(s)
+            for name, value in self.pending.define(self.ctx, s, lets).items():
+                self.record(name, value, s)
+            return
+        statements.run_statement(self.ctx, s, self.pending)
+
+    def _infer(self, s: ast.Infer) -> None:
+        for name in s.targets:
+            if name not in self.variables:
+                text = f"`{name}` is not a variable" if name in self.scope.names else f"unknown name `{name}`"
+                code = "CG0601" if name in self.scope.names else "CG0201"
+                fail(code, text, s.span, help=did_you_mean(name, self.variables))
+        method = s.method.id if isinstance(s.method, ast.Name) else ""
+        options: dict[str, Any] = {}
+        if isinstance(s.method, ast.Call):
+            if isinstance(s.method.function, ast.Name):
+                method = s.method.function.id
+            for a in s.method.arguments:
+                if a.name is None:
+                    fail("CG0602", f"the options of `{method}` are given by name", a.span)
+                value = expressions.evaluate(self.ctx, a.value)
+                if hasattr(value, "terms") or hasattr(value, "without_inputs"):
+                    not_built("a proposal written in the program", a.span)
+                if isinstance(value, Node) and not value.is_static_scalar:
+                    fail("CG0208", f"the option `{a.name}` must be one number known at compile time", a.span)
+                options[a.name] = value.item() if isinstance(value, Node) else value
+        self.requests.append(Request(s.targets, method, options, s.span))
+
+    def _if(self, s: ast.If) -> None:
+        """On a constant, the chosen branch stands in the program's place: it may declare."""
+        test = cast_to(expressions.number(self.ctx, s.test), "bool")
+        if test.is_static_scalar:
+            for inner in s.then if test.item() else s.otherwise:
+                self.attempt(inner)
+            return
+        statements.run_statement(self.ctx, s, self.pending)
+
+    def _nothing(self, s: ast.Statement) -> None:
+        """Factors and functions were declared before."""
+
+    def _learn(self, s: ast.Learn) -> None:
+        not_built("`learn`", s.span)
+
+    _RULES: dict[type, Callable[[Elaboration, Any], None]] = {
+        ast.Use: _use,
+        ast.TypeDecl: _type,
+        ast.Const: _const,
+        ast.Data: _data,
+        ast.Param: _param,
+        ast.Var: _var,
+        ast.Let: _let,
+        ast.Fn: _nothing,
+        ast.FactorDecl: _nothing,
+        ast.Observe: _observe,
+        ast.For: _for,
+        ast.If: _if,
+        ast.Infer: _infer,
+        ast.Learn: _learn,
+    }
+
+
+def check_proper(graph: FactorGraph) -> None:
+    """An unbounded variable that no factor touches has no distribution."""
+    touched: set[str] = set().union(*(g.variables for g in graph.groups)) if graph.groups else set()
+    loose = [v for v in graph.variables if v.free_sites and v.name not in touched and is_unbounded(v)]
+    if loose:
+        raise ComposeError(
+            Diagnostic(
+                "CG0402",
+                f"`{v.name}` is improper: it is {v.type}, unbounded, and no factor touches it",
+                v.span,
+                help=f"give it a distribution ({v.name} ~ Normal(0, 1)), or a bounded type (real(0, 1))",
+            )
+            for v in loose
+        )
+
+
+def is_unbounded(v: Variable) -> bool:
+    domain: Domain = v.type.domain
+    if domain.kind == "real":
+        low = domain.lower == -np.inf and v.lower is None
+        high = domain.upper == np.inf and v.upper is None
+        return low or high
+    return domain.kind in ("ordered", "positive_ordered") or (domain.kind == "int" and not domain.is_finite)

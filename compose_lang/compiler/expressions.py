@@ -1,0 +1,422 @@
+"""Expressions: from syntax to IR nodes, factors, index sets and the other things a name can stand for.
+
+Everything known at compile time folds while it is built, so that `x[2 * n - 1]` or `if debug then …` need no
+machinery of their own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from compose_lang.compiler import factors, functions
+from compose_lang.compiler.context import Context, fail, not_built
+from compose_lang.compiler.ir import Node, broadcast_to, collect, constant, gather, node
+from compose_lang.compiler.ops import ShapeError
+from compose_lang.compiler.recurrences import Recurrence
+from compose_lang.compiler.types import Domain
+from compose_lang.compiler.values import Cell, IndexSet, Namespace, as_node, describe, static_int
+from compose_lang.diagnostics import Label, Span
+from compose_lang.grammar import ast
+
+ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "^": "pow", "@": "matmul"}
+COMPARISONS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
+
+
+def evaluate(ctx: Context, e: ast.Expr) -> Any:
+    """The value of an expression."""
+    return _RULES[type(e)](ctx, e)
+
+
+def number(ctx: Context, e: ast.Expr) -> Node:
+    """The value of an expression that must be a number or an array."""
+    return as_node(evaluate(ctx, e), e.span)
+
+
+def build(op: str, args: Sequence[Node], spans: Sequence[Span], attrs: tuple[Any, ...] = ()) -> Node:
+    """An operation on checked arguments; operands that do not fit are reported with both shapes."""
+    try:
+        return node(op, *args, attrs=attrs)
+    except ShapeError as wrong:
+        shown = " against ".join(describe(a) for a in args)
+        labels = tuple(Label(s, describe(a)) for a, s in zip(args[1:], spans[1:], strict=False))
+        fail("CG0203", f"{wrong}: {shown}", spans[0], labels=labels, label=describe(args[0]))
+
+
+def guarded(ctx: Context, x: Node) -> Node:
+    """x where the branch it stands in is taken, elsewhere a harmless number.
+
+    Both branches of a conditional are computed; a logarithm of a negative number in the one that is not taken
+    would turn the gradient into NaN.
+    """
+    if x.is_const:
+        return x
+    for guard in ctx.guards:
+        if not guard.is_const and (set(guard.axes) <= set(ctx.plates)):
+            x = node("where", guard, x, constant(0.5))
+    return x
+
+
+# --- leaves -----------------------------------------------------------------------------------------------
+
+
+def _number(ctx: Context, e: ast.Number) -> Node:
+    if isinstance(e.value, int) and not -(2**63) <= e.value < 2**63:
+        return constant(float(e.value))
+    return constant(e.value)
+
+
+def _name(ctx: Context, e: ast.Name) -> Any:
+    return ctx.lookup(e.id, e.span)
+
+
+def _array(ctx: Context, e: ast.Array) -> Node:
+    if not e.items:
+        return constant(np.zeros(0))
+    items = [number(ctx, item) for item in e.items]
+    shapes = {i.shape for i in items}
+    if len(shapes) > 1:
+        odd = next(k for k, i in enumerate(items) if i.shape != items[0].shape)
+        text = f"the parts of an array differ in shape: {describe(items[0])} and {describe(items[odd])}"
+        fail("CG0203", text, e.items[odd].span)
+    made = build("stack", items, [i.span for i in e.items])
+    return made
+
+
+def _tuple(ctx: Context, e: ast.Tuple) -> Cell:
+    return Cell(tuple(evaluate(ctx, item) for item in e.items))
+
+
+# --- operators --------------------------------------------------------------------------------------------
+
+
+def _unary(ctx: Context, e: ast.Unary) -> Node:
+    x = number(ctx, e.operand)
+    if e.op == "not":
+        return node("not", x)
+    return node("neg", x) if e.op == "-" else x
+
+
+def _binary(ctx: Context, e: ast.Binary) -> Any:
+    left, right = evaluate(ctx, e.left), evaluate(ctx, e.right)
+    one, two = factors.as_factor(left), factors.as_factor(right)
+    if one is not None or two is not None:
+        return algebra(ctx, e, one or left, two or right)
+    x, y = as_node(left, e.left.span), as_node(right, e.right.span)
+    if e.op in ("/", "//", "%"):
+        if y.value is not None and y.dtype != "real" and (y.value == 0).any() and e.op != "/":
+            fail("CG0204", "division by zero", e.right.span)
+        y = guarded(ctx, y)
+    if e.op == "^":
+        return power(ctx, x, y, e)
+    return build(ARITHMETIC[e.op], (x, y), (e.left.span, e.right.span))
+
+
+def power(ctx: Context, x: Node, y: Node, e: ast.Binary) -> Node:
+    """`x ^ y`; small whole exponents are products, which keep signs and gradients exact."""
+    if y.is_static_scalar and float(y.item()) in (2.0, 3.0, 4.0):
+        times = int(y.item())
+        square = node("mul", x, x)
+        made = {2: lambda: square, 3: lambda: node("mul", square, x), 4: lambda: node("mul", square, square)}[times]()
+        return made if y.dtype != "real" else functions.to_real(made)
+    if y.is_static_scalar and float(y.item()) == 0.5:
+        return node("sqrt", guarded(ctx, x))
+    if x.dtype != "real" and y.dtype != "real" and not (y.value is not None and (y.value >= 0).all()):
+        x = functions.to_real(x)
+    return build("pow", (guarded(ctx, x), y), (e.left.span, e.right.span))
+
+
+def algebra(ctx: Context, e: ast.Binary, left: Any, right: Any) -> factors.Factor:
+    """Operators where a factor stands on at least one side."""
+    one, two = factors.as_factor(left), factors.as_factor(right)
+    unit, minus = constant(1.0), constant(-1.0)
+    if e.op == "+" and one is not None and two is not None:
+        warn = lambda code, text, help: ctx.session.warn(code, text, e.span, help=help)  # noqa: E731
+        return factors.mixture([one, two], e.span, warn)
+    if e.op == "*":
+        if one is not None and two is not None:
+            return factors.product([(one, unit), (two, unit)], e.span)
+        factor, weight, place = (one, right, e.right) if one is not None else (two, left, e.left)
+        assert factor is not None
+        return factors.scaled(as_node(weight, place.span), factor, e.span)
+    if e.op == "/" and one is not None:
+        if two is None:
+            weight = node("div", unit, as_node(right, e.right.span))
+            return factors.scaled(weight, one, e.span)
+        return quotient(ctx, e, one, two, minus)
+    if e.op == "^" and one is not None and two is None:
+        exponent = as_node(right, e.right.span)
+        if exponent.shape:
+            fail("CG0203", f"the power of a factor must be one number, not {describe(exponent)}", e.right.span)
+        return factors.product([(one, exponent)], e.span)
+    lhs, rhs = describe(left), describe(right)
+    help = "factors compose by P * Q, w * P + v * Q, P / Q, P ^ b and contrast(P, Q)"
+    fail("CG0401", f"`{e.op}` does not join {lhs} and {rhs}", e.span, help=help)
+
+
+def quotient(ctx: Context, e: ast.Binary, one: factors.Factor, two: factors.Factor, minus: Node) -> factors.Factor:
+    made = factors.product([(one, constant(1.0)), (two, minus)], e.span)
+    assert isinstance(made, factors.Product)
+    net: dict[str, float] = {}
+    for part, exponent in made.parts:
+        net[part.description] = net.get(part.description, 0.0) + (
+            float(exponent.item()) if exponent.is_static_scalar else 0.0
+        )
+    if any(total < 0 for total in net.values()):
+        ctx.session.warn(
+            "CG0404",
+            "whether this quotient has a finite total cannot be shown",
+            e.span,
+            help="contrast(P, Q) is bounded by P; or give the variable a bounded type",
+        )
+    return made
+
+
+def _compare(ctx: Context, e: ast.Compare) -> Node:
+    values = [evaluate_beside(ctx, o, e.operands) for o in e.operands]
+    tests = []
+    for place, op in enumerate(e.ops):
+        left, right = values[place], values[place + 1]
+        spans = (e.operands[place].span, e.operands[place + 1].span)
+        if op in ("in", "not in"):
+            inside = membership(left, right, spans)
+            tests.append(node("not", inside) if op == "not in" else inside)
+        else:
+            tests.append(build(COMPARISONS[op], (as_node(left, spans[0]), as_node(right, spans[1])), spans))
+    return functools.reduce(lambda a, b: node("and", a, b), tests)
+
+
+def evaluate_beside(ctx: Context, e: ast.Expr, others: Sequence[ast.Expr]) -> Any:
+    """The value of one side of a comparison: a named value is looked up in the type of the other side."""
+    if isinstance(e, ast.Name):
+        for other in others:
+            if other is e or (isinstance(other, ast.Name) and is_value_name(ctx, other.id)):
+                continue
+            if not is_value_name(ctx, e.id):
+                break
+            value = evaluate(ctx, other)
+            if isinstance(value, Node) and value.domain is not None and e.id in value.domain.names:
+                return constant(value.domain.names.index(e.id), domain=value.domain)
+    return evaluate(ctx, e)
+
+
+def is_value_name(ctx: Context, name: str) -> bool:
+    try:
+        found = ctx.scope.find(name)
+    except KeyError:
+        return False
+    return isinstance(found, Node) and found.is_static_scalar and found.domain is not None and bool(found.domain.names)
+
+
+def membership(item: Any, group: Any, spans: tuple[Span, Span]) -> Node:
+    """`x in [1, 2]` and `i in range(n)`: whether any element is equal."""
+    x = as_node(item, spans[0])
+    if isinstance(group, IndexSet) and isinstance(group.columns, np.ndarray):
+        group = constant(group.columns)
+    values = as_node(group, spans[1])
+    if len(values.shape) != 1:
+        fail("CG0204", f"`in` needs a list of values, not {describe(values)}", spans[1])
+    spread = node("reshape", x, attrs=((*x.shape, 1),))
+    return node("any", node("eq", spread, values), attrs=(-1,))
+
+
+def _logical(ctx: Context, e: ast.Logical) -> Node:
+    tests = [number(ctx, o) for o in e.operands]
+    made = tests[0]
+    for test, operand in zip(tests[1:], e.operands[1:], strict=True):
+        made = build(e.op, (made, test), (e.operands[0].span, operand.span))
+    return node("and", made, made) if made.dtype != "bool" else made
+
+
+def _conditional(ctx: Context, e: ast.Conditional) -> Any:
+    test = number(ctx, e.test)
+    if test.is_static_scalar:
+        return evaluate(ctx, e.then if test.item() else e.otherwise)
+    taken = ctx.under(test)
+    refused = ctx.under(node("not", test))
+    then, otherwise = evaluate(taken, e.then), evaluate(refused, e.otherwise)
+    spans = (e.test.span, e.then.span, e.otherwise.span)
+    args = (test, as_node(then, spans[1]), as_node(otherwise, spans[2]))
+    return build("where", args, spans)
+
+
+# --- indexing ---------------------------------------------------------------------------------------------
+
+
+def _attribute(ctx: Context, e: ast.Attribute) -> Any:
+    base = evaluate(ctx, e.base)
+    if isinstance(base, Namespace):
+        try:
+            return base.scope.find(e.name)
+        except KeyError:
+            fail("CG0201", f"`{base.name}` has no `{e.name}`", e.span)
+    from compose_lang.compiler.values import NamedType
+
+    if isinstance(base, NamedType) and e.name in base.type.domain.names:
+        return constant(base.type.domain.names.index(e.name), domain=base.type.domain)
+    fail("CG0201", f"{describe(base)} has no `{e.name}`", e.span)
+
+
+def _index(ctx: Context, e: ast.Index) -> Any:
+    base = evaluate(ctx, e.base)
+    if isinstance(base, Recurrence):
+        return base.element(ctx, e)
+    if isinstance(base, Cell):
+        place = static_int(evaluate(ctx, index_expr(e.items[0])), e.span, "the index of a tuple")
+        if not -len(base.items) <= place < len(base.items):
+            fail("CG0207", f"index {place} is out of range for a tuple of {len(base.items)}", e.span)
+        return base.items[place]
+    x = as_node(base, e.base.span)
+    items: list[Any] = []
+    spans: list[Span] = []
+    for item in e.items:
+        if isinstance(item, ast.Slice):
+            items.append(item)
+            spans.append(item.span)
+            continue
+        value = evaluate(ctx, item)
+        cells = flatten_cell(value)
+        items.extend(cells)
+        spans.extend([item.span] * len(cells))
+    if len(items) > len(x.shape):
+        fail("CG0207", f"{len(items)} indices for {describe(x)}", e.span)
+    return select(ctx, x, items, spans, e)
+
+
+def index_expr(item: ast.Expr | ast.Slice) -> ast.Expr:
+    if isinstance(item, ast.Slice):
+        fail("CG0204", "a tuple cannot be sliced", item.span)
+    return item
+
+
+def flatten_cell(value: Any) -> list[Any]:
+    """A cell used as an index counts as all its coordinates."""
+    if isinstance(value, Cell):
+        return [leaf for item in value.items for leaf in flatten_cell(item)]
+    return [value]
+
+
+def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e: ast.Index) -> Node:
+    """`x[items]` with NumPy's meaning: slices keep their axis, integers drop it, an array of integers replaces it."""
+    steps: list[tuple[int, int, int] | None] = [None] * len(x.shape)
+    for k, item in enumerate(items):
+        if isinstance(item, ast.Slice):
+            steps[k] = slice_bounds(ctx, item, x.shape[k])
+    domain = x.domain
+    if any(s is not None for s in steps):
+        x = node("slice", x, attrs=(tuple(steps),))
+        x.domain = domain
+    picked = [k for k, item in enumerate(items) if not isinstance(item, ast.Slice)]
+    if not picked:
+        return x
+    indices = [checked_index(items[k], x.shape[k], spans[k], e) for k in picked]
+    rest = [k for k in range(len(x.shape)) if k not in picked]
+    if picked != list(range(len(picked))):
+        x = node("transpose", x, attrs=((*picked, *rest),))
+        x.domain = domain
+    made = gather(x, indices)
+    inserted = len(made.shape) - len(rest)
+    before = sum(1 for k in rest if k < picked[0])
+    if inserted and before:
+        order = (*range(inserted, inserted + before), *range(inserted), *range(inserted + before, len(made.shape)))
+        made = node("transpose", made, attrs=(order,))
+    if made.domain is None and domain is not None and not (domain.event_shape and len(made.shape) == 0):
+        made.domain = domain
+    if domain is not None and domain.event_shape and len(rest) < len(domain.event_shape):
+        made.domain = None if domain.kind != "simplex" else Domain("real", 0.0, 1.0)
+    return made
+
+
+def slice_bounds(ctx: Context, item: ast.Slice, size: int) -> tuple[int, int, int] | None:
+    def bound(part: ast.Expr | None) -> int | None:
+        return None if part is None else static_int(evaluate(ctx, part), part.span, "a slice's bound")
+
+    start, stop, step = bound(item.start), bound(item.stop), bound(item.step)
+    if step == 0:
+        fail("CG0204", "a slice's step must not be 0", item.span)
+    found = slice(start, stop, step).indices(size)
+    return None if found == (0, size, 1) else found
+
+
+def checked_index(item: Any, size: int, span: Span, e: ast.Index) -> Node:
+    """An index within 0 … size-1: negative ones count from the end, what is known is checked."""
+    i = as_node(item, span)
+    if i.dtype == "real":
+        if i.value is not None and (i.value == np.floor(i.value)).all():
+            i = constant(i.value.astype(np.int64), i.axes)
+        else:
+            fail("CG0204", f"an index must be an integer, not {describe(i)}", span)
+    if i.dtype == "bool":
+        i = node("cast", i, attrs=("int",)) if not i.is_const else constant(i.value.astype(np.int64), i.axes)  # type: ignore[union-attr]
+    if i.value is not None:
+        outside = (i.value < -size) | (i.value >= size)
+        if outside.any():
+            worst = int(i.value[outside].flat[0])
+            text = f"index {worst} is out of range for {size} elements (0 … {size - 1})"
+            fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),))
+        if (i.value < 0).any():
+            i = constant(np.where(i.value < 0, i.value + size, i.value), i.axes, "int")
+    elif i.domain is not None and i.domain.is_finite:
+        top = max(i.domain.values)
+        if top >= size:
+            text = f"{describe(i)} runs to {top}, out of range for {size} elements (0 … {size - 1})"
+            fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),))
+    return i
+
+
+# --- comprehensions and calls -----------------------------------------------------------------------------
+
+
+def _array_comprehension(ctx: Context, e: ast.ArrayComprehension) -> Node:
+    from compose_lang.compiler.clauses import open_clauses
+
+    opened = open_clauses(ctx, e.clauses, e.condition, e.span)
+    if opened.mask is not None:
+        fail("CG0208", "an array's length must be known: this filter or range depends on what is outside it", e.span)
+    body = number(opened.context, e.body)
+    shape = body.shape
+    for axis in reversed(opened.axes):
+        body = collect(body, axis)
+    return broadcast_to(body, tuple(a.size for a in opened.axes) + shape)
+
+
+def _generator(ctx: Context, e: ast.Generator) -> Any:
+    fail("CG0101", "a `for` here needs a function around it, as in sum(… for …), or brackets", e.span)
+
+
+def _learn(ctx: Context, e: ast.LearnValue) -> Any:
+    not_built("`learn`", e.span)
+
+
+def _call(ctx: Context, e: ast.Call) -> Any:
+    return functions.call(ctx, e)
+
+
+_RULES: dict[type, Callable[[Context, Any], Any]] = {
+    ast.Number: _number,
+    ast.String: lambda ctx, e: e.value,
+    ast.Name: _name,
+    ast.Array: _array,
+    ast.Tuple: _tuple,
+    ast.Unary: _unary,
+    ast.Binary: _binary,
+    ast.Compare: _compare,
+    ast.Logical: _logical,
+    ast.Conditional: _conditional,
+    ast.Index: _index,
+    ast.Attribute: _attribute,
+    ast.Call: _call,
+    ast.Generator: _generator,
+    ast.ArrayComprehension: _array_comprehension,
+    ast.LearnValue: _learn,
+}
+
+
+def evaluate_in_domain(ctx: Context, e: ast.Expr, domain: Domain) -> Any:
+    """The value of an expression where a value of a known domain is expected: its named values come first."""
+    if domain.names:
+        ctx = ctx.child(**{name: constant(k, domain=domain) for k, name in enumerate(domain.names)})
+    return evaluate(ctx, e)

@@ -1,0 +1,306 @@
+"""Factors as values, and their algebra: `P * Q`, `w * P + v * Q`, `P / Q`, `P ^ b`, `contrast(P, Q)`.
+
+A factor waits for its subjects; given them it yields `Term`s, each an energy summed over the plates around it.
+A product lays its parts' terms side by side, so that every part keeps its own plates. A mixture or a contrast
+must know each part's total, so it first makes a plate of the independent copies it is applied to, then sums
+each part within a copy (language.md: the algebra of factors over T is a factor over T).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from compose_lang.compiler.context import Context, Term, fail
+from compose_lang.compiler.ir import Axis, Node, add_all, along, constant, gather, node, reduce_axis, sum_axes
+from compose_lang.compiler.ops import ShapeError, broadcast_shapes
+from compose_lang.compiler.values import describe
+from compose_lang.diagnostics import Span
+
+
+class Factor(Protocol):
+    """A function into weights, given its inputs and waiting for its subjects."""
+
+    description: str
+    ranks: tuple[int, ...]  #: axes of each subject that belong to one copy of the factor
+    normalised: bool  #: whether the weights sum to 1 over the subjects, whatever the inputs
+
+    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]: ...
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A factor with its subjects: it joins the algebra as a factor over nothing more."""
+
+    factor: Factor
+    subjects: tuple[Node, ...]
+    span: Span
+    normalised: bool = False
+    ranks: tuple[int, ...] = ()
+
+    @property
+    def description(self) -> str:
+        return self.factor.description
+
+    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
+        return self.factor.terms(ctx, self.subjects, self.span)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Factors with exponents: `P * Q`, `P / Q`, `P ^ b` and their compositions."""
+
+    parts: tuple[tuple[Factor, Node], ...]
+    ranks: tuple[int, ...]
+    description: str = "a product of factors"
+    normalised: bool = False
+
+    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
+        found: list[Term] = []
+        for factor, exponent in self.parts:
+            for term in factor.terms(ctx, subjects, span):
+                if exponent.is_static_scalar and exponent.item() == 1:
+                    found.append(term)
+                elif term.kind == "require":
+                    positive = exponent.is_static_scalar and exponent.item() > 0
+                    if not positive:
+                        text = "a factor with hard constraints cannot stand below `/` or under a power like this"
+                        fail("CG0404", text, span, help="use contrast(P, Q)")
+                    found.append(term)
+                else:
+                    energy = node("mul", aligned_exponent(exponent, term), term.energy)
+                    found.append(replace(term, energy=energy))
+        return found
+
+
+def aligned_exponent(exponent: Node, term: Term) -> Node:
+    if exponent.shape:
+        raise ShapeError("an exponent must be one number", [exponent.shape])
+    return exponent
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """`0.3 * P`: a weight before a factor, which matters in a mixture."""
+
+    weight: Node
+    factor: Factor
+    normalised: bool = False
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        return self.factor.ranks
+
+    @property
+    def description(self) -> str:
+        return self.factor.description
+
+    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
+        energy = node("neg", node("log", self.weight))
+        return [*self.factor.terms(ctx, subjects, span), Term(energy, ctx.plates, "factor", "weight", span)]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """`w * P + v * Q`: energies −log Σ w e^−E, one choice for each copy."""
+
+    parts: tuple[tuple[Node, Factor], ...]
+    ranks: tuple[int, ...]
+    normalised: bool
+    description: str = "a mixture"
+
+    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
+        wide = broadcast_shapes(*(w.shape for w, _ in self.parts))
+        ranks = tuple(max(0, r - len(wide)) for r in self.ranks) if wide else self.ranks
+        inner, copies, shape = each_copy(ctx, subjects, ranks, span, self.description)
+        columns = [along(a) if a else constant(0) for a in shape]
+        logs = []
+        for weight, part in self.parts:
+            if weight.shape:
+                if len(weight.shape) > len(columns):
+                    shapes = f"weights are {describe(weight)}, the copies {tuple(a.size if a else 1 for a in shape)}"
+                    fail("CG0203", f"shapes do not match: {shapes}", span)
+                mine = columns[len(columns) - len(weight.shape) :]
+                zero = constant(0)
+                weight = gather(weight, [zero if n == 1 else c for n, c in zip(weight.shape, mine, strict=True)])
+            logs.append(node("sub", node("log", weight), total(part, inner, copies, span)))
+        energy = node("neg", node("logsumexp", node("stack", *logs), attrs=(-1,)))
+        return [Term(energy, inner.plates, "factor", self.description, span)]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """`contrast(P, Q, strength)`: the factor P · P / (P + strength · Q), P but not Q, bounded by P."""
+
+    likes: Factor
+    dislikes: Factor
+    strength: Node
+    ranks: tuple[int, ...]
+    description: str = "a contrast"
+    normalised: bool = False
+
+    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
+        inner, copies, _ = each_copy(ctx, subjects, self.ranks, span, self.description)
+        p = node("neg", total(self.likes, inner, copies, span))
+        q = node("sub", node("log", self.strength), total(self.dislikes, inner, copies, span))
+        both = node("logsumexp", node("stack", p, q), attrs=(-1,))
+        # where P is 0 the contrast is 0, and 2p - log(P + sQ) would be inf - inf where both are
+        possible = node("gt", p, constant(float("-inf")))
+        safe = node("where", possible, p, constant(0.0))
+        energy = node("where", possible, node("sub", both, node("mul", constant(2.0), safe)), constant(float("inf")))
+        return [Term(energy, inner.plates, "factor", self.description, span)]
+
+
+def total(part: Factor, ctx: Context, subjects: Sequence[Node], span: Span) -> Node:
+    """A factor's energy as one number for each instance of the context's plates."""
+    outer = set(ctx.plates)
+    sums = []
+    for term in part.terms(ctx, subjects, span):
+        sums.append(sum_axes(term.energy, [a for a in term.axes if a not in outer]))
+    return add_all(sums)
+
+
+def each_copy(
+    ctx: Context, subjects: Sequence[Node], ranks: Sequence[int], span: Span, what: str
+) -> tuple[Context, list[Node], list[Axis | None]]:
+    """Make a plate of the independent copies that the subjects' leading axes mean.
+
+    Returns the context inside it, the subjects of one copy, and the new axes (None where of length 1).
+    """
+    leading = []
+    for s, r in zip(subjects, ranks, strict=True):
+        if len(s.shape) < r:
+            text = f"{what} is over arrays of {r} axes, the subject is {describe(s)}"
+            fail("CG0203", f"shapes do not match: {text}", span)
+        leading.append(s.shape[: len(s.shape) - r])
+    try:
+        batch = broadcast_shapes(*leading)
+    except ShapeError:
+        shown = " against ".join(describe(s) for s in subjects)
+        fail("CG0203", f"shapes do not match: {shown}", span)
+    axes: list[Axis | None] = [Axis(n) if n != 1 else None for n in batch]
+    columns = [along(a) if a else constant(0) for a in axes]
+    copies = []
+    for s, lead in zip(subjects, leading, strict=True):
+        mine = columns[len(columns) - len(lead) :] if lead else []
+        zero = constant(0)
+        copies.append(gather(s, [zero if n == 1 else c for n, c in zip(lead, mine, strict=True)]))
+    inner = replace(ctx, plates=(*ctx.plates, *(a for a in axes if a)))
+    return inner, copies, axes
+
+
+# --- building compositions ------------------------------------------------------------------------------
+
+
+def common_ranks(parts: Sequence[Factor], span: Span, what: str) -> tuple[int, ...]:
+    """The subjects of a composition: those of its parts, the widest of each."""
+    counts = {len(p.ranks) for p in parts}
+    if len(counts) != 1:
+        shown = ", ".join(f"{p.description} over {len(p.ranks)}" for p in parts)
+        fail("CG0408", f"the parts of {what} are over different numbers of subjects: {shown}", span)
+    return tuple(max(r) for r in zip(*(p.ranks for p in parts), strict=True))
+
+
+def powers(factor: Factor, exponent: Node) -> list[tuple[Factor, Node]]:
+    """A factor to a power as parts of a product; nested products are flattened."""
+    if isinstance(factor, Product):
+        return [(f, node("mul", e, exponent)) for f, e in factor.parts]
+    return [(factor, exponent)]
+
+
+def product(parts: Sequence[tuple[Factor, Node]], span: Span) -> Factor:
+    flat = [p for f, e in parts for p in powers(f, e)]
+    return Product(tuple(flat), common_ranks([f for f, _ in flat], span, "a product"))
+
+
+def scaled(weight: Node, factor: Factor, span: Span) -> Factor:
+    if weight.is_const and weight.value is not None and (weight.value < 0).any():
+        fail("CG0401", "the weight of a factor must not be negative", span)
+    if isinstance(factor, Scaled):
+        return Scaled(node("mul", weight, factor.weight), factor.factor)
+    return Scaled(weight, factor)
+
+
+def mixture(parts: Sequence[Factor], span: Span, warn: Callable[[str, str, str], None]) -> Factor:
+    """The sum of weighted factors; nested sums are flattened."""
+    flat: list[tuple[Node, Factor]] = []
+    one = constant(1.0)
+    for part in parts:
+        if isinstance(part, Mixture):
+            flat.extend(part.parts)
+        elif isinstance(part, Scaled):
+            if isinstance(part.factor, Mixture):
+                flat.extend((node("mul", part.weight, w), f) for w, f in part.factor.parts)
+            else:
+                flat.append((part.weight, part.factor))
+        else:
+            flat.append((one, part))
+    members = [f for _, f in flat]
+    sums = add_all([w for w, _ in flat])
+    surely_one = sums.value is not None and bool((abs(sums.value - 1) < 1e-9).all())
+    every = all(f.normalised for f in members)
+    ranks = common_ranks(members, span, "a mixture")
+    if any(not f.normalised and not isinstance(f, Applied) for f in members):
+        loose = next(f for f in members if not f.normalised)
+        warn(
+            "CG0403",
+            f"this mixture's weights hang on unknown constants: {loose.description} is not normalised",
+            "use normalised densities; normalize(P), which will estimate the constant, is not built yet",
+        )
+    wide = len(broadcast_shapes(*(w.shape for w, _ in flat)))
+    ranks = tuple(max(r, wide) for r in ranks)
+    return Mixture(tuple(flat), ranks, every and (surely_one or sums.value is None))
+
+
+def as_factor(value: Any) -> Factor | None:
+    """The value as a factor if it is one; a declared name without parentheses takes its defaults."""
+    if hasattr(value, "terms"):
+        factor: Factor = value
+        return factor
+    if hasattr(value, "without_inputs"):
+        made: Factor = value.without_inputs()
+        return made
+    return None
+
+
+# --- over a range ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OverRange:
+    """`product(F(i) for i in …)` and `mixture(w[k] * F(k) for k in …)`: one factor along the axes of the range."""
+
+    kind: str
+    body: Factor
+    axes: tuple[Axis, ...]
+    mask: Node | None
+    plates: tuple[Axis, ...]
+    ranks: tuple[int, ...]
+    normalised: bool
+
+    @property
+    def description(self) -> str:
+        return f"a {self.kind} over a range"
+
+    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
+        if self.kind == "product":
+            inner = replace(ctx, plates=(*ctx.plates, *self.axes))
+            inner = inner if self.mask is None else inner.under(self.mask)
+            return self.body.terms(inner, subjects, span)
+        copies_ctx, copies, _ = each_copy(ctx, subjects, self.ranks, span, self.description)
+        inner = replace(copies_ctx, plates=(*copies_ctx.plates, *self.axes))
+        weight, factor = (self.body.weight, self.body.factor) if isinstance(self.body, Scaled) else (constant(1.0), self.body)
+        logs = node("sub", node("log", weight), total(factor, inner, copies, span))
+        if self.mask is not None:
+            logs = node("where", self.mask, logs, constant(float("-inf")))
+        for axis in self.axes:
+            logs = reduce_axis("logsumexp", logs, axis)
+        return [Term(node("neg", logs), copies_ctx.plates, "factor", self.description, span)]
+
+
+def over_range(kind: str, body: Factor, opened: Any, span: Span) -> Factor:
+    """A factor over the range that some clauses opened."""
+    inner = body.factor if isinstance(body, Scaled) else body
+    normalised = kind == "mixture" and isinstance(body, Scaled) and inner.normalised
+    return OverRange(kind, body, opened.axes, opened.mask, opened.context.plates, inner.ranks, normalised)

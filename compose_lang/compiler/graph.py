@@ -1,0 +1,101 @@
+"""The factor graph: variables, and groups of factors that are instances of one template.
+
+In: what elaboration states. Out: what the planner, the kernels' blocks and the drawings read. A `FactorGroup` is
+one energy expression and the axes it is repeated over; its index arrays are the constants along those axes, so a
+plate of a million factors is one group.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from compose_lang.compiler.context import Term
+from compose_lang.compiler.ir import Axis, Node
+from compose_lang.compiler.types import Type
+from compose_lang.diagnostics import Span
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """A random array. `free` is a mask of the sites that are sampled; the others hold `observed`.
+
+    observed: (*shape, *event) of the type, arbitrary where free. lower, upper: bounds that depend on other
+    variables, broadcastable to the shape; None where the domain's numbers hold.
+    """
+
+    name: str
+    type: Type
+    node: Node
+    free: np.ndarray
+    observed: np.ndarray
+    span: Span
+    lower: Node | None = None
+    upper: Node | None = None
+
+    @property
+    def is_discrete(self) -> bool:
+        return self.type.domain.is_discrete
+
+    @property
+    def free_sites(self) -> int:
+        return int(self.free.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class FactorGroup:
+    """All instances of one factor: the energy of the program is the sum over groups, over their axes."""
+
+    energy: Node
+    axes: tuple[Axis, ...]
+    kind: str  #: energy, factor, require or prefer
+    label: str
+    span: Span
+    violation: Node | None = None
+
+    @property
+    def instances(self) -> int:
+        return math.prod(a.size for a in self.axes)
+
+    @property
+    def variables(self) -> frozenset[str]:
+        return self.energy.variables
+
+    @staticmethod
+    def of(term: Term) -> FactorGroup:
+        return FactorGroup(term.energy, term.axes, term.kind, term.label, term.span, term.violation)
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A `let` that is recorded with the draws."""
+
+    name: str
+    node: Node
+    span: Span
+
+
+@dataclass(frozen=True)
+class Request:
+    """An `infer` statement: what the program asks of the planner. No targets means all variables."""
+
+    targets: tuple[str, ...]
+    method: str
+    options: Mapping[str, Any]
+    span: Span | None
+
+
+@dataclass(frozen=True, eq=False)
+class FactorGraph:
+    variables: tuple[Variable, ...]
+    groups: tuple[FactorGroup, ...]
+    derived: tuple[Derived, ...] = ()
+    requests: tuple[Request, ...] = ()
+    data: Mapping[str, Node] = field(default_factory=dict)
+
+    def variable(self, name: str) -> Variable:
+        return next(v for v in self.variables if v.name == name)

@@ -1,0 +1,375 @@
+"""The energy program's expressions: a typed DAG over named axes.
+
+In: builders (`node`, `constant`, `gather`, …) called by elaboration. Out: `Node`s that the graph's groups hold and
+`runtime/evaluate.py` interprets on a backend.
+
+A node's value is an array with the axes `(chain, *axes, *shape)`. `axes` are the plates and generators it varies
+over, each an `Axis` object, in order of creation: a factor over a million instances is one node with one axis of
+that length, never a million nodes. `shape` is what the user sees of one instance. Nodes are hash-consed, so what
+is written twice is computed once, and whatever is known at compile time is folded into a constant.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, cast
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from compose_lang.compiler.ops import OPS, Host, affine, broadcast_shapes
+from compose_lang.compiler.types import Domain
+
+Dtype = Literal["real", "int", "bool"]
+NUMPY_DTYPES: dict[str, Any] = {"real": np.float64, "int": np.int64, "bool": np.bool_}
+
+_axis_numbers = itertools.count()
+
+
+class Axis:
+    """A plate or generator: `size` instances. Two axes are the same only if they are the same object."""
+
+    __slots__ = ("name", "number", "size")
+
+    def __init__(self, size: int, name: str = "") -> None:
+        self.size = size
+        self.name = name
+        self.number = next(_axis_numbers)
+
+    def __repr__(self) -> str:
+        return f"{self.name or 'axis'}:{self.size}"
+
+
+def union_axes(nodes: Iterable[Node]) -> tuple[Axis, ...]:
+    """All axes of several nodes, in order of creation."""
+    return tuple(sorted({a for n in nodes for a in n.axes}, key=lambda a: a.number))
+
+
+class Node:
+    """One operation: `op` on `args` with static attributes `attrs`.
+
+    Leaves are `const` (its `value` has the axes `(*axes, *shape)`), `var` (attrs: its name), and `slot`
+    (attrs: a unique key), which whoever evaluates the node binds to an array.
+    """
+
+    __slots__ = ("__weakref__", "args", "attrs", "axes", "domain", "dtype", "op", "shape", "value", "variables")
+
+    def __init__(
+        self,
+        op: str,
+        args: tuple[Node, ...],
+        attrs: tuple[Any, ...],
+        shape: tuple[int, ...],
+        axes: tuple[Axis, ...],
+        dtype: Dtype,
+        value: np.ndarray | None = None,
+        domain: Domain | None = None,
+    ) -> None:
+        self.op, self.args, self.attrs = op, args, attrs
+        self.shape, self.axes, self.dtype = shape, axes, dtype
+        self.value = value
+        self.domain = domain  #: what is known of its values, for named values, checks and messages
+        self.variables: frozenset[str] = (
+            frozenset((attrs[0],)) if op == "var" else frozenset().union(*(a.variables for a in args))
+        )
+
+    @property
+    def is_const(self) -> bool:
+        return self.value is not None
+
+    @property
+    def is_static_scalar(self) -> bool:
+        """Whether it is one number known at compile time."""
+        return self.value is not None and not self.axes and not self.shape
+
+    def item(self) -> Any:
+        """The Python number of a static scalar."""
+        assert self.value is not None
+        return self.value.item()
+
+    def __repr__(self) -> str:
+        inside = ", ".join(map(repr, self.args)) if self.op != "const" else str(self.value)[:40]
+        tail = f" {self.attrs}" if self.attrs else ""
+        return f"{self.op}({inside}){tail}{list(self.axes)}{self.shape}"
+
+
+_known: WeakValueDictionary[Any, Node] = WeakValueDictionary()
+
+
+def constant(value: Any, axes: Sequence[Axis] = (), dtype: Dtype | None = None, domain: Domain | None = None) -> Node:
+    """A constant; `value` has the axes `(*axes, *shape)`."""
+    array = np.asarray(value)
+    if dtype is None:
+        dtype = "bool" if array.dtype == np.bool_ else "int" if array.dtype.kind in "iu" else "real"
+    array = array.astype(NUMPY_DTYPES[dtype], copy=False)
+    order = sorted(range(len(axes)), key=lambda i: axes[i].number)
+    if order != list(range(len(axes))):
+        array = np.transpose(array, (*order, *range(len(axes), array.ndim)))
+        axes = [axes[i] for i in order]
+    if array.ndim == 0 and domain is None:
+        key = ("const", dtype, array.item() if not (dtype == "real" and array == 0) else str(array))
+        found = _known.get(key)
+        if found is None:
+            found = _known[key] = Node("const", (), (), (), (), dtype, array)
+        return found
+    return Node("const", (), (), array.shape[len(axes) :], tuple(axes), dtype, array, domain)
+
+
+def variable(name: str, shape: tuple[int, ...], dtype: Dtype, domain: Domain) -> Node:
+    """The leaf that stands for a program's variable."""
+    return Node("var", (), (name,), shape, (), dtype, domain=domain)
+
+
+def slot(name: str, shape: tuple[int, ...] = (), axes: tuple[Axis, ...] = (), dtype: Dtype = "real") -> Node:
+    """A leaf to be bound at evaluation."""
+    return Node("slot", (), (name, object()), shape, axes, dtype)
+
+
+def node(op: str, *args: Node, attrs: tuple[Any, ...] = ()) -> Node:
+    """The operation `op` on args: checked, folded where everything is known, shared where it is known already."""
+    rule = OPS[op]
+    args = rule.coerce(args, cast_to) if rule.coerce else args
+    key = (op, tuple(map(id, args)), attrs)
+    found = _known.get(key)
+    if found is not None:
+        return found
+    shape, dtype = rule.infer(args, attrs)
+    axes = rule.axes(args, attrs) if rule.axes else union_axes(args)
+    made = Node(op, args, attrs, shape, axes, dtype)
+    if args and all(a.is_const for a in args) and op != "scan":
+        value = rule.run(HOST, made, [cast(np.ndarray, a.value)[None] for a in args])[0]
+        full = tuple(a.size for a in axes) + shape
+        value = np.broadcast_to(value, full)
+        return constant(np.array(value), axes, dtype)
+    simpler = simplify(made)
+    if simpler is made:  # only a node that keeps its arguments alive may be found again by their ids
+        _known[key] = made
+    return simpler
+
+
+HOST = Host()
+
+
+def simplify(made: Node) -> Node:
+    """Identities that cost nothing to see: x + 0, x * 1, x / 1, x ^ 1, where(true, a, b)."""
+    if made.op in ("add", "sub", "mul", "div") and len(made.args) == 2:
+        left, right = made.args
+        neutral = 0 if made.op in ("add", "sub") else 1
+        if right.is_static_scalar and right.item() == neutral and left.dtype == made.dtype and left.shape == made.shape:
+            return left
+        if made.op in ("add", "mul") and left.is_static_scalar and left.item() == neutral and right.dtype == made.dtype:
+            return right
+    if made.op == "where" and made.args[0].is_static_scalar:
+        chosen = made.args[1 if made.args[0].item() else 2]
+        if chosen.shape == made.shape and chosen.dtype == made.dtype:
+            return chosen
+    return made
+
+
+def cast_to(x: Node, dtype: Dtype) -> Node:
+    """x as a number of another kind; bool counts as 0 and 1."""
+    if x.dtype == dtype:
+        return x
+    if x.is_const:
+        assert x.value is not None
+        value = x.value != 0 if dtype == "bool" else x.value.astype(NUMPY_DTYPES[dtype])
+        return constant(value, x.axes, dtype)
+    return node("cast", x, attrs=(dtype,))
+
+
+# --- structure ----------------------------------------------------------------------------------------
+
+
+def along(axis: Axis) -> Node:
+    """0 … size-1 along an axis."""
+    return constant(np.arange(axis.size), (axis,))
+
+
+def broadcast_to(x: Node, shape: tuple[int, ...]) -> Node:
+    return x if x.shape == shape else node("broadcast", x, attrs=(shape,))
+
+
+def depends_on_discrete(x: Node) -> bool:
+    """Whether a discrete variable is read below x (its locality is worth recomputing for)."""
+    return any(leaf.domain is not None and leaf.domain.is_discrete for leaf in leaves(x) if leaf.op == "var")
+
+
+def leaves(x: Node) -> list[Node]:
+    return [n for n in postorder([x]) if not n.args]
+
+
+def postorder(roots: Iterable[Node]) -> list[Node]:
+    """Every node below the roots, each once, arguments before their users."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack: list[tuple[Node, bool]] = [(r, False) for r in reversed(list(roots))]
+    while stack:
+        current, expanded = stack.pop()
+        if expanded:
+            order.append(current)
+            continue
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        stack.append((current, True))
+        stack.extend((a, False) for a in reversed(current.args) if id(a) not in seen)
+    return order
+
+
+def gather(x: Node, indices: Sequence[Node]) -> Node:
+    """`x[i, j, …]` over the leading axes of x's shape; indices are integers of one broadcast shape.
+
+    The index moves inwards to the variables it selects from wherever that keeps a factor local to the sites it
+    reads (discrete variables) or computes no more than before.
+    """
+    if not indices:
+        return x
+    scalar = all(i.shape == () for i in indices)
+    rank = len(x.shape)
+    instances = np.prod([a.size for a in union_axes(indices)], dtype=float)
+    elements = np.prod(x.shape[: len(indices)], dtype=float)
+    inwards = scalar and (instances <= elements or depends_on_discrete(x))
+    if not x.is_const:
+        if x.op == "slice" and scalar:
+            steps = x.attrs[0]
+            if all(s is None for s in steps[len(indices) :]):
+                moved = [
+                    i if s is None else node("add", node("mul", i, constant(s[2])), constant(s[0]))
+                    for i, s in zip(indices, steps, strict=False)
+                ]
+                return gather(x.args[0], moved)
+        if x.op == "collect" and scalar and len(indices) >= 1:
+            (axis,) = x.attrs
+            return gather(reindex(x.args[0], {axis: indices[0]}), indices[1:])
+        if x.op == "stack" and scalar and indices[0].is_static_scalar:
+            return gather(x.args[indices[0].item()], indices[1:])
+        if x.op == "gather" and scalar and len(x.args) - 1 == 1:
+            inner = x.args[1]
+            if len(inner.shape) >= len(indices):
+                return gather(x.args[0], [gather(inner, indices)])
+            taken = len(inner.shape)
+            if taken:
+                return gather(gather(x.args[0], [gather(inner, indices[:taken])]), indices[taken:])
+        if x.op == "broadcast" and scalar:
+            return broadcast_to(
+                gather_aligned(x.args[0], indices, rank), x.shape[len(indices) :]
+            )
+        if inwards and x.args and OPS[x.op].elementwise:
+            return node(x.op, *(gather_aligned(a, indices, rank) for a in x.args), attrs=x.attrs)
+        if inwards and x.args and OPS[x.op].reduces and rank >= len(indices):
+            return node(x.op, gather(x.args[0], indices), attrs=x.attrs)
+    made = node("gather", x, *indices)
+    if x.domain is not None and made.domain is None:
+        made.domain = x.domain
+    return made
+
+
+def gather_aligned(x: Node, indices: Sequence[Node], rank: int) -> Node:
+    """Index an operand of an elementwise result of `rank` axes: axes it lacks are skipped, axes of 1 repeat."""
+    lacking = rank - len(x.shape)
+    mine = list(indices[lacking:]) if lacking < len(indices) else []
+    zero = constant(0)
+    mine = [zero if x.shape[k] == 1 else i for k, i in enumerate(mine)]
+    return gather(x, mine)
+
+
+def transform(roots: Sequence[Node], replace: Callable[[Node], Node | None]) -> list[Node]:
+    """Rebuild nodes bottom-up: where `replace` gives a node it is taken, else the arguments are replaced."""
+    memo: dict[int, Node] = {}
+    keep: list[Node] = []  # ids stay valid only while the nodes live
+    for n in postorder(roots):
+        new = replace(n)
+        if new is None:
+            new = rebuild(n, [memo[id(a)] for a in n.args])
+        memo[id(n)] = new
+        keep.append(n)
+    return [memo[id(r)] for r in roots]
+
+
+def rebuild(n: Node, args: Sequence[Node]) -> Node:
+    """The same operation on other arguments."""
+    if all(a is b for a, b in zip(n.args, args, strict=True)):
+        return n
+    if n.op in REMAKE:
+        return REMAKE[n.op](n, args)
+    return node(n.op, *args, attrs=n.attrs)
+
+
+#: operations that are rebuilt by more than `node`: (node, new arguments) -> node
+REMAKE: dict[str, Callable[[Node, Sequence[Node]], Node]] = {"gather": lambda n, args: gather(args[0], args[1:])}
+
+
+def reindex(x: Node, mapping: Mapping[Axis, Node]) -> Node:
+    """x with its axes selected by index nodes: instance `mapping[a]` of each axis a."""
+    targets = set(mapping)
+    if not targets.intersection(x.axes):
+        return x
+
+    def replace(n: Node) -> Node | None:
+        if not targets.intersection(n.axes):
+            return n
+        return None if n.args else gather_axes(n, mapping)
+
+    return transform([x], replace)[0]
+
+
+def gather_axes(leaf: Node, mapping: Mapping[Axis, Node]) -> Node:
+    """Select instances of a leaf: its axes become leading axes of its shape, then are indexed."""
+    chosen = [a for a in leaf.axes if a in mapping]
+    if leaf.value is not None and leaf.value.ndim == 1 and leaf.axes and leaf.dtype == "int":
+        run = affine(leaf.value)
+        if run is not None:
+            start, step = run
+            return node("add", node("mul", mapping[chosen[0]], constant(step)), constant(start))
+    lifted = leaf
+    for a in reversed(chosen):
+        lifted = collect(lifted, a)
+    made = node("gather", lifted, *(mapping[a] for a in chosen))
+    made.domain = leaf.domain
+    return made
+
+
+def collect(x: Node, axis: Axis) -> Node:
+    """The instances along an axis as a new leading axis of the shape: `[x for axis]`."""
+    if axis not in x.axes:
+        return broadcast_to(x, (axis.size, *x.shape))
+    return node("collect", x, attrs=(axis,))
+
+
+REPEATED: dict[str, Callable[[Node, int], Node]] = {
+    "sum": lambda x, n: node("mul", x, constant(n)),
+    "prod": lambda x, n: node("pow", x, constant(n)),
+    "logsumexp": lambda x, n: node("add", x, constant(np.log(n) if n else -np.inf)),
+    "mean": lambda x, n: x,
+    "max": lambda x, n: x,
+    "min": lambda x, n: x,
+    "any": lambda x, n: x,
+    "all": lambda x, n: x,
+}
+
+
+def reduce_axis(kind: str, x: Node, axis: Axis) -> Node:
+    """`sum`, `prod`, `logsumexp`, `mean`, `max`, `min`, `any` or `all` over an axis, which x need not vary over."""
+    if axis not in x.axes:
+        return REPEATED[kind](x, axis.size)
+    return node("reduce_axis", x, attrs=(kind, axis))
+
+
+def sum_axes(x: Node, axes: Iterable[Axis]) -> Node:
+    for axis in axes:
+        x = reduce_axis("sum", x, axis)
+    return x
+
+
+def add_all(terms: Sequence[Node]) -> Node:
+    """The sum of any number of terms, as a balanced tree so that no compiler's stack overflows."""
+    if not terms:
+        return constant(0.0)
+    items = list(terms)
+    while len(items) > 1:
+        items = [node("add", *items[i : i + 2]) if i + 1 < len(items) else items[i] for i in range(0, len(items), 2)]
+    return items[0]
+
+
+__all__ = ["Axis", "Dtype", "Node", "add_all", "along", "broadcast_shapes", "broadcast_to", "constant", "gather", "node"]

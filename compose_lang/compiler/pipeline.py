@@ -1,0 +1,80 @@
+"""From source text to a compiled program: every stage of the compiler, in order.
+
+Nothing here imports JAX or PyTorch. What is raised is a `ComposeError` with all diagnostics found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compose_lang.compiler.context import Session
+from compose_lang.compiler.elaborate import elaborate
+from compose_lang.compiler.graph import FactorGraph
+from compose_lang.compiler.resolve import resolve
+from compose_lang.compiler.standard_library import known_names
+from compose_lang.diagnostics import ComposeError, Diagnostic, Source, did_you_mean
+from compose_lang.grammar import ast
+from compose_lang.grammar.parser import parse, read_source
+
+
+@dataclass(frozen=True)
+class CompiledProgram:
+    """A program whose data is bound: its factor graph, and what the user should know about it."""
+
+    source: Source
+    module: ast.Module
+    graph: FactorGraph
+    diagnostics: tuple[Diagnostic, ...]
+    data_hashes: Mapping[str, str]
+    settings: Mapping[str, Any] = field(default_factory=dict)  #: of `infer by auto(chains=…)`
+
+
+def compile_program(
+    source: Source,
+    data: Mapping[str, Any] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
+    ignore_unknown_data: bool = True,
+) -> CompiledProgram:
+    """Compile a program with data and constants from outside.
+
+    folder is where `read` looks, by default the folder of the source's file. Fields of `data` that the program
+    does not declare are ignored, unless `ignore_unknown_data` is false.
+    """
+    module = parse(source)
+    found = resolve(module, known_names())
+    if any(d.severity == "error" for d in found):
+        raise ComposeError(found)
+    given = dict(data or {})
+    if not ignore_unknown_data:
+        declared = [s.name for s in module.statements if isinstance(s, ast.Data)]
+        for name in given:
+            if name not in declared:
+                help = did_you_mean(name, declared) or f"the program's data: {', '.join(declared) or 'none'}"
+                raise ComposeError(Diagnostic("CG0307", f"the program declares no data `{name}`", None, help=help))
+    if folder is None and not source.name.startswith("<"):
+        folder = Path(source.name).parent
+    session = Session(folder, given, dict(constants or {}))
+    try:
+        graph = elaborate(module, session)
+    except ComposeError as wrong:
+        raise ComposeError([*wrong.diagnostics, *found, *session.diagnostics], wrong.exit_code) from None
+    settings: dict[str, Any] = {}
+    for request in graph.requests:
+        if request.method == "auto":
+            settings.update(request.options)
+    return CompiledProgram(source, module, graph, (*found, *session.diagnostics), session.hashes, settings)
+
+
+def check(
+    source: Source | str | Path, data: Mapping[str, Any] | None = None, constants: Mapping[str, Any] | None = None
+) -> list[Diagnostic]:
+    """Every error and warning of a program; data that is to be bound from outside is a note, not an error."""
+    try:
+        text = source if isinstance(source, Source) else read_source(source)
+        return list(compile_program(text, data, constants).diagnostics)
+    except ComposeError as wrong:
+        return list(wrong.diagnostics)

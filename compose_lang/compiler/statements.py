@@ -1,0 +1,287 @@
+"""Statements: what a body states becomes terms of the energy, handed to the context's `emit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from compose_lang.compiler import expressions, factors, recurrences, violations
+from compose_lang.compiler.context import Context, PoisonedUse, Term, fail, not_built
+from compose_lang.compiler.ir import Node, along, cast_to, constant, gather, node
+from compose_lang.compiler.ops import ShapeError
+from compose_lang.compiler.values import Cell, as_node, describe
+from compose_lang.diagnostics import ComposeError, Diagnostic, Span
+from compose_lang.grammar import ast
+
+
+def run_body(ctx: Context, body: Sequence[ast.Statement]) -> None:
+    """Elaborate a body: its own names, then its statements in order.
+
+    An error in one statement does not hide those of the others.
+    """
+    pending = PendingArrays(body)
+    found: list[Diagnostic] = []
+    code = 1
+    for statement in body:
+        try:
+            run_statement(ctx, statement, pending)
+        except ComposeError as wrong:
+            found.extend(wrong.diagnostics)
+            code = max(code, wrong.exit_code)
+        except PoisonedUse:
+            pass
+        except ShapeError as wrong:
+            shapes = " against ".join(str(list(s)) for s in wrong.shapes)
+            found.append(Diagnostic("CG0203", f"{wrong}: {shapes}", statement.span))
+    if found:
+        raise ComposeError(found, code)
+
+
+class PendingArrays:
+    """Indexed `let`s of one body: an array is finished at its last definition."""
+
+    def __init__(self, body: Sequence[ast.Statement]) -> None:
+        self.last: dict[str, ast.Statement] = {}
+        for statement in body:
+            for name in indexed_names(statement):
+                self.last[name] = statement
+        self.arrays: dict[str, recurrences.Recurrence] = {}
+
+    def define(self, ctx: Context, statement: ast.Statement, lets: Sequence[ast.Let]) -> dict[str, Node]:
+        """Add definitions; returns the arrays this statement finishes."""
+        names = [let.name for let in lets if let.indices]
+        for name in names:
+            self.arrays.setdefault(name, recurrences.Recurrence(name))
+            ctx.scope.names[name] = self.arrays[name]
+        recurrences.define(ctx, lets, self.arrays)
+        done = [n for n in dict.fromkeys(names) if self.last.get(n) is statement]
+        finished = {n: self.arrays[n].finish(statement.span) for n in done}
+        ctx.scope.names.update(finished)
+        return finished
+
+
+def indexed_names(statement: ast.Statement) -> list[str]:
+    if isinstance(statement, ast.Let) and statement.indices:
+        return [statement.name]
+    if isinstance(statement, ast.For) and is_recurrence(statement):
+        return [s.name for s in statement.body if isinstance(s, ast.Let) and s.indices]
+    return []
+
+
+def is_recurrence(statement: ast.For) -> bool:
+    """Whether a `for` holds only definitions, at least one of them indexed."""
+    lets = [s for s in statement.body if isinstance(s, ast.Let)]
+    return len(lets) == len(statement.body) and any(s.indices for s in lets)
+
+
+def run_statement(ctx: Context, statement: ast.Statement, pending: PendingArrays) -> None:
+    if isinstance(statement, ast.Let):
+        if statement.indices:
+            pending.define(ctx, statement, [statement])
+        else:
+            ctx.scope.names[statement.name] = expressions.evaluate(ctx, statement.value)
+        return
+    if isinstance(statement, ast.For) and is_recurrence(statement):
+        pending.define(ctx, statement, shared_clauses(statement))
+        return
+    rule = _RULES.get(type(statement))
+    if rule is None:
+        kind = type(statement).__name__.lower()
+        fail("CG0209", f"a `{kind}` declaration stands only at the top of a program", statement.span)
+    rule(ctx, statement)
+
+
+def shared_clauses(statement: ast.For) -> list[ast.Let]:
+    """The definitions of a `for`, each under its clauses."""
+    return [
+        replace(s, clauses=(*statement.clauses, *s.clauses), condition=statement.condition) if s.indices else s
+        for s in statement.body
+        if isinstance(s, ast.Let)
+    ]
+
+
+# --- terms ----------------------------------------------------------------------------------------------
+
+
+def add_term(
+    ctx: Context, energy: Node, kind: str, label: str, span: Span, violation: Node | None = None
+) -> None:
+    """State an energy; an array of energies is an instance each."""
+    energy = cast_to(energy, "real")
+    plates = ctx.plates
+    if energy.shape:
+        inner, (energy,), _ = factors.each_copy(ctx, [energy], [0], span, "an energy")
+        plates = inner.plates
+    zero = constant(0.0)
+    if ctx.mask is not None:
+        energy = node("where", ctx.mask, energy, zero)
+        violation = node("where", ctx.mask, violation, zero) if violation is not None else None
+    ctx.emit(Term(energy, plates, kind, label, span, violation))
+
+
+def _energy(ctx: Context, s: ast.Energy) -> None:
+    value = expressions.evaluate(ctx, s.value)
+    if factors.as_factor(value) is not None:
+        fail("CG0204", "`energy` takes a number, not a factor", s.value.span, help="apply it: x ~ F(…) or F(x | …)")
+    add_term(ctx, as_node(value, s.value.span), "energy", "energy", s.span)
+
+
+def truth(ctx: Context, condition: ast.Expr) -> Node:
+    """A condition as one truth value: of an array, all hold."""
+    test = cast_to(expressions.number(ctx, condition), "bool")
+    return test
+
+
+def _require(ctx: Context, s: ast.Require) -> None:
+    label = s.label or s.condition.span.text
+    test = truth(ctx, s.condition)
+    if test.is_const:
+        holds(ctx, test, s, label)
+        return
+    hard = violations.equates_reals(ctx, s.condition)
+    if hard is not None:
+        help = "use `prefer … == …`, `observe` a variable, or put one side in place of the other with `let`"
+        fail("CG0501", "a hard equality between continuous variables has no room: its measure is zero", hard.span, help=help)
+    away = violations.violation(ctx, s.condition)
+    if test.shape:
+        inner, (test,), _ = factors.each_copy(ctx, [test], [0], s.span, "a constraint")
+        # the violation is of the whole array: it goes with the first instance's plates
+        away = constant(0.0)
+        ctx = inner
+        away = cast_to(node("not", test), "real")
+    energy = node("where", test, constant(0.0), constant(np.inf))
+    add_term(ctx, energy, "require", label, s.span, away)
+
+
+def holds(ctx: Context, test: Node, s: ast.Require, label: str) -> None:
+    """A constraint without variables is checked once."""
+    assert test.value is not None
+    truths = test.value
+    if ctx.mask is not None:
+        if ctx.mask.value is None:
+            if truths.all():
+                return
+            add_term(ctx, node("where", test, constant(0.0), constant(np.inf)), "require", label, s.span, cast_to(node("not", test), "real"))
+            return
+        truths = np.logical_or(node("or", node("not", ctx.mask), test).value, False)  # type: ignore[arg-type]
+    if truths.all():
+        return
+    if isinstance(s.condition, ast.Compare) and s.condition.ops == ("==",):
+        away = violations.violation(replace(ctx, mask=None), s.condition)
+        if away.value is not None and (away.value <= 1e-9).all():
+            return
+    named = f" \"{s.label}\"" if s.label else ""
+    if ctx.calls:  # a factor's own support: weight 0, which a mixture may well have
+        add_term(ctx, node("where", test, constant(0.0), constant(np.inf)), "require", label, s.span, cast_to(node("not", test), "real"))
+        return
+    text = f"the constraint{named} is false whatever the variables"
+    raise ComposeError(Diagnostic("CG0503", text, s.condition.span), exit_code=4)
+
+
+def _prefer(ctx: Context, s: ast.Prefer) -> None:
+    away = violations.violation(ctx, s.condition)
+    weight = expressions.number(ctx, s.weight) if s.weight is not None else constant(1.0)
+    label = s.label or s.condition.span.text
+    add_term(ctx, node("mul", weight, away), "prefer", label, s.span, away)
+
+
+def _tilde(ctx: Context, s: ast.Tilde) -> None:
+    subject = expressions.evaluate(ctx, s.subject)
+    subjects = list(subject.items) if isinstance(subject, Cell) else [subject]
+    spans = [i.span for i in s.subject.items] if isinstance(s.subject, ast.Tuple) else [s.subject.span]
+    apply_to(ctx, [as_node(v, p) for v, p in zip(subjects, spans * (len(subjects) // len(spans)), strict=True)], s.factor, s.subject.span)
+
+
+def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) -> None:
+    """`subjects ~ factor`"""
+    value = expressions.evaluate(ctx, written)
+    factor = factors.as_factor(value)
+    if factor is None:
+        help = ""
+        if isinstance(written, ast.Call) and isinstance(written.function, ast.Name):
+            help = f"`{written.function.id}` is {describe(expressions.evaluate(ctx, written.function))}"
+        fail("CG0401", f"the right side of `~` must be a factor, not {describe(value)}", written.span, help=help)
+    if isinstance(factor, factors.Applied):
+        text = "the right side of `~` has its subjects already"
+        fail("CG0401", text, written.span, help="write it as a statement of its own, or leave out what is before `|`")
+    for term in factor.terms(ctx, subjects, span):
+        ctx.emit(masked(ctx, term))
+
+
+def masked(ctx: Context, term: Term) -> Term:
+    """Composed terms take the caller's mask here; applications of declared factors have taken it already."""
+    if ctx.mask is None or term.kind in ("require", "prefer") or term.energy.op == "where" and term.energy.args[0] is ctx.mask:
+        return term
+    return replace(term, energy=node("where", ctx.mask, term.energy, constant(0.0)))
+
+
+def _apply(ctx: Context, s: ast.Apply) -> None:
+    e = s.factor
+    from compose_lang.compiler.application import DeclaredFactor
+    from compose_lang.compiler.functions import applied
+
+    if isinstance(e, ast.Call) and e.inputs is None:
+        callee = expressions.evaluate(ctx, e.function)
+        if isinstance(callee, DeclaredFactor):
+            made = applied(ctx, callee.with_inputs(ctx, (), e.span), e.arguments, e.span)
+            for term in made.terms(ctx, [], s.span):
+                ctx.emit(masked(ctx, term))
+            return
+    value = expressions.evaluate(ctx, e)
+    factor = factors.as_factor(value)
+    if factor is None or factor.ranks:
+        what = "names a factor but does not apply it" if factor is not None else f"is {describe(value)}"
+        help = "apply it: x ~ F(…), or F(x | …)" if factor is not None else "energy, require, let and ~ are statements"
+        fail("CG0406", f"this statement has no effect: it {what}", s.span, help=help)
+    for term in factor.terms(ctx, [], s.span):
+        ctx.emit(masked(ctx, term))
+
+
+def _for(ctx: Context, s: ast.For) -> None:
+    from compose_lang.compiler.clauses import open_clauses
+
+    opened = open_clauses(ctx, s.clauses, s.condition, s.span)
+    for inner in s.body:
+        if isinstance(inner, ast.Var):
+            n = ", ".join(str(a.size) for a in opened.axes)
+            help = f"declare an array before the loop: var {inner.name}: {inner.type.span.text}[{n}]"
+            fail("CG0209", "a `var` inside a `for`", inner.span, help=help)
+    if all(a.size for a in opened.axes):
+        run_body(opened.context, s.body)
+
+
+def _if(ctx: Context, s: ast.If) -> None:
+    test = cast_to(expressions.number(ctx, s.test), "bool")
+    if test.shape:
+        fail("CG0204", f"`if` needs one truth value, not {describe(test)}", s.test.span)
+    if test.is_static_scalar:
+        run_body(ctx.child(), s.then if test.item() else s.otherwise)
+        return
+    for inner in (*s.then, *s.otherwise):
+        if isinstance(inner, ast.Var):
+            fail("CG0209", "a `var` under a condition that is not known at compile time", inner.span)
+    run_body(ctx.under(test).child(), s.then)
+    if s.otherwise:
+        run_body(ctx.under(node("not", test)).child(), s.otherwise)
+
+
+def _var(ctx: Context, s: ast.Var) -> None:
+    not_built("a latent `var` inside a factor", s.span)
+
+
+_RULES: dict[type, Callable[[Context, Any], None]] = {
+    ast.Energy: _energy,
+    ast.Require: _require,
+    ast.Prefer: _prefer,
+    ast.Tilde: _tilde,
+    ast.Apply: _apply,
+    ast.For: _for,
+    ast.If: _if,
+    ast.Var: _var,
+    ast.Draw: lambda ctx, s: None,
+}
+
+__all__ = ["PendingArrays", "add_term", "along", "gather", "run_body", "run_statement"]

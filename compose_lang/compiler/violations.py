@@ -1,0 +1,76 @@
+"""How far a constraint is from holding, as a number ≥ 0: what `prefer` weighs and what a search descends.
+
+language.md: max(0, a − b) for `a <= b`, |a − b| for `a == b` between reals, the sum for `and` and for an array,
+the minimum for `or`; `not` is pushed inwards; 0 or 1 for what compares only discrete values, and for `!=`.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from compose_lang.compiler import expressions
+from compose_lang.compiler.context import Context
+from compose_lang.compiler.ir import Node, cast_to, constant, node
+from compose_lang.grammar import ast
+
+OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "==", "in": "not in", "not in": "in"}
+
+
+def violation(ctx: Context, condition: ast.Expr, holds: bool = True) -> Node:
+    """The violation of a condition (of its negation where `holds` is false)."""
+    if isinstance(condition, ast.Unary) and condition.op == "not":
+        return violation(ctx, condition.operand, not holds)
+    if isinstance(condition, ast.Logical):
+        parts = [violation(ctx, o, holds) for o in condition.operands]
+        every = (condition.op == "and") == holds
+        return functools.reduce(lambda a, b: node("add" if every else "minimum", a, b), parts)
+    if isinstance(condition, ast.Compare):
+        pairs = zip(condition.operands, condition.operands[1:], condition.ops, strict=False)
+        parts = [compare(ctx, left, right, op if holds else OPPOSITE[op]) for left, right, op in pairs]
+        return functools.reduce(lambda a, b: node("add" if holds else "minimum", a, b), parts)
+    truth = cast_to(expressions.number(ctx, condition), "bool")
+    return total(node("not", truth) if holds else truth)
+
+
+def compare(ctx: Context, left: ast.Expr, right: ast.Expr, op: str) -> Node:
+    span = left.span.to(right.span)
+    whole = ast.Compare((left, right), (op,), span=span)
+    if op in ("in", "not in", "!="):
+        return total(node("not", expressions.number(ctx, whole)))
+    sides = [expressions.evaluate_beside(ctx, s, (left, right)) for s in (left, right)]
+    a, b = (expressions.as_node(v, s.span) for v, s in zip(sides, (left, right), strict=True))
+    if a.dtype != "real" and b.dtype != "real":
+        return total(node("not", expressions.number(ctx, whole)))
+    if op == "==":
+        return total(node("abs", expressions.build("sub", (a, b), (left.span, right.span))))
+    low, high = (a, b) if op in ("<", "<=") else (b, a)
+    gap = expressions.build("sub", (low, high), (left.span, right.span))
+    return total(node("maximum", gap, constant(0.0)))
+
+
+def total(x: Node) -> Node:
+    x = cast_to(x, "real")
+    for _ in x.shape:
+        x = node("sum", x, attrs=(-1,))
+    return x
+
+
+def equates_reals(ctx: Context, condition: ast.Expr) -> ast.Expr | None:
+    """The part of a condition that is a hard equality between continuous values, if any must hold."""
+    if isinstance(condition, ast.Logical) and condition.op == "and":
+        return next((f for o in condition.operands if (f := equates_reals(ctx, o)) is not None), None)
+    if isinstance(condition, ast.Compare) and "==" in condition.ops:
+        for left, right, op in zip(condition.operands, condition.operands[1:], condition.ops, strict=False):
+            if op != "==":
+                continue
+            sides = [expressions.evaluate_beside(ctx, s, (left, right)) for s in (left, right)]
+            nodes = [s for s in sides if isinstance(s, Node)]
+            if any(n.dtype == "real" and depends_on_continuous(n) for n in nodes):
+                return condition
+    return None
+
+
+def depends_on_continuous(x: Node) -> bool:
+    from compose_lang.compiler.ir import leaves
+
+    return any(leaf.op == "var" and leaf.dtype == "real" for leaf in leaves(x))

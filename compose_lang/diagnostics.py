@@ -1,0 +1,104 @@
+"""What can be wrong with a user's program, and where: sources, spans, diagnostics, and the error that carries them.
+
+Every stage reports through `Diagnostic`; `render` (in `compose_lang.render`) turns one into text. Line and
+column are computed only there. A `ComposeError` is the user's to mend and never shows a traceback; an
+`InternalError` is ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A program's text and the name it is shown under (a path as the user gave it, or `<text>`)."""
+
+    name: str
+    text: str = field(repr=False)
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        starts = [0]
+        starts.extend(i + 1 for i, c in enumerate(self.text) if c == "\n")
+        return starts
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset, both counted from 1."""
+        line = bisect_right(self.line_starts, offset)
+        return line, offset - self.line_starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """The text of a line (counted from 1), without its newline."""
+        start = self.line_starts[number - 1]
+        end = self.line_starts[number] if number < len(self.line_starts) else len(self.text)
+        return self.text[start:end].rstrip("\r\n")
+
+
+@dataclass(frozen=True)
+class Span:
+    """A half-open range of a source's characters."""
+
+    source: Source = field(repr=False)
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+    def to(self, other: Span) -> Span:
+        """The range from the start of this span to the end of another."""
+        return Span(self.source, self.start, max(self.end, other.end))
+
+
+@dataclass(frozen=True)
+class Label:
+    """A second place that matters to a diagnostic, and what it has to do with it."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One thing to tell the user. `code` is a key of `compose_lang.codes.CODES`."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    severity: Severity = "error"
+    label: str = ""
+    labels: tuple[Label, ...] = ()
+    help: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class ComposeError(Exception):
+    """The user's program, data or settings are wrong: carries the diagnostics that say how.
+
+    `exit_code` is that of the command line: 1 program, 4 infeasible, 5 a limit.
+    """
+
+    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic], exit_code: int = 1) -> None:
+        found = (diagnostics,) if isinstance(diagnostics, Diagnostic) else tuple(diagnostics)
+        super().__init__("; ".join(f"{d.code}: {d.message}" for d in found))
+        self.diagnostics: tuple[Diagnostic, ...] = found
+        self.exit_code = exit_code
+
+
+class InternalError(Exception):
+    """A state that our own code must never reach."""
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """A help text that offers the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    return f"did you mean `{near[0]}`?" if near else ""

@@ -1,0 +1,82 @@
+"""The protocol behind which numpy, JAX and PyTorch stand: an array-API namespace and a few members more.
+
+A backend is one file in `backends/` that exports `BACKEND`, a function `(precision) -> Backend`; it is passed
+to what needs it, never global. Energies are batch-first, `(chains, ...) -> (chains,)`, so the gradient of
+their sum is the gradient of each and no `vmap` is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import Any, Literal, Protocol
+
+from compose_lang.diagnostics import ComposeError, Diagnostic
+
+Array = Any  # an array of the backend's own library
+Tree = Any  # nested dicts, tuples and NamedTuples with arrays as leaves
+Precision = Literal["float32", "float64"]
+
+
+class Backend(Protocol):
+    """What the evaluator, the kernels and the driver ask of an array library."""
+
+    name: str
+    xp: Any  #: array-API namespace: numpy, jax.numpy or array_api_compat.torch
+    special: Any  #: gammaln, digamma, erf, erfc, ndtr, ndtri, log_ndtr, i0e, betaln … under scipy.special's names
+    precision: Precision
+    real: Any  #: dtype of energies and continuous values
+    integer: Any  #: dtype of discrete values and indices (int64; int32 where precision is float32)
+    word: Any  #: dtype of the noise generator's 32-bit words (uint32, or int64 with masks in torch)
+
+    def asarray(self, value: Any, dtype: Any = None) -> Array: ...
+
+    def to_numpy(self, array: Array) -> Any: ...
+
+    def value_and_grad(self, energy: Callable[[Array], Array]) -> Callable[[Array], tuple[Array, Array]]:
+        """From `(chains, D) -> (chains,)` make `(chains, D) -> ((chains,), (chains, D))`."""
+        ...
+
+    def compile(self, function: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Compile a function of trees of arrays (jit, torch.compile); numpy returns it as it is."""
+        ...
+
+    def loop(self, start: Any, stop: Any, body: Callable[[Any, Tree], Tree], state: Tree) -> Tree:
+        """`for i in range(start, stop): state = body(i, state)`; bounds may be traced, one body is compiled."""
+        ...
+
+    def scan(self, body: Callable[[Tree, Tree], tuple[Tree, Tree]], carry: Tree, xs: Tree) -> tuple[Tree, Tree]:
+        """Fold `body(carry, x) -> (carry, y)` over the leading axis of xs; differentiable; ys are stacked."""
+        ...
+
+    def cholesky(self, matrix: Array) -> Array:
+        """Lower Cholesky factor of (..., n, n); NaN where a matrix is not positive definite, never an exception."""
+        ...
+
+    def solve_triangular(self, lower: Array, right: Array) -> Array:
+        """Solve `lower @ x = right` for (..., n, n) lower triangular and (..., n, m)."""
+        ...
+
+    def set_at(self, array: Array, index: Any, value: Array) -> Array:
+        """A copy of the array with `array[index] = value`."""
+        ...
+
+    def scope(self) -> AbstractContextManager[None]:
+        """Hold this backend's global switches (JAX's 64-bit mode, torch's threads) while it computes."""
+        ...
+
+
+def load_backend(name: str, precision: Precision = "float64") -> Backend:
+    """Make the named backend; a ComposeError says how to install it where its library is missing."""
+    try:
+        module = import_module(f"compose_lang.runtime.backends.{name}")
+    except ModuleNotFoundError as missing:
+        if missing.name and missing.name.startswith("compose_lang"):
+            text = f"there is no backend `{name}`; there are jax, torch and numpy"
+            raise ComposeError(Diagnostic("CG0603", text), exit_code=2) from None
+        hint = f'install it: python -m pip install "compose_lang[{name}]"'
+        text = f"the backend `{name}` needs the package `{missing.name}`, which is not installed"
+        raise ComposeError(Diagnostic("CG0603", text, help=hint)) from None
+    backend: Backend = module.BACKEND(precision)
+    return backend

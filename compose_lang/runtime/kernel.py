@@ -1,0 +1,131 @@
+"""What a sampling kernel is: `KERNEL` in a file of `kernels/`, found by the file's name.
+
+A kernel updates one block of variables and leaves the program's density, given everything outside the block,
+invariant (or says in `approximate` how it does not). It sees the density through a block:
+
+- `ContinuousBlock`: one flat vector of unconstrained coordinates a chain, `u: (chains, D)`, and the energy of
+  the whole program as a function of it, log-Jacobian of the transforms included;
+- `DiscreteBlock`: the sites of one discrete variable, split into classes whose sites share no factor, and the
+  energies of candidate values from the factors that touch a site.
+
+Noise is an argument: `noise` of a bound kernel says what one step needs of each chain, and the driver hands
+it over as arrays (chains, *shape). What a kernel keeps between steps is its state: a tree of arrays whose
+leading axis is the chain, so that a run is resumed from the state alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+from compose_lang.runtime.backend import Array, Backend, Tree
+
+Position = dict[str, Array]
+"""Variable name -> (chains, *shape): unconstrained coordinates where continuous, values where discrete."""
+
+
+Domains = Literal["continuous", "finite", "counts"]
+"""What a kernel serves: continuous blocks, discrete ones with listed values, or unbounded counts."""
+
+
+class NoiseSpec(NamedTuple):
+    """What one step needs of each chain: `uniform` in (0, 1), standard `normal`, or a 32-bit `word`."""
+
+    kind: Literal["uniform", "normal", "word"]
+    shape: tuple[int, ...]
+
+
+class ContinuousBlock(Protocol):
+    names: tuple[str, ...]
+    size: int  #: D, the number of unconstrained coordinates
+    alone: bool  #: whether no other block moves between its steps, so that energies may be kept
+
+    def ravel(self, position: Position) -> Array:
+        """The block's coordinates (chains, D)."""
+        ...
+
+    def unravel(self, position: Position, u: Array) -> Position:
+        """The position with the block's coordinates replaced by u (chains, D)."""
+        ...
+
+    def energy(self, u: Array, position: Position) -> Array:
+        """Energy (chains,) in nats of the block's coordinates given the rest of the position."""
+        ...
+
+    def energy_and_gradient(self, u: Array, position: Position) -> tuple[Array, Array]:
+        """Energy (chains,) and its gradient (chains, D)."""
+        ...
+
+
+@runtime_checkable
+class DiscreteBlock(Protocol):
+    name: str
+    sites: int  #: number of sites of the variable that are free
+    values: tuple[int, ...] | None  #: the values of a finite domain; None for unbounded counts
+    lower: float  #: bounds of an unbounded count (±inf where there is none)
+    upper: float
+    classes: int  #: number of colour classes
+    width: int  #: sites in the largest class; smaller ones are padded
+
+    def sites_of(self, cls: Any) -> Array:
+        """Site numbers (width,) of a class in 0 … sites, where `sites` itself marks padding."""
+        ...
+
+    def current(self, position: Position, cls: Any) -> Array:
+        """Values (chains, width) of a class's sites."""
+        ...
+
+    def energies(self, position: Position, cls: Any, candidates: Array) -> Array:
+        """Energies (chains, width, K) of candidates of that shape, from the factors that touch each site."""
+        ...
+
+    def assign(self, position: Position, cls: Any, values: Array) -> Position:
+        """The position with the class's sites set to values (chains, width); padding is ignored."""
+        ...
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting of a kernel: its default (None: adapted or derived) and what it is."""
+
+    default: Any
+    doc: str
+
+
+class BoundKernel(Protocol):
+    """A kernel bound to a block, a backend and its options."""
+
+    @property
+    def noise(self) -> Mapping[str, NoiseSpec]: ...
+
+    def init(self, position: Position, keys: Array) -> Tree:
+        """State at the start. keys: (chains, 2) 32-bit words, a key of its own for each chain."""
+        ...
+
+    def step(
+        self, position: Position, state: Tree, noise: Mapping[str, Array], t: Any
+    ) -> tuple[Position, Tree, dict[str, Array]]:
+        """One transition. t counts steps from 0, warm-up among them; adaptation ends at the bound `warmup`.
+
+        Returns position, state and statistics by name, each (chains,).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel as its file exports it."""
+
+    name: str
+    summary: str  #: one line for `compose explain`
+    serves: frozenset[Domains]
+    bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
+    options: Mapping[str, Option]
+    backends: frozenset[str] = frozenset({"numpy", "jax", "torch"})
+    approximate: str = ""  #: how draws fail to follow the density, or empty where they do
+
+
+__all__ = [
+    "Backend", "BoundKernel", "ContinuousBlock", "DiscreteBlock", "Kernel", "NoiseSpec", "Option", "Position",
+]  # fmt: skip
