@@ -123,7 +123,7 @@ CASES = [
     Case("Binomial", COUNT, {"n": COUNT, "p": "real(0, 1)"}, [0, 3, 10, 12],
          [(10, 0.3), (3, 0.0), (10, 1.0), (100_000, 1e-4)], stats.binom.logpmf),
     Case("BetaBinomial", COUNT, {"n": COUNT, "a": "positive", "b": "positive"}, [0, 3, 10, 12],
-         [(10, 2.0, 3.0), (11, 0.4, 0.1), (100, 30.0, 200.0)], stats.betabinom.logpmf),
+         [(10, 2.0, 3.0), (11, 0.4, 1.0), (100, 30.0, 200.0)], stats.betabinom.logpmf),
     Case("Poisson", COUNT, {"rate": "real(lower=0)"}, COUNTS, [(2.5,), (0.0,), (300.0,)],
          stats.poisson.logpmf),
     Case("NegativeBinomial", COUNT, {"mu": "positive", "phi": "positive"}, COUNTS,

@@ -90,7 +90,7 @@ STEP = EDGE[1] - EDGE[0]
         ("Ring", "radius=0.5, sd=1"),
         ("EightGaussians", "radius=2, sd=0.3"),
         ("Bar", "width=2.025, height=4.025"),
-        ("Banana", "bend=0.8, sd=0.6"),
+        ("Banana", "bend=0.3, sd=0.6"),
     ],
 )
 def test_planar_densities_are_normalised(name, inputs):
