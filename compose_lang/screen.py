@@ -1,0 +1,158 @@
+"""What the command line shows and how it ends: streams, colours, bars, diagnostics, exit codes.
+
+Data goes to standard output, everything else to standard error. With `--json` one document is all that
+standard output gets, also when the command fails. Nothing here knows what a verb does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.render import as_json, render
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from compose_lang.runtime.driver import LaneRun
+    from compose_lang.runtime.settings import Settings
+
+OUR_BUG = 70
+INTERRUPTED = 130
+PIPE_WIDTH = 200  #: columns of a table that goes to a file
+MOST_BARS = 8
+
+
+@dataclass
+class Screen:
+    """The flags that every verb takes, and what they do to its output."""
+
+    quiet: bool = False
+    verbose: bool = False
+    json: bool = False
+    no_progress: bool = False
+    debug: bool = False
+    failure: dict[str, Any] = field(default_factory=dict)  #: the JSON document of a verb that fails
+
+    def say(self, text: str) -> None:
+        """A remark to the user, on standard error, unless -q."""
+        if not self.quiet:
+            print(text, file=sys.stderr)
+
+    def detail(self, text: str) -> None:
+        """A remark for those who asked for more with -v."""
+        if self.verbose:
+            print(text, file=sys.stderr)
+
+    def report(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Diagnostics, on standard error; -q leaves the errors."""
+        shown = [d for d in diagnostics if d.severity == "error" or not self.quiet]
+        text = render(shown, "full", in_colour(sys.stderr))
+        if text:
+            print(text, file=sys.stderr)
+
+    def document(self, content: Any) -> None:
+        """The one JSON document of a verb."""
+        print(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False))
+
+    @cached_property
+    def out(self) -> Console:
+        """Where tables go: as wide as the terminal, or wide enough for all in a pipe."""
+        from rich.console import Console
+
+        width = None if sys.stdout.isatty() else PIPE_WIDTH
+        return Console(
+            file=sys.stdout, width=width, no_color=not in_colour(sys.stdout), highlight=False, soft_wrap=False
+        )
+
+    @contextmanager
+    def bars(self, settings: Settings) -> Iterator[Callable[[Sequence[LaneRun]], None] | None]:
+        """A bar for each chain with rate and time left; none where nobody would see it."""
+        if self.quiet or self.no_progress or not sys.stderr.isatty():
+            yield None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(file=sys.stderr), transient=False) as progress:
+            tasks: dict[int, list[Any]] = {}
+
+            def watch(lanes: Sequence[LaneRun]) -> None:
+                for lane in lanes:
+                    if lane.number not in tasks:
+                        names = _bar_names(lane.chains, settings.chains)
+                        tasks[lane.number] = [
+                            progress.add_task(name, total=settings.sweeps, rate="compiling") for name in names
+                        ]
+                    part = "warm-up" if lane.sweeps < settings.warmup else "sampling"
+                    rate = f"{lane.rate:,.0f} sweeps/s, {part}" if lane.rate else "compiling"
+                    for task in tasks[lane.number]:
+                        progress.update(task, completed=lane.sweeps, rate=rate)
+
+            yield watch
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Run a verb: every way it can end becomes a message and an exit code, never a traceback."""
+        try:
+            yield
+        except ComposeError as wrong:
+            self._traceback()
+            self.report(wrong.diagnostics)
+            self._fail(wrong.diagnostics, wrong.exit_code)
+        except KeyboardInterrupt:
+            self._traceback()
+            interrupted = Diagnostic("CG0706", "interrupted")
+            self.report([interrupted])
+            self._fail([interrupted], INTERRUPTED)
+        except BrokenPipeError:
+            # the reader has gone, as `| head` does: nothing is wrong, and nothing may be written any more
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            raise SystemExit(0) from None
+        except Exception as bug:
+            self._traceback()
+            place = traceback.extract_tb(bug.__traceback__)[-1]
+            print(
+                f"compose: this is a bug in Compose, not in your program: {type(bug).__name__}: {bug}\n"
+                f"  at {os.path.basename(place.filename)}:{place.lineno}, in {place.name}\n"  # noqa: PTH119
+                "  please report it with the program, the command, and what --debug adds to this message",
+                file=sys.stderr,
+            )
+            self.failure["error"] = f"{type(bug).__name__}: {bug}"
+            self._fail([], OUR_BUG)
+
+    def _traceback(self) -> None:
+        if self.debug:
+            traceback.print_exc()
+
+    def _fail(self, diagnostics: Iterable[Diagnostic], code: int) -> NoReturn:
+        if self.json:
+            self.document({**self.failure, "diagnostics": [as_json(d) for d in diagnostics]})
+        raise SystemExit(code)
+
+
+def in_colour(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that shows colours (see no-color.org)."""
+    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def _bar_names(chains: Sequence[int], asked_for: int) -> list[str]:
+    shown = [chain for chain in chains if chain < asked_for]
+    if asked_for <= MOST_BARS:
+        return [f"chain {chain}" for chain in shown]
+    return [f"chains {shown[0]}–{shown[-1]}"]
