@@ -1,0 +1,129 @@
+"""Local energies: what a change of one site does, from the factors that read it and no others.
+
+In: a discrete variable of a graph. Out: `LocalEnergy`: colour classes, and for each factor group that reads the
+variable the group's expression restricted to the instances around one class, with the sites of the class replaced
+by candidate values. The tables of instances are plain arrays, indexed by class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from compose_lang.compiler.colour import colour
+from compose_lang.compiler.context import fail
+from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
+from compose_lang.compiler.ir import Axis, Node, constant, node, reindex, slot, transform
+from compose_lang.compiler.scopes import scope
+
+MOST_ENTRIES = 5 * 10**8
+
+
+@dataclass(frozen=True, eq=False)
+class LocalGroup:
+    """One group around the sites of a class: `degree` instances a site.
+
+    `instances` (classes, width, degree) lists them, -1 for padding. `energy` varies over `touch`
+    (width · degree) and reads the slots `instance` and `site` (along touch: which instance, and the full number
+    of the site it is evaluated for) and `candidate` (along touch and the candidates' axis).
+    """
+
+    energy: Node
+    touch: Axis
+    candidates: Axis
+    instance: Node
+    site: Node
+    candidate: Node
+    instances: np.ndarray
+
+    @property
+    def degree(self) -> int:
+        return int(self.instances.shape[2])
+
+
+@dataclass(frozen=True, eq=False)
+class LocalEnergy:
+    """All groups around a variable. `classes` (classes, width) lists free sites, `sites` for padding."""
+
+    variable: Variable
+    sites: int
+    classes: np.ndarray
+    full_sites: np.ndarray  #: (sites + 1,): a free site's number among all; the padding's is 0
+    groups: tuple[LocalGroup, ...]
+
+
+def local_energy(graph: FactorGraph, variable: Variable, candidates: int) -> LocalEnergy:
+    """The local energies of a discrete variable, for a number of candidate values at a time."""
+    touching = [g for g in graph.groups if variable.name in g.variables]
+    scopes = [scope(g, variable) for g in touching]
+    sites = variable.free_sites
+    colours = colour(sites, scopes)
+    classes = padded_classes(colours, sites)
+    full = np.append(np.flatnonzero(variable.free.reshape(-1)), 0)
+    groups = tuple(
+        restrict(g, variable, s, classes, sites, candidates) for g, s in zip(touching, scopes, strict=True)
+    )
+    return LocalEnergy(variable, sites, classes, full, groups)
+
+
+def padded_classes(colours: np.ndarray, sites: int) -> np.ndarray:
+    """Sites by colour, (classes, width), padded with `sites`."""
+    order = np.argsort(colours, kind="stable")
+    counts = np.bincount(colours, minlength=1)
+    table = np.full((len(counts), int(counts.max(initial=1))), sites, dtype=np.int64)
+    rank = np.arange(sites) - np.repeat(np.cumsum(counts) - counts, counts)
+    table[colours[order], rank] = order
+    return table
+
+
+def restrict(
+    group: FactorGroup, variable: Variable, sites: np.ndarray | None, classes: np.ndarray, count: int, candidates: int
+) -> LocalGroup:
+    """One group around the sites of a class."""
+    instances = instance_table(group, sites, classes, count)
+    touch = Axis(instances.shape[1] * instances.shape[2], "touch")
+    choice = Axis(candidates, "candidate")
+    instance = slot("instance", (), (touch,), "int")
+    site = slot("site", (), (touch,), "int")
+    leaf = variable.node
+    candidate = slot("candidate", (), (touch, choice), leaf.dtype)
+    numbers = constant(np.arange(variable.type.sites).reshape(variable.type.shape), dtype="int")
+    replaced = node("where", node("eq", numbers, site), candidate, leaf)
+    (energy,) = transform([group.energy], lambda n: replaced if n is leaf else None)
+    columns: dict[Axis, Node] = {}
+    stride = 1
+    for axis in reversed(group.axes):
+        place = instance if stride == 1 else node("floordiv", instance, constant(stride))
+        stride *= axis.size
+        columns[axis] = place if stride == group.instances else node("mod", place, constant(axis.size))
+    return LocalGroup(reindex(energy, columns), touch, choice, instance, site, candidate, instances)
+
+
+def instance_table(group: FactorGroup, sites: np.ndarray | None, classes: np.ndarray, count: int) -> np.ndarray:
+    """The instances that read each site of each class, (classes, width, degree), padded with -1."""
+    number, width = classes.shape
+    if sites is None:
+        degree = group.instances
+        limit(number * width * degree, group)
+        table = np.full((number, width, degree), -1, dtype=np.int64)
+        table[classes < count] = np.arange(degree)
+        return table
+    rows = np.repeat(np.arange(len(sites)), sites.shape[1])
+    flat = sites.reshape(-1)
+    real = flat >= 0
+    pairs = np.unique(flat[real] * np.int64(max(len(sites), 1)) + rows[real])
+    site, row = pairs // max(len(sites), 1), pairs % max(len(sites), 1)
+    degrees = np.bincount(site, minlength=count)
+    degree = int(degrees.max(initial=0))
+    limit(number * width * degree, group)
+    per_site = np.full((count + 1, max(degree, 1)), -1, dtype=np.int64)
+    rank = np.arange(len(site)) - np.repeat(np.cumsum(degrees) - degrees, degrees)
+    per_site[site, rank] = row
+    return per_site[classes]
+
+
+def limit(entries: int, group: FactorGroup) -> None:
+    if entries > MOST_ENTRIES:
+        text = f"updating sites one at a time would need {entries:.2g} factor evaluations tabled"
+        fail("CG0801", text, group.span, help="use another method, or fewer or smaller factors")

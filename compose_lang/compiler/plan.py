@@ -1,0 +1,164 @@
+"""The plan: which variables are updated together, by which kernel, and why.
+
+In: a factor graph, what the program or the command line asks for (`infer … by …`), and the backend's name. Out:
+a `Plan`, which `compose explain` prints and the driver runs. It knows kernels by what they serve, from the table
+below, so that planning imports no array library; a conformance test holds the table against the kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from compose_lang.compiler.context import fail
+from compose_lang.compiler.graph import FactorGraph, Request, Variable
+from compose_lang.diagnostics import Span, did_you_mean
+
+
+@dataclass(frozen=True)
+class Method:
+    """What the planner must know of a kernel: what it serves, where it runs, its options."""
+
+    serves: frozenset[str]
+    options: tuple[str, ...] = ()
+    backends: frozenset[str] = frozenset({"numpy", "jax", "torch"})
+    approximate: str = ""
+    gradient: bool = False
+
+
+CONTINUOUS, FINITE, COUNTS = "continuous", "finite", "counts"
+GRADIENT = frozenset({"jax", "torch"})
+
+METHODS: dict[str, Method] = {
+    "gibbs": Method(frozenset({FINITE})),
+    "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS}), ("step",)),
+    "ula": Method(
+        frozenset({CONTINUOUS}), ("step",), GRADIENT,
+        "Langevin steps without correction: the draws are off by an amount that shrinks with the step", True,
+    ),
+    "mala": Method(frozenset({CONTINUOUS}), ("step",), GRADIENT, "", True),
+    "hmc": Method(frozenset({CONTINUOUS}), ("step", "leapfrog", "target_accept"), GRADIENT, "", True),
+    "nuts": Method(frozenset({CONTINUOUS}), ("step", "target_accept", "max_depth"), frozenset({"jax"}), "", True),
+}  # fmt: skip
+UNBUILT = ("exact", "gwg", "uhmc", "tempering", "smc", "ais", "annealed", "map")
+AUTO_OPTIONS = ("chains", "draws", "warmup", "thin")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Variables that one kernel updates, and the reason in words."""
+
+    variables: tuple[str, ...]
+    kernel: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    exact: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Blocks in the order a sweep visits them, and what else the user should know."""
+
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...] = ()
+
+
+def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = None) -> Plan:
+    """Choose a kernel for every variable.
+
+    requests: what is asked for, later ones over earlier ones; by default the program's own. Raises a
+    ComposeError (CG0601, CG0602) where a method cannot serve its variables.
+    """
+    free = [v for v in graph.variables if v.free_sites]
+    chosen = assign(free, graph.requests if requests is None else requests, backend)
+    blocks: list[Block] = []
+    continuous: dict[Any, list[Variable]] = {}
+    for v in free:
+        request = chosen.get(v.name)
+        if not v.is_discrete:
+            key = None if request is None else (request.method, tuple(sorted(request.options.items())))
+            continuous.setdefault(key, []).append(v)
+            continue
+        blocks.append(discrete_block(graph, v, request))
+    for key, members in continuous.items():
+        names = tuple(v.name for v in members)
+        if key is not None:
+            blocks.append(Block(names, key[0], dict(key[1]), why="asked for"))
+        else:
+            blocks.append(continuous_block(graph, names, backend))
+    notes = tuple(approximations(blocks))
+    return Plan(tuple(blocks), notes)
+
+
+def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) -> dict[str, Request]:
+    """The request that holds for each variable, checked: the method exists and can serve it."""
+    chosen: dict[str, Request] = {}
+    for r in requests:
+        if r.method == "auto":
+            check_options(r, AUTO_OPTIONS)
+            continue
+        if r.method in UNBUILT:
+            fail("CG0901", f"the method `{r.method}` is not built yet", r.span, help=f"there are {', '.join(METHODS)}")
+        method = METHODS.get(r.method)
+        if method is None:
+            help = did_you_mean(r.method, METHODS) or f"there are auto, {', '.join(METHODS)}"
+            fail("CG0602", f"there is no method `{r.method}`", r.span, help=help)
+        check_options(r, method.options)
+        if backend not in method.backends:
+            help = f"`{r.method}` runs on {', '.join(sorted(method.backends))}; hmc runs on both"
+            fail("CG0601", f"the method `{r.method}` does not run on {backend}", r.span, help=help)
+        targets = [v for v in free if not r.targets or v.name in r.targets]
+        for v in targets:
+            if kind(v) not in method.serves:
+                fits = [n for n, m in METHODS.items() if kind(v) in m.serves and backend in m.backends]
+                needs = "needs a gradient" if method.gradient else "lists every value"
+                what = {CONTINUOUS: "continuous", FINITE: "discrete", COUNTS: "an unbounded count"}[kind(v)]
+                text = f"`{r.method}` {needs}, but `{v.name}` is {what} ({v.type.domain})"
+                fail("CG0601", text, r.span or v.span, help=f"for `{v.name}` there {'are' if len(fits) > 1 else 'is'} {', '.join(fits)}")
+            chosen[v.name] = r
+    return chosen
+
+
+def check_options(r: Request, known: Sequence[str]) -> None:
+    for name in r.options:
+        if name not in known:
+            help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has none")
+            fail("CG0602", f"`{r.method}` has no option `{name}`", r.span, help=help)
+
+
+def kind(v: Variable) -> str:
+    """Which of a kernel's domains a variable belongs to."""
+    if not v.is_discrete:
+        return CONTINUOUS
+    return FINITE if v.type.domain.is_finite else COUNTS
+
+
+LARGEST_LISTED = 100
+
+
+def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> Block:
+    if request is not None:
+        return Block((v.name,), request.method, dict(request.options), why="asked for")
+    domain = v.type.domain
+    if not domain.is_finite:
+        return Block((v.name,), "mh", why="an unbounded count: its values cannot be listed")
+    if len(domain.values) > LARGEST_LISTED:
+        return Block((v.name,), "mh", why=f"{len(domain.values)} values a site are too many to weigh each time")
+    why = f"finite ({len(domain.values)} values a site): each site is drawn from its exact conditional"
+    return Block((v.name,), "gibbs", why=why)
+
+
+def continuous_block(graph: FactorGraph, names: tuple[str, ...], backend: str) -> Block:
+    if backend == "jax":
+        return Block(names, "nuts", why="continuous with a gradient: trajectories tune their own length")
+    if backend == "torch":
+        return Block(names, "hmc", why="continuous with a gradient; nuts runs on jax only")
+    return Block(names, "mh", why="continuous; the numpy backend has no gradients")
+
+
+def approximations(blocks: Sequence[Block]) -> list[str]:
+    return [f"{', '.join(b.variables)}: {METHODS[b.kernel].approximate}" for b in blocks if METHODS[b.kernel].approximate]
+
+
+__all__ = ["METHODS", "Block", "Method", "Plan", "Span", "plan"]
