@@ -31,6 +31,28 @@ class ShapeError(Exception):
         self.shapes = tuple(shapes)
 
 
+class HostSpecial:
+    """scipy.special, imported only for what `math` does not have: it takes longer to import than a program to check."""
+
+    def gammaln(self, x: np.ndarray) -> np.ndarray:
+        x = np.asarray(x)
+        if x.size > SMALL or (x <= 0).any() or not np.isfinite(x).all():
+            return self.of_scipy.gammaln(x)
+        return np.vectorize(math.lgamma, otypes=[np.float64])(x) if x.size else np.zeros(x.shape)
+
+    @cached_property
+    def of_scipy(self) -> ModuleType:
+        import scipy.special
+
+        return scipy.special
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.of_scipy, name)
+
+
+SMALL = 64  #: elements that are worth a Python loop to spare an import
+
+
 class Host:
     """NumPy as the folder of constants: the members of a backend that implementations use."""
 
@@ -39,11 +61,7 @@ class Host:
     real = np.float64
     integer = np.int64
 
-    @cached_property
-    def special(self) -> ModuleType:
-        import scipy.special
-
-        return scipy.special
+    special = HostSpecial()
 
     def asarray(self, value: Any, dtype: Any = None) -> np.ndarray:
         return np.asarray(value, dtype)

@@ -1,0 +1,173 @@
+"""The two kinds of block a kernel sees of a density: coordinates of continuous variables, sites of a discrete one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from compose_lang.compiler.graph import FactorGroup
+from compose_lang.compiler.interpret import interpret
+from compose_lang.compiler.local import LocalEnergy, LocalGroup
+from compose_lang.runtime.backend import Array
+from compose_lang.runtime.kernel import Position
+from compose_lang.runtime.transforms import unconstrained_shape
+
+if TYPE_CHECKING:
+    from compose_lang.runtime.density import Density
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """A `ContinuousBlock`: the unconstrained coordinates of some variables as one flat vector a chain."""
+
+    density: Density
+    names: tuple[str, ...]
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Axes of each variable's coordinates without the chain's."""
+        variables = self.density.variables
+        return {n: (variables[n].free_sites, *unconstrained_shape(variables[n].type.domain)) for n in self.names}
+
+    @cached_property
+    def size(self) -> int:
+        return sum(math.prod(s) for s in self.shapes.values())
+
+    @cached_property
+    def alone(self) -> bool:
+        """Whether no other block moves between its steps."""
+        return len(self.density.plan.blocks) == 1
+
+    @cached_property
+    def groups(self) -> list[FactorGroup]:
+        """The groups whose energy the block's variables change; constant terms with them if the block is alone."""
+        if self.alone:
+            return list(self.density.graph.groups)
+        return [g for g in self.density.graph.groups if self.moved & g.variables]
+
+    @cached_property
+    def moved(self) -> frozenset[str]:
+        """The block's variables and those whose bounds move with them."""
+        found = set(self.names)
+        for v in self.density.graph.variables:
+            bounds = [b.variables for b in (v.lower, v.upper) if b is not None]
+            if found.intersection(*bounds) if len(bounds) == 1 else any(found & b for b in bounds):
+                found.add(v.name)
+        return frozenset(found)
+
+    def ravel(self, position: Position) -> Array:
+        parts = [position[n].reshape((position[n].shape[0], -1)) for n in self.names]
+        return parts[0] if len(parts) == 1 else self.density.backend.xp.concat(parts, axis=1)
+
+    def unravel(self, position: Position, u: Array) -> Position:
+        out = dict(position)
+        start = 0
+        for name, shape in self.shapes.items():
+            stop = start + math.prod(shape)
+            out[name] = u[:, start:stop].reshape((u.shape[0], *shape))
+            start = stop
+        return out
+
+    def energy(self, u: Array, position: Position) -> Array:
+        return self.density.energy_of(self.unravel(position, u), self.groups, self.moved)
+
+    def energy_and_gradient(self, u: Array, position: Position) -> tuple[Array, Array]:
+        found: tuple[Array, Array] = self.density.backend.value_and_grad(lambda w: self.energy(w, position))(u)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Sites:
+    """A `DiscreteBlock`: the free sites of one variable, in classes that share no factor."""
+
+    density: Density
+    local: LocalEnergy
+    tables: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.local.variable.name
+
+    @property
+    def sites(self) -> int:
+        return self.local.sites
+
+    @property
+    def values(self) -> tuple[int, ...] | None:
+        domain = self.local.variable.type.domain
+        return tuple(domain.values) if domain.is_finite else None
+
+    @property
+    def lower(self) -> float:
+        return self.local.variable.type.domain.lower
+
+    @property
+    def upper(self) -> float:
+        return self.local.variable.type.domain.upper
+
+    @property
+    def classes(self) -> int:
+        return int(self.local.classes.shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.local.classes.shape[1])
+
+    def sites_of(self, cls: Any) -> Array:
+        return self.tables["classes"][cls]
+
+    def current(self, position: Position, cls: Any) -> Array:
+        sites = self.sites_of(cls)
+        return position[self.name][:, self.density.backend.xp.where(sites < self.sites, sites, 0)]
+
+    def energies(self, position: Position, cls: Any, candidates: Array) -> Array:
+        xp = self.density.backend.xp
+        values, _ = self.density.constrain(position)
+        bindings = self.density.bindings(values)
+        total = xp.zeros(candidates.shape, dtype=self.density.backend.real)
+        for group, table in zip(self.local.groups, self.tables["instances"], strict=True):
+            total = total + self._group_energies(group, table, cls, candidates, bindings)
+        return total
+
+    def _group_energies(
+        self, group: LocalGroup, table: Array, cls: Any, candidates: Array, bindings: dict[int, Array]
+    ) -> Array:
+        """One group's energies (chains, width, K) of candidates."""
+        xp = self.density.backend.xp
+        chains, width, count = candidates.shape
+        degree = group.degree
+        instances = table[cls].reshape((1, width * degree))
+        real = instances >= 0
+        full = self.tables["full"][self.sites_of(cls)]
+        site = xp.broadcast_to(full[:, None], (width, degree)).reshape((1, width * degree))
+        spread = xp.broadcast_to(candidates[:, :, None, :], (chains, width, degree, count))
+        spread = spread.reshape((chains, width * degree, count))
+        if group.candidate.dtype == "bool":
+            spread = spread != 0
+        slots = {
+            id(group.instance): xp.where(real, instances, xp.zeros_like(instances)),
+            id(group.site): site,
+            id(group.candidate): spread,
+        }
+        (energy,) = interpret(self.density.backend, [group.energy], {**bindings, **slots})
+        axes = group.energy.axes
+        if group.candidates not in axes:
+            energy = energy[..., None]
+        if group.touch not in axes:
+            energy = energy[:, None]
+        energy = xp.where(real[..., None], energy, xp.zeros_like(energy))
+        lead = energy.shape[0]
+        energy = energy.reshape((lead, width, degree, energy.shape[-1]))
+        return xp.sum(energy, axis=2)
+
+    def assign(self, position: Position, cls: Any, values: Array) -> Position:
+        sites = self.sites_of(cls)
+        held = position[self.name]
+        xp = self.density.backend.xp
+        # one column more takes what is written for padding
+        room = xp.concat([held, held[:, :1]], axis=1)
+        values = xp.astype(values, held.dtype)
+        written = self.density.backend.set_at(room, (slice(None), sites), values)
+        return {**position, self.name: written[:, : self.sites]}

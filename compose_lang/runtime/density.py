@@ -1,0 +1,249 @@
+"""A program's density on a backend: its energy at a position, what is recorded of it, and the blocks kernels see.
+
+A position holds for each variable its free sites only, (chains, sites, *unconstrained): unconstrained coordinates
+where continuous, values where discrete. Large constants (data, index tables) are kept apart in `constants`, so that
+compiled functions take them as arguments and compile time does not grow with them.
+
+Before: `compiler/graph.py` and `compiler/plan.py`. After: kernels and the driver.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
+from compose_lang.compiler.interpret import interpret, large_constants
+from compose_lang.compiler.ir import Node
+from compose_lang.compiler.local import LocalEnergy, local_energy
+from compose_lang.compiler.plan import Plan
+from compose_lang.compiler.types import BOOL, INT, REAL, Type
+from compose_lang.runtime import transforms
+from compose_lang.runtime.backend import Array, Backend
+from compose_lang.runtime.blocks import Coordinates, Sites
+from compose_lang.runtime.columns import Column
+from compose_lang.runtime.kernel import Position
+from compose_lang.runtime.starts import find_start
+
+Values = dict[str, Array]
+"""Variable name -> (chains, *shape, *event): constrained values of all sites, observed ones among them."""
+
+
+class Density:
+    """The measure a program denotes, given its data.
+
+    constants: a tree of arrays that compiled functions take as an argument; `with_constants` puts traced ones in.
+    """
+
+    def __init__(self, graph: FactorGraph, plan: Plan, backend: Backend) -> None:
+        self.graph = graph
+        self.plan = plan
+        self.backend = backend
+        self.variables = {v.name: v for v in graph.variables}
+        self.local = {
+            name: local_energy(graph, self.variables[name], candidates_of(self.variables[name], block.kernel))
+            for block in plan.blocks
+            for name in block.variables
+            if self.variables[name].is_discrete
+        }
+        roots = [g.energy for g in graph.groups] + [d.node for d in graph.derived]
+        roots += [g.violation for g in graph.groups if g.violation is not None]
+        roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
+        roots += [g.energy for local in self.local.values() for g in local.groups]
+        self.inlined = large_constants(roots)
+        with backend.scope():
+            self.constants: dict[str, Any] = {
+                "data": [self._constant(n) for n in self.inlined],
+                "tables": {name: self._tables(local) for name, local in self.local.items()},
+            }
+
+    def with_constants(self, constants: Mapping[str, Any]) -> Density:
+        """The same density on other arrays for its constants (traced ones, inside a compiled function)."""
+        other = copy.copy(self)
+        other.constants = dict(constants)
+        return other
+
+    def _constant(self, n: Node) -> Array:
+        assert n.value is not None
+        dtype = {"real": self.backend.real, "int": self.backend.integer}.get(n.dtype)
+        return self.backend.asarray(n.value[None], dtype)
+
+    def _tables(self, local: LocalEnergy) -> dict[str, Any]:
+        integer = self.backend.integer
+        return {
+            "classes": self.backend.asarray(local.classes, integer),
+            "full": self.backend.asarray(local.full_sites, integer),
+            "instances": [self.backend.asarray(g.instances, integer) for g in local.groups],
+        }
+
+    # --- values ---
+
+    def bindings(self, values: Mapping[str, Array]) -> dict[int, Array]:
+        """Arrays for the leaves of the program's expressions."""
+        found = {id(n): array for n, array in zip(self.inlined, self.constants["data"], strict=True)}
+        found.update((id(self.variables[name].node), array) for name, array in values.items())
+        return found
+
+    def constrain(self, position: Position) -> tuple[Values, dict[str, Array]]:
+        """Values of all variables, and for each continuous one the log-Jacobian of its transform, (chains,)."""
+        values: Values = {}
+        jacobians: dict[str, Array] = {}
+        for v in self.graph.variables:
+            if not v.free_sites:
+                continue
+            u = position[v.name]
+            if v.is_discrete:
+                free = u
+            else:
+                low, high = self._bounds(v, values)
+                free, jacobians[v.name] = transforms.constrain(v.type.domain, u, low, high, self.backend)
+            values[v.name] = self._whole(v, free)
+        return values, jacobians
+
+    def _bounds(self, v: Variable, values: Values) -> tuple[Any, Any]:
+        """Lower and upper bound of the free sites: numbers, or (chains, sites) where they depend on variables."""
+        found: list[Any] = []
+        for node, number in ((v.lower, v.type.domain.lower), (v.upper, v.type.domain.upper)):
+            if node is None:
+                found.append(number)
+                continue
+            (bound,) = interpret(self.backend, [node], self.bindings(values))
+            bound = self.backend.xp.broadcast_to(bound, (bound.shape[0], *v.type.shape))
+            found.append(self._free_sites(v, bound.reshape((bound.shape[0], v.type.sites))))
+        return found[0], found[1]
+
+    def _free_sites(self, v: Variable, array: Array) -> Array:
+        """The free sites of an array (chains, sites, …)."""
+        if v.free.all():
+            return array
+        return array[:, np.flatnonzero(v.free.reshape(-1))]
+
+    def _whole(self, v: Variable, free: Array) -> Array:
+        """Free sites (chains, sites, *event) and observed ones as one array (chains, *shape, *event)."""
+        xp = self.backend.xp
+        chains = free.shape[0]
+        event = v.type.domain.event_shape
+        if v.is_discrete:
+            free = xp.astype(free, xp.bool) if v.type.domain.kind == "bool" else free
+        if not v.free.all():
+            flat = v.free.reshape(-1)
+            held = self.backend.asarray(v.observed.reshape((-1, *event))[~flat], free.dtype)
+            held = xp.broadcast_to(held[None], (chains, *held.shape))
+            place = np.empty(len(flat), dtype=np.int64)
+            place[flat] = np.arange(flat.sum())
+            place[~flat] = flat.sum() + np.arange((~flat).sum())
+            free = xp.concat([free, held], axis=1)[:, self.backend.asarray(place)]
+        return free.reshape((chains, *v.type.shape, *event))
+
+    def position_of(self, values: Mapping[str, Any]) -> Position:
+        """The position at constrained values (chains, *shape, *event) of every variable that has free sites."""
+        position: Position = {}
+        whole = {name: self.backend.asarray(value) for name, value in values.items()}
+        for v in self.graph.variables:
+            if not v.free_sites:
+                continue
+            array = whole[v.name].reshape((-1, v.type.sites, *v.type.domain.event_shape))
+            free = self._free_sites(v, array)
+            if v.is_discrete:
+                position[v.name] = self.backend.xp.astype(free, self.backend.integer)
+            else:
+                low, high = self._bounds(v, whole)
+                position[v.name] = transforms.unconstrain(v.type.domain, free, low, high, self.backend)
+        return position
+
+    # --- energies ---
+
+    def group_energies(self, groups: Sequence[FactorGroup], values: Mapping[str, Array]) -> list[Array]:
+        """The energy (chains or 1,) of each group, summed over its instances."""
+        results = interpret(self.backend, [g.energy for g in groups], self.bindings(values))
+        totals = []
+        for g, x in zip(groups, results, strict=True):
+            repeats = g.instances
+            for axis in g.energy.axes:
+                repeats //= max(axis.size, 1)
+            total = self.backend.xp.sum(x, axis=tuple(range(1, x.ndim))) if x.ndim > 1 else x
+            totals.append(total if repeats == 1 else total * repeats)
+        return totals
+
+    def energy(self, position: Position) -> Array:
+        """Energy (chains,) of a position, log-Jacobians of the transforms included."""
+        return self.energy_of(position, self.graph.groups, self.variables)
+
+    def energy_of(self, position: Position, groups: Sequence[FactorGroup], names: Iterable[str]) -> Array:
+        """The energy (chains,) from some groups, and the log-Jacobians of some variables."""
+        values, jacobians = self.constrain(position)
+        chains = next(iter(position.values())).shape[0] if position else 1
+        total = self.backend.xp.zeros((chains,), dtype=self.backend.real)
+        for energy in self.group_energies(groups, values):
+            total = total + energy
+        for name in names:
+            if name in jacobians:
+                total = total - jacobians[name]
+        return total
+
+    def energy_of_values(self, values: Mapping[str, Any]) -> Array:
+        """Energy (chains,) at constrained values, without any Jacobian: −log of the program's weight."""
+        whole = {}
+        for v in self.graph.variables:
+            if v.free_sites:
+                whole[v.name] = self.backend.asarray(values[v.name], self._dtype(v))
+        total = self.backend.xp.zeros((1,), dtype=self.backend.real)
+        for energy in self.group_energies(self.graph.groups, whole):
+            total = total + energy
+        return total
+
+    def _dtype(self, v: Variable) -> Any:
+        if not v.is_discrete:
+            return self.backend.real
+        return self.backend.xp.bool if v.type.domain.kind == "bool" else self.backend.integer
+
+    # --- what kernels and the driver see ---
+
+    def block(self, names: tuple[str, ...]) -> Coordinates | Sites:
+        """The block of some variables: coordinates of continuous ones, or the sites of one discrete one."""
+        if names[0] in self.local:
+            return Sites(self, self.local[names[0]], self.constants["tables"][names[0]])
+        return Coordinates(self, names)
+
+    def initial(self, keys: Array, backend: Backend) -> Position:
+        """A start of finite energy for each chain; a ComposeError says why where none is found."""
+        return find_start(self, keys)
+
+    def record(self, position: Position) -> dict[str, Array]:
+        """Values (chains, *shape) of variables, then of recorded `let`s, by name."""
+        values, _ = self.constrain(position)
+        chains = next(iter(position.values())).shape[0]
+        xp = self.backend.xp
+        out: dict[str, Array] = {}
+        for v in self.graph.variables:
+            if v.free_sites:
+                out[v.name] = values[v.name]
+            else:
+                held = self.backend.asarray(v.observed, self._dtype(v))
+                out[v.name] = xp.broadcast_to(held[None], (chains, *v.type.full_shape))
+        results = interpret(self.backend, [d.node for d in self.graph.derived], self.bindings(values))
+        for d, x in zip(self.graph.derived, results, strict=True):
+            out[d.name] = xp.broadcast_to(x, (chains, *d.node.shape))
+        return out
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """What is recorded, in order."""
+        found = []
+        for v in self.graph.variables:
+            observed = ~v.free.reshape((*v.type.shape, *(1,) * len(v.type.domain.event_shape)))
+            held = np.broadcast_to(observed, v.type.full_shape) if observed.any() else None
+            found.append(Column(v.name, v.type, False, held))
+        plain = {"real": REAL, "int": INT, "bool": BOOL}
+        for d in self.graph.derived:
+            found.append(Column(d.name, Type(plain[d.node.dtype], d.node.shape), True, None))
+        return tuple(found)
+
+
+def candidates_of(v: Variable, kernel: str) -> int:
+    """How many values of a site a kernel weighs at a time."""
+    return len(v.type.domain.values) if kernel == "gibbs" else 2

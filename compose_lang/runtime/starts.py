@@ -1,0 +1,188 @@
+"""Where chains start: a position of finite energy, found by trying, and under constraints by searching.
+
+Coordinates start uniform in (-2, 2) on the unconstrained scale, as in Stan; discrete sites uniform over their
+values. Where a hard constraint refuses that, the search samples a softened program, in which a constraint costs in
+proportion to its violation, at a price that rises until all hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compose_lang.compiler.graph import FactorGroup
+from compose_lang.compiler.ir import constant, node, slot
+from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.runtime import noise
+from compose_lang.runtime.backend import Array
+from compose_lang.runtime.kernel import NoiseSpec, Position
+
+if TYPE_CHECKING:
+    from compose_lang.runtime.density import Density
+
+ATTEMPTS = 20
+ROUNDS = 40
+SWEEPS = 25
+
+
+def find_start(density: Density, keys: Array) -> Position:
+    """A position of finite energy for each key; ComposeError CG0502 (exit code 4) or CG0701 where none is found."""
+    backend = density.backend
+    xp = backend.xp
+    evaluate = backend.compile(lambda constants, position: density.with_constants(constants).energy(position))
+    found: Position | None = None
+    settled: Array | None = None
+    for attempt in range(ATTEMPTS):
+        position = scattered(density, keys, attempt)
+        finite = xp.isfinite(evaluate(density.constants, position))
+        if found is None or settled is None:
+            found, settled = position, finite
+        else:
+            take = finite & ~settled
+            found = {n: select(xp, take, position[n], found[n]) for n in found}
+            settled = settled | finite
+        if bool(xp.all(settled)):
+            return found
+    assert found is not None and settled is not None
+    constrained = any(g.violation is not None and g.kind == "require" for g in density.graph.groups)
+    if constrained:
+        searched = search(density, keys, found)
+        finite = xp.isfinite(evaluate(density.constants, searched))
+        if bool(xp.all(finite | settled)):
+            return {n: select(xp, finite & ~settled, searched[n], found[n]) for n in found}
+        found = {n: select(xp, finite & ~settled, searched[n], found[n]) for n in found}
+    raise refused(density, found)
+
+
+def select(xp: Any, take: Array, new: Array, old: Array) -> Array:
+    return xp.where(take.reshape((-1, *(1,) * (new.ndim - 1))), new, old)
+
+
+def scattered(density: Density, keys: Array, attempt: int) -> Position:
+    """Random positions, a different one for each attempt; spread less as attempts fail."""
+    from compose_lang.runtime.transforms import unconstrained_shape
+
+    backend = density.backend
+    xp = backend.xp
+    shapes = {}
+    for v in density.graph.variables:
+        if v.free_sites:
+            shapes[v.name] = (v.free_sites, *(() if v.is_discrete else unconstrained_shape(v.type.domain)))
+    specs = {name: NoiseSpec("uniform", shape) for name, shape in shapes.items()}
+    drawn = noise.draw(specs, keys, attempt, backend)
+    position: Position = {}
+    width = 2.0 * 0.8**attempt
+    for v in density.graph.variables:
+        if not v.free_sites:
+            continue
+        uniform = drawn[v.name]
+        if not v.is_discrete:
+            position[v.name] = (2.0 * uniform - 1.0) * width
+            continue
+        domain = v.type.domain
+        if domain.is_finite:
+            values = backend.asarray(np.array(domain.values), backend.integer)
+            count = len(domain.values)
+        else:
+            low = domain.lower if np.isfinite(domain.lower) else min(0, domain.upper - 4) if np.isfinite(domain.upper) else 0
+            values, count = backend.asarray(np.arange(5) + int(low), backend.integer), 5
+        place = xp.astype(xp.floor(uniform * count), backend.integer)
+        position[v.name] = values[xp.clip(place, 0, count - 1)]
+    return position
+
+
+def search(density: Density, keys: Array, start: Position) -> Position:
+    """Sample the softened program at a rising price until the constraints hold in every chain."""
+    from compose_lang.compiler.plan import Block, Plan
+    from compose_lang.runtime.density import Density
+    from compose_lang.runtime.sweep import load_kernel
+
+    backend = density.backend
+    xp = backend.xp
+    price = slot("price")
+    groups = [softened(g, price) for g in density.graph.groups]
+    gradients = backend.name != "numpy"
+    blocks = []
+    for b in density.plan.blocks:
+        if density.variables[b.variables[0]].is_discrete:
+            blocks.append(Block(b.variables, b.kernel))
+        else:
+            blocks.append(Block(b.variables, "hmc" if gradients else "mh"))
+    soft = Density(replace(density.graph, groups=tuple(groups)), Plan(tuple(blocks)), backend)
+    warmup = ROUNDS * SWEEPS
+
+    def bound(constants: Any, level: Array) -> tuple[Density, list[Any]]:
+        here = soft.with_constants(constants)
+        base = here.bindings
+        here.bindings = lambda values: {**base(values), id(price): level}  # type: ignore[method-assign]
+        made = [load_kernel(b.kernel).bind(here.block(b.variables), backend, {}, warmup) for b in blocks]
+        return here, made
+
+    def sweep(constants: Any, level: Array, position: Position, states: Any, t: Any) -> tuple[Position, Any]:
+        _, kernels = bound(constants, level)
+        after = []
+        for place, (kernel, state) in enumerate(zip(kernels, states, strict=True)):
+            own = noise.threefry((keys[:, :1], keys[:, 1:]), (backend.asarray([[place]], backend.word), backend.asarray([[7]], backend.word)))
+            own_keys = xp.concat(list(own), axis=1)
+            drawn = noise.draw(kernel.noise, own_keys, t, backend)
+            position, state, _ = kernel.step(position, state, drawn, t)
+            after.append(state)
+        return position, tuple(after)
+
+    def round_of(constants: Any, level: Array, position: Position, states: Any, t: Any) -> tuple[Position, Any]:
+        return backend.loop(0, SWEEPS, lambda i, c: sweep(constants, level, c[0], c[1], t + i), (position, states))
+
+    advance = backend.compile(round_of) if backend.name == "jax" else round_of
+    evaluate = backend.compile(lambda constants, position: density.with_constants(constants).energy(position))
+    position = start
+    _, kernels = bound(soft.constants, backend.asarray([1.0], backend.real))
+    states: Any = tuple(k.init(position, keys) for k in kernels)
+    best = start
+    done = xp.isfinite(evaluate(density.constants, start))
+    for level in range(ROUNDS):
+        value = backend.asarray([0.5 * 1.25**level], backend.real)
+        position, states = advance(soft.constants, value, position, states, level * SWEEPS)
+        finite = xp.isfinite(evaluate(density.constants, position))
+        take = finite & ~done
+        best = {n: select(xp, take, position[n], best[n]) for n in best}
+        done = done | finite
+        if bool(xp.all(done)):
+            break
+    return best
+
+
+def softened(g: FactorGroup, price: Any) -> FactorGroup:
+    """The group with a hard constraint made a price per unit of violation, and one for being violated at all."""
+    if g.kind != "require" or g.violation is None:
+        return g
+    some = node("where", node("gt", g.violation, constant(0.0)), constant(0.1), constant(0.0))
+    cost = node("mul", price, node("add", node("mul", g.violation, constant(3.0)), some))
+    return replace(g, energy=cost)
+
+
+def refused(density: Density, position: Position) -> ComposeError:
+    """Why no start was found: the constraints that fail, or the factors whose energy is not finite."""
+    values, _ = density.constrain(position)
+    backend = density.backend
+    energies = density.group_energies(density.graph.groups, values)
+    broken: list[Diagnostic] = []
+    wrong: list[Diagnostic] = []
+    for g, e in zip(density.graph.groups, energies, strict=True):
+        array = np.asarray(backend.to_numpy(e))
+        if np.isnan(array).any():
+            text = f"the energy is not a number at the start: {g.label}"
+            wrong.append(Diagnostic("CG0701", text, g.span, help="look for a log or sqrt of a negative number, or 0 / 0"))
+        elif not np.isfinite(array).all() and g.kind == "require":
+            text = f"no point was found that satisfies the constraints: `{g.label}` still fails"
+            broken.append(Diagnostic("CG0502", text, g.span))
+        elif not np.isfinite(array).all():
+            text = f"the energy is infinite wherever a chain tried to start: {g.label}"
+            help = "declare variables with the bounds their factors need, as in `var s: positive`"
+            wrong.append(Diagnostic("CG0701", text, g.span, help=help))
+    if broken and not any("not a number" in d.message for d in wrong):
+        return ComposeError(broken, exit_code=4)
+    if wrong:
+        return ComposeError(wrong)
+    return ComposeError(Diagnostic("CG0701", "the energy is not finite wherever a chain tried to start"))
