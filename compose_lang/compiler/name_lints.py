@@ -72,7 +72,10 @@ def style_warning(name: str, is_factor: bool, span: Span) -> Diagnostic | None:
     if is_factor and first.islower():
         better, rule = first.upper() + name[1:], "factors and densities start with a capital"
     elif not is_factor and first.isupper() and not _is_one_letter(name):
-        better, rule = first.lower() + name[1:], "all but factors, densities and types start with a small letter"
+        better, rule = (
+            first.lower() + name[1:],
+            "all but factors, densities and types start with a small letter",
+        )
     else:
         return None
     return Diagnostic(

@@ -1,90 +1,53 @@
-"""`ast.Module` → diagnostics about names: unknown, declared twice, used too early, in the wrong place, unused.
+"""`ast.Module` → diagnostics about names: unknown, declared twice, used too early, misplaced, unused.
 
-It only reads: the tree goes on as it is. Types and what follows a dot are looked up by later stages, which
+It only reads: the tree goes on as it is. Types, and what follows a dot, are looked up by later stages, which
 know what a module holds. Before: the parser. After: `elaborate`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from compose_lang.compiler.name_lints import foreign_name, style_warning
+from compose_lang.compiler.name_scopes import (
+    Declared,
+    Scope,
+    declarations,
+    imports_everything,
+    name_span,
+    names_in,
+    parts,
+    recurrences,
+    value_names,
+)
 from compose_lang.diagnostics import Diagnostic, Label, Span, did_you_mean
 from compose_lang.grammar import ast
+from compose_lang.grammar.printer import print_type
 
-# Names that mean something inside `learn METHOD(…)` or `= …` alone.
-NETS = frozenset({"mlp", "conv", "unet", "gnn", "attention"})
-FORMS = frozenset({"read", "load", "extern", "product", "mixture", "contrast", "truncate", "normalize"})
+NETS = frozenset({"mlp", "conv", "unet", "gnn", "attention"})  # mean something inside `learn METHOD(…)` alone
 
-KINDS: dict[type, str] = {
-    ast.TypeDecl: "type",
-    ast.Const: "const",
-    ast.Data: "data",
-    ast.Param: "param",
-    ast.Var: "var",
-    ast.Let: "let",
-    ast.Fn: "fn",
-    ast.FactorDecl: "factor",
-}
 IN_ANY_ORDER = frozenset({"type", "fn", "factor", "import"})
 WARN_IF_UNUSED = frozenset({"const", "data", "fn"})
+DECLARING = (ast.Use, ast.TypeDecl, ast.Const, ast.Fn, ast.FactorDecl)  # all that a library holds
 TOP_LEVEL_ONLY = (ast.Use, ast.TypeDecl, ast.Data, ast.Fn, ast.FactorDecl, ast.Infer, ast.Learn)
 
 
 def resolve(module: ast.Module, known: Mapping[str, str]) -> list[Diagnostic]:
     """All that is wrong with a module's names; `known` gives the kind of each predeclared one."""
-    resolver = _Resolver(known, _value_names(module), _imports_everything(module))
+    resolver = _Resolver(known, value_names(module), imports_everything(module))
     resolver.module(module)
-    return resolver.found
-
-
-@dataclass(eq=False)
-class Declared:
-    """One declared name: as what, where, and whether it may be used already and has been."""
-
-    name: str
-    kind: str
-    span: Span
-    is_indexed: bool = False
-    is_ready: bool = True
-    is_used: bool = False
-
-
-@dataclass(eq=False)
-class Scope:
-    """The names of one block and the scope around it.
-
-    `is_body` marks a factor's or function's: it runs where it is applied, so it may use what the module
-    declares further down.
-    """
-
-    outer: Scope | None = None
-    is_body: bool = False
-    names: dict[str, Declared] = field(default_factory=dict)
-
-    def find(self, name: str) -> tuple[Declared | None, bool]:
-        """The declaration that a name means here, and whether it may be used already."""
-        scope: Scope | None = self
-        runs_later = False
-        while scope is not None:
-            if name in scope.names:
-                return scope.names[name], scope.names[name].is_ready or runs_later
-            runs_later = runs_later or scope.is_body
-            scope = scope.outer
-        return None, False
-
-    def visible(self) -> Iterator[str]:
-        yield from self.names
-        if self.outer is not None:
-            yield from self.outer.visible()
+    return sorted(resolver.found, key=lambda d: d.span.start if d.span else 0)
 
 
 class _Resolver:
-    """One walk over a module, in the order of its text."""
+    """One walk over a module, in the order of its text.
 
-    def __init__(self, known: Mapping[str, str], values: set[str], has_unlisted: bool) -> None:
+    `values` are the names in its `{red, green}`; where it brings in a module's names without listing them,
+    `has_unlisted`, no name can be called unknown here.
+    """
+
+    def __init__(self, known: Mapping[str, str], values: frozenset[str], has_unlisted: bool) -> None:
         self.known = known
         self.values = values
         self.has_unlisted = has_unlisted
@@ -93,117 +56,249 @@ class _Resolver:
 
     def module(self, module: ast.Module) -> None:
         scope = Scope()
-        self.declare_all(module.statements, scope)
-        for statement in module.statements:
-            self.statement(statement, scope, block="")
-        for declared in scope.names.values():
-            if declared.kind in WARN_IF_UNUSED:
-                self.warn_if_unused(declared)
+        self.block(module.statements, scope)
+        is_library = all(isinstance(s, DECLARING) for s in module.statements)
+        if not is_library:
+            self.warn_of_unused(scope, WARN_IF_UNUSED)
 
     # --- declarations
 
-    def declare_all(self, statements: Iterable[ast.Statement], scope: Scope) -> None:
-        """Enters a block's names before the walk, so that a use can tell "later" from "unknown"."""
+    def block(self, statements: Sequence[ast.Statement], scope: Scope) -> None:
+        """Enters all of a block's names, so that a use can tell "later" from "unknown", then walks it."""
         for statement in statements:
-            for name, kind, span in _declarations(statement):
-                indexed = isinstance(statement, ast.Let) and bool(statement.indices)
-                self.declare(scope, Declared(name, kind, span, indexed, kind in IN_ANY_ORDER))
-                if kind not in ("type", "import"):
-                    is_factor = kind == "factor" or self.names_factor(statement, scope)
-                    if not (kind == "let" and is_factor):
-                        self.add(style_warning(name, is_factor, span))
-            if isinstance(statement, ast.For):
-                inside = [s for s in statement.body if isinstance(s, ast.Let | ast.For)]
-                self.declare_all((s for s in inside if isinstance(s, ast.For) or s.indices), scope)
+            if isinstance(statement, ast.Let) and statement.indices and scope.is_loop:
+                continue  # a recurrence belongs to the block around its loop
+            for new in declarations(statement):
+                self.declare(new, scope)
+                self.lint(statement, new, scope)
+            if isinstance(statement, ast.For) and not scope.is_loop:
+                for let in recurrences(statement.body):
+                    for new in declarations(let):
+                        self.declare(new, scope)
+        for statement in statements:
+            self.statement(statement, scope)
 
-    def declare(self, scope: Scope, new: Declared) -> None:
-        old = scope.names.get(new.name)
-        if old is None or new.name == "_":
-            scope.names[new.name] = new
-        elif not (old.is_indexed and new.is_indexed):
-            self.found.append(
-                Diagnostic(
-                    "CG0202",
-                    f"`{new.name}` is declared twice",
-                    new.span,
-                    labels=(Label(old.span, "first declared here"),),
-                )
-            )
-
-    def names_factor(self, statement: ast.Statement, scope: Scope) -> bool:
-        """Whether a `let` names a factor value, as far as names can tell."""
-        if not isinstance(statement, ast.Let):
-            return False
-        names = {node.id for node in _walk(statement.value) if isinstance(node, ast.Name)}
-        declared = (scope.find(name)[0] for name in names)
-        return any(self.known.get(name) == "factor" for name in names) or any(
-            d is not None and d.kind == "factor" for d in declared
-        )
-
-    def warn_if_unused(self, declared: Declared) -> None:
-        if declared.is_used or declared.name.startswith("_"):
+    def declare(self, new: Declared, scope: Scope) -> None:
+        new.is_ready = new.kind in IN_ANY_ORDER
+        old = scope.names.setdefault(new.name, new)
+        if old is new or new.name == "_" or (old.is_indexed and new.is_indexed):
             return
-        self.found.append(
-            Diagnostic("CG0213", f"`{declared.name}` is never used", declared.span, severity="warning")
-        )
+        labels = (Label(old.span, "first declared here"),)
+        self.found.append(Diagnostic("CG0202", f"`{new.name}` is declared twice", new.span, labels=labels))
+
+    def local(self, name: str, kind: str, span: Span, scope: Scope) -> None:
+        """Enters a name that may be used at once: a parameter, a loop's index, a size."""
+        self.declare(new := Declared(name, kind, span), scope)
+        new.is_ready = True
+
+    def ready(self, name: str, scope: Scope) -> None:
+        declared, _ = scope.find(name)
+        if declared is not None:
+            declared.is_ready = True
+
+    def lint(self, statement: ast.Statement, new: Declared, scope: Scope) -> None:
+        if new.kind in ("type", "import") or (
+            isinstance(statement, ast.Let) and self.is_factor(statement, scope)
+        ):
+            return
+        warning = style_warning(new.name, new.kind == "factor", new.span)
+        if warning is not None:
+            self.found.append(warning)
+
+    def is_factor(self, let: ast.Let, scope: Scope) -> bool:
+        """Whether a `let` names a factor value, as far as names tell."""
+        for name in names_in(let.value):
+            declared, _ = scope.find(name)
+            if (declared.kind if declared else self.known.get(name)) == "factor":
+                return True
+        return False
+
+    def warn_of_unused(self, scope: Scope, kinds: Iterable[str]) -> None:
+        for declared in scope.names.values():
+            if declared.kind in kinds and not declared.is_used and not declared.name.startswith("_"):
+                text = f"`{declared.name}` is never used"
+                self.found.append(Diagnostic("CG0213", text, declared.span, severity="warning"))
 
     # --- statements
 
-    def statement(self, statement: ast.Statement, scope: Scope, block: str) -> None:
-        """`block` says what the statement stands in: nothing, a factor, a density, or a `for` or `if`."""
-        self.place(statement, block)
+    def statement(self, statement: ast.Statement, scope: Scope) -> None:
+        self.place(statement, scope)
         match statement:
-            case ast.Fn():
-                self.fn(statement, scope)
-            case ast.FactorDecl():
-                self.factor(statement, scope)
-            case ast.Let():
-                self.let(statement, scope)
+            case ast.Fn(_, parameters, returns, body, value):
+                inner = self.signature(parameters, Scope(scope, "fn"))
+                self.type(returns, inner)
+                self.block(body, inner)
+                self.expr(value, inner)
+                self.warn_of_unused(inner, {"let"})
+            case ast.FactorDecl(is_density, _, subjects, inputs, body, value):
+                inner = self.signature(
+                    (*subjects, *inputs), Scope(scope, "density" if is_density else "factor")
+                )
+                self.block(body or (), inner)
+                self.one_draw(body or ())
+                self.expr(value, inner)
+                self.warn_of_unused(inner, {"let"})
+            case ast.Let(_, indices, value, clauses, condition):
+                if indices:
+                    self.ready(statement.name, scope)
+                inner = self.clauses(clauses, condition, Scope(scope, "index"))
+                for part in (*indices, value):
+                    self.expr(part, inner)
             case ast.For(clauses, condition, body):
-                inner = self.clauses(clauses, condition, scope)
-                for let in body:
-                    if isinstance(let, ast.Let) and let.indices:
-                        self.ready(let.name, scope)
-                self.block(body, inner, f"for {block}")
+                inner = self.clauses(clauses, condition, Scope(scope, "for", sizes=_sizes(clauses)))
+                for let in recurrences(body):
+                    self.ready(let.name, scope)
+                self.block(body, inner)
             case ast.If(test, then, otherwise):
                 self.expr(test, scope)
-                self.block(then, Scope(scope), f"if {block}")
-                self.block(otherwise, Scope(scope), f"if {block}")
+                self.block(then, Scope(scope, "if"))
+                self.block(otherwise, Scope(scope, "if"))
             case ast.Infer(targets, method):
                 for target in targets:
-                    self.use(target.partition(".")[0], statement.span, scope)
-                self.arguments(method, scope)
+                    name = target.partition(".")[0]
+                    self.use(name, name_span(statement, name), scope)
+                self.method(method, scope)
             case ast.Learn(targets, method):
                 for goal in targets:
                     self.expr(goal, scope)
-                self.arguments(method, scope)
+                self.method(method, scope)
+            case ast.Tilde(ast.Name(name, span=span), factor):
+                self.use(name, span, scope, f"declare it first: `var {name}: real`")
+                self.expr(factor, scope)
             case ast.Use() | ast.TypeDecl():
                 pass
             case _:
-                self.parts(statement, scope)
-        for name, _, _ in _declarations(statement):
-            self.ready(name, scope)
+                self.within(statement, scope)
+        for declared in declarations(statement):
+            self.ready(declared.name, scope)
 
-    def block(self, statements: Sequence[ast.Statement], scope: Scope, block: str) -> None:
-        indexed = {s.name for s in statements if isinstance(s, ast.Let) and s.indices}
-        is_loop = block.startswith("for")
-        local = [s for s in statements if not (is_loop and isinstance(s, ast.Let) and s.name in indexed)]
-        self.declare_all((s for s in local if not isinstance(s, ast.For)), scope)
-        for statement in statements:
-            self.statement(statement, scope, block)
-
-    def place(self, statement: ast.Statement, block: str) -> None:
+    def place(self, statement: ast.Statement, scope: Scope) -> None:
         """Reports a statement that may not stand where it does (CG0209)."""
-        keyword = statement.span.text.split(maxsplit=1)[0] if statement.span.text else ""
-        is_nested = block.startswith(("for", "if"))
-        message = help = ""
-        if isinstance(statement, ast.Draw) and "density" not in block:
-            message, help = "`draw` stands outside a density", "a `draw` says how to draw from the density it is in"
-        elif isinstance(statement, TOP_LEVEL_ONLY) and block:
-            message, help = f"`{keyword}` stands inside a block", "move it out, to the top level of the program"
-        elif isinstance(statement, ast.Var | ast.Param) and is_nested:
-            word = block.split()[0]
-            message = f"a `{keyword}` cannot be declared inside `{word}`"
-            help = f"declare it before: `{_widened(statement, word)}`"
-        if message:
-            self.found.append(Diagnostic("CG0209", message, statement.span, help=help))
+        word = statement.span.text.split(maxsplit=1)[0] if statement.span.text else ""
+        if isinstance(statement, ast.Draw):
+            if scope.body == "density":
+                return
+            message, help = (
+                "a `draw` stands outside a density",
+                "it says how to draw from the density it is in",
+            )
+        elif isinstance(statement, TOP_LEVEL_ONLY) and scope.block:
+            message, help = f"`{word}` stands inside a block", "move it to the top level of the program"
+        elif isinstance(statement, ast.Var | ast.Param) and scope.block in ("for", "if"):
+            message = f"a `{word}` cannot be declared inside `{scope.block}`"
+            help = f"declare it before: `{word} {statement.name}: {_widened(statement, scope)}`"
+        else:
+            return
+        self.found.append(Diagnostic("CG0209", message, statement.span, help=help))
+
+    def one_draw(self, body: Iterable[ast.Statement]) -> None:
+        draws = [s for s in body if isinstance(s, ast.Draw)]
+        for draw in draws[1:]:
+            labels = (Label(draws[0].span, "the first"),)
+            self.found.append(Diagnostic("CG0202", "a density has one `draw`", draw.span, labels=labels))
+
+    def signature(self, parameters: Sequence[ast.Parameter], scope: Scope) -> Scope:
+        """Enters a signature's names; one that is new in a type is bound by the argument."""
+        for parameter in parameters:
+            span = Span(
+                parameter.span.source, parameter.span.start, parameter.span.start + len(parameter.name)
+            )
+            self.local(parameter.name, "parameter", span, scope)
+        for parameter in parameters:
+            if isinstance(parameter.type, ast.NamedType):
+                for part in (*(a.value for a in parameter.type.arguments), *parameter.type.shape):
+                    if isinstance(part, ast.Name) and scope.find(part.id)[0] is None:
+                        self.local(part.id, "size", part.span, scope)
+        for parameter in parameters:
+            self.type(parameter.type, scope)
+            self.expr(parameter.default, scope)
+        return scope
+
+    def clauses(self, clauses: Iterable[ast.Clause], condition: ast.Expr | None, scope: Scope) -> Scope:
+        """Enters the names of `for` clauses, each after its domain; the condition sees them all."""
+        for clause in clauses:
+            self.expr(clause.domain, scope)
+            for name in names_in(clause.target):
+                self.local(name, "index", clause.target.span, scope)
+        self.expr(condition, scope)
+        return scope
+
+    # --- expressions
+
+    def expr(self, expr: ast.Node | None, scope: Scope) -> None:
+        match expr:
+            case None:
+                pass
+            case ast.Name(name):
+                self.use(name, expr.span, scope)
+            case ast.NamedType() | ast.NamedValues():
+                self.type(expr, scope)
+            case ast.Generator(body, clauses, condition) | ast.ArrayComprehension(body, clauses, condition):
+                self.expr(body, self.clauses(clauses, condition, Scope(scope, "index")))
+            case ast.LearnValue(method):
+                self.method(method, scope)
+            case _:
+                self.within(expr, scope)
+
+    def within(self, node: ast.Node, scope: Scope) -> None:
+        for part in parts(node):
+            self.expr(part, scope)
+
+    def method(self, method: ast.Expr, scope: Scope) -> None:
+        """The arguments of `by hmc(…)` and `learn diffusion(…)`: the method's own name is no name."""
+        inner = Scope(scope, "index")
+        for net in NETS:
+            inner.names[net] = Declared(net, "fn", method.span)
+        if isinstance(method, ast.Call):
+            for argument in method.arguments:
+                self.expr(argument.value, inner)
+
+    def type(self, written: ast.TypeExpr | None, scope: Scope) -> None:
+        """A type's own name may be declared here; its sizes and bounds are expressions, `_` among them."""
+        if written is None:
+            return
+        if isinstance(written, ast.NamedType):
+            declared, _ = scope.find(written.name.partition(".")[0])
+            if declared is not None:
+                declared.is_used = True
+        for part in parts(written):
+            if part != ast.Name("_", span=part.span):
+                self.expr(part, scope)
+
+    def use(self, name: str, span: Span, scope: Scope, declare: str = "") -> None:
+        """Marks a name as used, or says what is wrong with it, once for each name."""
+        declared, is_ready = scope.find(name)
+        if declared is not None:
+            declared.is_used = True
+            if is_ready or name in self.complained or name in self.known:
+                return
+            labels = (Label(declared.span, "declared here"),)
+            problem = Diagnostic("CG0211", f"`{name}` is used before it is declared", span, labels=labels)
+        elif name in self.known or name in self.values or name in self.complained or self.has_unlisted:
+            return
+        else:
+            candidates = {*scope.visible(), *self.known, *self.values}
+            help = foreign_name(name, candidates) or did_you_mean(name, candidates) or declare
+            problem = Diagnostic("CG0201", f"unknown name `{name}`", span, help=help)
+        self.complained.add(name)
+        self.found.append(problem)
+
+
+def _sizes(clauses: Iterable[ast.Clause]) -> tuple[ast.Expr, ...]:
+    """How many values each clause runs over: `n` for `range(n)`, and for want of better elsewhere."""
+    found: list[ast.Expr] = []
+    for clause in clauses:
+        match clause.domain:
+            case ast.Call(ast.Name("range"), (ast.Argument(None, stop),)):
+                found.append(stop)
+            case _:
+                found.append(ast.Name("n", span=clause.span))
+    return tuple(found)
+
+
+def _widened(declaration: ast.Var | ast.Param, scope: Scope) -> str:
+    """The type that a declaration needs outside the loops it stands in."""
+    if declaration.type is None:
+        return "real"
+    sizes = [size for loop in reversed(list(scope.loops())) for size in loop.sizes]
+    return print_type(replace(declaration.type, shape=(*sizes, *declaration.type.shape)))

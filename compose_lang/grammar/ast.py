@@ -277,7 +277,7 @@ class Fn(Node):
     parameters: tuple[Parameter, ...]
     returns: TypeExpr | None
     body: tuple[Let, ...]
-    value: Expr | None  # a LearnValue for a learned function
+    value: Expr  # a LearnValue for a learned function
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +379,9 @@ class Learn(Node):
 
 
 Declaration = Use | TypeDecl | Const | Data | Param | Var | Let | Fn | FactorDecl
-Statement = Declaration | Draw | Energy | Require | Prefer | Observe | Tilde | Apply | For | If | Infer | Learn
+Statement = (
+    Declaration | Draw | Energy | Require | Prefer | Observe | Tilde | Apply | For | If | Infer | Learn
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

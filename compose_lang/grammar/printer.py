@@ -29,7 +29,9 @@ class Level(IntEnum):
     POSTFIX = 9
 
 
-BINARY: dict[str, tuple[Level, Level, Level]] = {  # operator: its own level, and what it asks of left and right
+BINARY: dict[
+    str, tuple[Level, Level, Level]
+] = {  # operator: its own level, and what it asks of left and right
     **dict.fromkeys("+-", (Level.SUM, Level.SUM, Level.PRODUCT)),
     **dict.fromkeys(("*", "/", "//", "%", "@"), (Level.PRODUCT, Level.PRODUCT, Level.SIGN)),
     "^": (Level.POWER, Level.POSTFIX, Level.SIGN),

@@ -24,7 +24,9 @@ def maybe(items: SearchStrategy) -> SearchStrategy:
     return st.none() | items
 
 
-names = st.sampled_from(["x", "y", "n", "mu", "σ", "Normal", "F", "_", "true", "none", "by", "weight", "as", "e1"])
+names = st.sampled_from(
+    ["x", "y", "n", "mu", "σ", "Normal", "F", "_", "true", "none", "by", "weight", "as", "e1"]
+)
 method_names = st.sampled_from(["auto", "hmc", "diffusion"])
 dotted = tuples(names, 1, 2).map(".".join)
 texts = st.sampled_from(["", "a.csv", 'say "x"', "\\", "two\nlines", "tab\t", "\0", "é", "\u2028", "#", "😀"])
