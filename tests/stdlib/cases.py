@@ -32,6 +32,10 @@ class Case:
         return list(itertools.product(self.xs, self.settings))
 
     @property
+    def is_scalar(self) -> bool:
+        return not self.subject.startswith(("simplex", "cholesky_corr")) and "[" not in self.subject
+
+    @property
     def is_discrete(self) -> bool:
         return self.subject.startswith(("int", "bool", "category"))
 
