@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from compose_lang.diagnostics import ComposeError, Diagnostic
@@ -62,6 +63,14 @@ class Screen:
     def document(self, content: Any) -> None:
         """The one JSON document of a verb."""
         print(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False))
+
+    def write(self, path: Path, content: bytes) -> None:
+        """A file that a verb makes; CG0707 where it cannot be written."""
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            text = f"{path} cannot be written: {error.strerror}"
+            raise ComposeError(Diagnostic("CG0707", text), exit_code=2) from None
 
     @cached_property
     def out(self) -> Console:

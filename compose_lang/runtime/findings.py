@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from compose_lang.diagnostics import Diagnostic
-from compose_lang.runtime.sweep import load_kernel
+from compose_lang.runtime.kernels import load_kernel
 
 if TYPE_CHECKING:
     from compose_lang.runtime.samples import Run

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from compose_lang.diagnostics import Diagnostic
 
-STATISTICS = {"divergent": "diverging", "accept": "acceptance_rate", "accept_prob": "acceptance_rate"}
-"""Names of kernels' statistics that ArviZ knows under others."""
+STATISTICS = {"accept_prob": "acceptance_rate"}
+"""Kernels' statistics that ArviZ knows under other names."""
 
 
 class Run:

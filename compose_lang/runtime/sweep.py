@@ -10,7 +10,6 @@ Before: `density`, `kernels`, the planner. After: the driver, which calls `advan
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from compose_lang.compiler.types import Domain
 from compose_lang.runtime import noise
 from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.kernel import BoundKernel, Kernel, Position
+from compose_lang.runtime.kernel import BoundKernel, Position
+from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.tree import tree_map
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ START_STREAM = 0
 class Batch(NamedTuple):
     """Some chains between two sweeps."""
 
-    keys: Array  #: (blocks, chains, 2): keys of the blocks' steps
+    keys: tuple[Array, ...]  #: of each block's steps, (chains, 2)
     position: Position
     states: Tree  #: the kernels' states, in the plan's order
 
@@ -70,7 +70,7 @@ class Sweeper:
         self.seed = seed
         self.warmup = warmup
         kept = [column for column in density.columns if column.name in set(keep)]
-        self.stored = {column.name: _stored_dtype(column.type.domain, backend) for column in kept}
+        self.stored = {column.name: stored_dtype(column.type.domain) for column in kept}
         values = sum(int(np.prod(column.type.full_shape, dtype=int)) for column in kept)
         self.capacity = max(1, min(most_draws, CHUNK_BYTES // max(1, 8 * chains * values)))
         self._kernels = tuple(load_kernel(block.kernel) for block in self.blocks)
@@ -89,10 +89,10 @@ class Sweeper:
         numbers = np.asarray(chains)
         with self.backend.scope():
             position = self.density.initial(self._keys(numbers, START_STREAM), self.backend)
-            streams = range(1, 2 * len(self.blocks), 2)
-            keys = [self._keys(numbers, stream) for stream in streams]
-            states = self._start_kernels(self.density.constants, tuple(keys), position)
-            steps = self.backend.xp.stack([self._keys(numbers, stream + 1) for stream in streams])
+            blocks = range(len(self.blocks))
+            starts = tuple(self._keys(numbers, 2 * b + 1) for b in blocks)
+            steps = tuple(self._keys(numbers, 2 * b + 2) for b in blocks)
+            states = self._start_kernels(self.density.constants, starts, position)
             return Batch(steps, position, states)
 
     def advance(self, batch: Batch, done: int, draws: int, sweeps: int) -> Advance:
@@ -137,7 +137,7 @@ class Sweeper:
         return tuple(kernel.init(position, key) for kernel, key in zip(kernels, keys, strict=True))
 
     def _sweep(
-        self, constants: Tree, keys: Array, position: Position, states: Tree, t: Any
+        self, constants: Tree, keys: tuple[Array, ...], position: Position, states: Tree, t: Any
     ) -> tuple[Position, Tree, dict[str, Array]]:
         """One step of every block's kernel, and their statistics."""
         after, statistics = [], {}
@@ -151,9 +151,12 @@ class Sweeper:
 
     def _record(self, constants: Tree, position: Position) -> dict[str, Array]:
         """What is kept of a position, in the types it is stored in."""
+        xp = self.backend.xp
+        own = {None: self.backend.real, "int64": self.backend.integer}
         values = self.density.with_constants(constants).record(position)
         return {
-            f"draw.{name}": self.backend.xp.astype(values[name], dtype) for name, dtype in self.stored.items()
+            f"draw.{name}": xp.astype(values[name], own[dtype] if dtype in own else getattr(xp, str(dtype)))
+            for name, dtype in self.stored.items()
         }
 
     def _energy(self, constants: Tree, position: Position) -> Array:
@@ -162,7 +165,7 @@ class Sweeper:
     def _advance_in_one(
         self,
         constants: Tree,
-        keys: Array,
+        keys: tuple[Array, ...],
         position: Position,
         states: Tree,
         done: Any,
@@ -197,7 +200,7 @@ class Sweeper:
     def _advance_by_sweeps(
         self,
         constants: Tree,
-        keys: Array,
+        keys: tuple[Array, ...],
         position: Position,
         states: Tree,
         done: int,
@@ -214,12 +217,6 @@ class Sweeper:
                 recorded.append({**self._compiled_record(constants, position), **statistics})
         stacked = {name: self.backend.xp.stack([record[name] for record in recorded]) for name in recorded[0]}
         return position, states, stacked, self._energy(constants, position)
-
-
-def load_kernel(name: str) -> Kernel:
-    """The kernel that `kernels/NAME.py` exports."""
-    kernel: Kernel = import_module(f"compose_lang.runtime.kernels.{name}").KERNEL
-    return kernel
 
 
 def named_leaves(tree: Tree, name: str = "") -> list[tuple[str, Array]]:
@@ -245,15 +242,18 @@ def rebuilt(tree: Tree, values: Mapping[str, Array], name: str = "") -> Tree:
     return values[name]
 
 
-def _stored_dtype(domain: Domain, backend: Backend) -> Any:
-    """The smallest type that holds a domain's values: a lattice of spins takes a byte a site on disk."""
+def stored_dtype(domain: Domain) -> str | None:
+    """The smallest type that holds a discrete domain's values; None for reals, stored as they are computed.
+
+    A lattice of spins takes a byte a site on disk.
+    """
     if domain.kind == "bool":
-        return backend.xp.bool
+        return "bool"
     if not domain.is_discrete:
-        return backend.real
+        return None
     if domain.is_finite:
         largest = max(abs(domain.values[0]), abs(domain.values[-1]))
         for name in ("int8", "int16", "int32"):
             if largest <= np.iinfo(name).max:
-                return getattr(backend.xp, name)
-    return backend.integer
+                return name
+    return "int64"

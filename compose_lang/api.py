@@ -1,0 +1,179 @@
+"""Compose from Python: compile a program, look at its plan and energy, sample it.
+
+import compose_lang as cg
+model = cg.compile("schools.cg", data={...})
+run = model.sample(seed=0, chains=4, draws=1000)
+run.posterior["theta"]
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compose_lang.bindings import requested
+from compose_lang.compiler.data import bind_data
+from compose_lang.compiler.graph import Request, Variable
+from compose_lang.compiler.pipeline import CompiledProgram, compile_program
+from compose_lang.diagnostics import ComposeError, Diagnostic, Source, did_you_mean
+from compose_lang.grammar import ast
+from compose_lang.grammar.parser import parse, read_source
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.plan import Plan
+    from compose_lang.runtime.driver import Watch
+    from compose_lang.runtime.samples import Run
+    from compose_lang.runtime.settings import Settings
+
+
+def compile(
+    program: str | Path, data: Mapping[str, Any] | None = None, constants: Mapping[str, Any] | None = None
+) -> Model:
+    """Compile a program, given as a path (a `Path`, or a string that ends in `.cg`) or as its text.
+
+    data: values of the program's `data` by name: arrays, or what NumPy makes arrays of. constants replace the
+    values of its `const`s. Raises a ComposeError with every error found.
+    """
+    is_path = isinstance(program, Path) or (program.endswith(".cg") and "\n" not in program)
+    source = read_source(program) if is_path else Source("<text>", str(program))
+    return Model(compile_program(source, data, constants), constants)
+
+
+def sample(
+    program: str | Path,
+    data: Mapping[str, Any] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Run:
+    """Compile and sample a program in one go; options are those of `Model.sample`."""
+    return compile(program, data, constants).sample(**options)
+
+
+def data_names(program: Path) -> tuple[str, ...]:
+    """The names that a program declares as `data`."""
+    module = parse(read_source(program))
+    return tuple(statement.name for statement in module.statements if isinstance(statement, ast.Data))
+
+
+class Model:
+    """A compiled program with its data."""
+
+    def __init__(self, program: CompiledProgram, constants: Mapping[str, Any] | None = None) -> None:
+        self.program = program
+        self.constants = dict(constants or {})
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """The compiler's warnings."""
+        return self.program.diagnostics
+
+    def settings(self, **chosen: Any) -> Settings:
+        """The settings of a run: what is given, else the program's, `COMPOSE_*` variables, or defaults."""
+        from compose_lang.runtime.settings import settle
+
+        return settle(chosen, self.program.settings, os.environ)
+
+    def plan(self, settings: Settings) -> Plan:
+        """The blocks and kernels that a run of these settings uses."""
+        from compose_lang.compiler.plan import plan
+
+        return plan(self.program.graph, settings.backend, self._requests(settings.method))
+
+    def _requests(self, method: str | None) -> list[Request]:
+        """What the planner is asked for: the program's `infer` statements, unless a method is given."""
+        return list(self.program.graph.requests) if method is None else requested(method)
+
+    def explain(self, **chosen: Any) -> str:
+        """The plan in words: blocks, kernels, and why."""
+        from compose_lang.explanation import explain_plan
+
+        return explain_plan(self.program.graph, self.plan(self.settings(**chosen)))
+
+    def energy(self, values: Mapping[str, Any]) -> float:
+        """The program's energy in nats where its variables have these values: minus the log of its weight.
+
+        No Jacobian is in it, and it is infinite where a `require` fails. Observed elements keep their values.
+        Raises a ComposeError where a variable has no value, or one outside its type.
+        """
+        from compose_lang.compiler.plan import Plan
+        from compose_lang.runtime.backend import load_backend
+        from compose_lang.runtime.density import Density
+
+        graph, backend = self.program.graph, load_backend("numpy")
+        names = [variable.name for variable in graph.variables]
+        for name in values:
+            if name not in names:
+                text = f"the program has no variable `{name}`"
+                raise ComposeError(Diagnostic("CG0201", text, help=did_you_mean(name, names)))
+        with backend.scope():
+            density = Density(graph, Plan(()), backend)
+            whole = {v.name: self._value(v, values)[None] for v in graph.variables if v.free_sites}
+            return float(density.energy_of_values(whole)[0])
+
+    @staticmethod
+    def _value(variable: Variable, values: Mapping[str, Any]) -> NDArray[Any]:
+        """The value given for a variable, checked against its type, with what is observed in its place."""
+        if variable.name not in values:
+            raise ComposeError(
+                Diagnostic("CG0301", f"the variable `{variable.name}` has no value", variable.span)
+            )
+        given = bind_data(values[variable.name], variable.type, variable.name, None)
+        free = variable.free.reshape((*variable.type.shape, *(1,) * len(variable.type.domain.event_shape)))
+        return np.where(free, given, variable.observed)
+
+    def sample(
+        self,
+        *,
+        seed: int | None = None,
+        chains: int | None = None,
+        draws: int | None = None,
+        warmup: int | None = None,
+        thin: int | None = None,
+        keep: tuple[str, ...] | list[str] | None = None,
+        method: str | None = None,
+        backend: str | None = None,
+        precision: str | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        time_limit: float = math.inf,
+        watch: Watch | None = None,
+    ) -> Run:
+        """Draw from the program; what is None comes from the program, the environment or the defaults.
+
+        draws counts per chain, after `warmup` sweeps, one each `thin` sweeps. keep: names to store (all).
+        out: folder for the draws; without it they are kept in a temporary one as long as the run is.
+        time_limit is in seconds. Ctrl-C ends a run early; what it has drawn stays, and `resume` goes on.
+        """
+        from compose_lang.launch import launch
+
+        settings = self.settings(
+            seed=seed,
+            chains=chains,
+            draws=draws,
+            warmup=warmup,
+            thin=thin,
+            keep=None if keep is None else tuple(keep),
+            method=method,
+            backend=backend,
+            precision=precision,
+        )
+        run, _ = launch(
+            self.program,
+            self.plan(settings),
+            settings,
+            constants=self.constants,
+            out=None if out is None else Path(out),
+            resume=resume,
+            watch=watch,
+            time_limit=time_limit,
+        )
+        return run
+
+
+__all__ = ["ComposeError", "Model", "compile", "sample"]

@@ -1,0 +1,344 @@
+"""The command `compose`: its verbs and their flags; what they do is in `api`, how they end in `screen`.
+
+Heavy libraries are imported by the verbs that need them: `compose --help` and `compose check` load neither
+JAX nor PyTorch, NumPyro, SciPy, xarray or networkx.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+import sys
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.screen import INTERRUPTED, Screen, in_colour
+
+if TYPE_CHECKING:
+    from compose_lang.api import Model
+
+app = typer.Typer(
+    name="compose",
+    help="Compose: generative models as products of factors. Start with `compose run PROGRAM.cg`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+FAULTS = 3  #: exit code of --strict where the draws have faults
+ENDS = {"interrupted": INTERRUPTED, "time limit": 5}  #: exit codes of a run that did not finish
+MOST_ROWS = 200  #: of a summary on the screen
+DOCUMENT = (
+    "program", "seed", "backend", "draws", "chains", "plan", "summary", "log_evidence", "diagnostics", "seconds",
+    "out",
+)  # fmt: skip
+NOT_BUILT = ("fmt", "learn", "verify", "repl", "plot", "new", "examples")
+
+EVERY_VERB: dict[str, Any] = {
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and results.")],
+    "verbose": Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")],
+    "json": Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")],
+    "no_progress": Annotated[bool, typer.Option("--no-progress", help="Show no bars.")],
+    "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of what goes wrong.")],
+}
+
+
+def verb(function: Callable[..., int | None]) -> Callable[..., None]:
+    """Make a function of a screen and flags a verb, with the flags that every verb takes."""
+
+    @wraps(function)
+    def run(**given: Any) -> None:
+        screen = Screen(**{name: given.pop(name) for name in EVERY_VERB})
+        with screen.ending():
+            code = function(screen, **given)
+            sys.stdout.flush()
+            raise SystemExit(code or 0)
+
+    hints = get_type_hints(function, include_extras=True)
+    own = [p for name, p in inspect.signature(function).parameters.items() if name != "screen"]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=hint)
+        for name, hint in EVERY_VERB.items()
+    ]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[p.name]) for p in own]
+    run.__signature__ = inspect.Signature([*parameters, *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*parameters, *added]}
+    return app.command(name=function.__name__.strip("_"))(run)
+
+
+class Style(StrEnum):
+    """How `check` prints diagnostics."""
+
+    full = "full"
+    concise = "concise"
+    json = "json"
+    github = "github"
+
+
+class Stage(StrEnum):
+    """A stage of the compiler that `check --dump` shows."""
+
+    ast = "ast"
+    graph = "graph"
+    energy = "energy"
+
+
+Program = Annotated[Path, typer.Argument(metavar="F.cg", help="The program.", show_default=False)]
+RunFolderPath = Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.", show_default=False)]
+DataFlag = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        metavar="NAME=FILE[:KEY]",
+        help="Bind data: a file, one column or key of it, or one JSON or NPZ file with all.",
+    ),
+]
+SetFlag = Annotated[list[str], typer.Option("--set", metavar="CONST=VALUE", help="Replace a const.")]
+NOTHING: list[str] = []  # Typer reads it as a default, nobody changes it
+
+
+@verb
+def run(
+    screen: Screen,
+    program: Program,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the noise [0].")] = None,
+    chains: Annotated[int | None, typer.Option(min=1, help="Number of chains [4].")] = None,
+    draws: Annotated[int | None, typer.Option(min=1, help="Draws a chain [1000].")] = None,
+    warmup: Annotated[int | None, typer.Option(min=0, help="Sweeps before the first draw [1000].")] = None,
+    thin: Annotated[int | None, typer.Option(min=1, metavar="K", help="Sweeps a draw [1].")] = None,
+    keep: Annotated[str | None, typer.Option(metavar="NAMES", help="What to store, by commas [all].")] = None,
+    method: Annotated[str | None, typer.Option(help="One method for all: hmc, 'mh(step=0.1)', auto.")] = None,
+    backend: Annotated[str | None, typer.Option(help="jax, torch or numpy [jax].")] = None,
+    device: Annotated[str, typer.Option(help="Where to compute.")] = "cpu",
+    precision: Annotated[str | None, typer.Option(help="float32 or float64 [float64].")] = None,
+    data: DataFlag = NOTHING,
+    constants: SetFlag = NOTHING,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the draws [PROGRAM.out].")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
+    time_limit: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Stop after that.")] = math.inf,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if the draws have faults.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show every row of the summary.")] = False,
+) -> int:
+    """Sample a program; write and summarise its draws."""
+    folder = out or Path(program.stem + ".out")
+    screen.failure = dict.fromkeys(DOCUMENT) | {"program": str(program)}
+    if device != "cpu":
+        raise ComposeError(Diagnostic("CG0901", f"the device `{device}` is not built yet: there is `cpu`"))
+    from compose_lang.explanation import explain_block, explain_settings, plan_as_json
+    from compose_lang.launch import earlier_settings, launch
+    from compose_lang.runtime.summary import document, table
+
+    earlier = earlier_settings(folder) if resume else {}
+    model = _model(program, data, constants, earlier.pop("set", {}))
+    given = {
+        "seed": seed, "chains": chains, "draws": draws, "warmup": warmup, "thin": thin, "method": method,
+        "keep": None if keep is None else tuple(name.strip() for name in keep.split(",") if name.strip()),
+        "backend": backend, "precision": precision,
+    }  # fmt: skip
+    settings = model.settings(**earlier | {name: value for name, value in given.items() if value is not None})
+    plan = model.plan(settings)
+    screen.failure |= {
+        "plan": plan_as_json(plan),
+        "seed": settings.seed,
+        "backend": settings.backend,
+        "chains": settings.chains,
+    }
+    screen.say(explain_settings(settings))
+    for block in plan.blocks:
+        screen.say(explain_block(block))
+    screen.report(model.diagnostics)
+    with screen.bars(settings) as watch:
+        done, found = launch(
+            model.program, plan, settings,
+            constants=model.constants, out=folder, resume=resume, watch=watch, time_limit=time_limit,
+        )  # fmt: skip
+    if screen.json:
+        screen.document(document(done))
+    elif done.draws:
+        screen.out.print(table(done.summaries, None if every else MOST_ROWS))
+    findings = [finding for finding in found if finding not in model.diagnostics]
+    screen.report(findings)
+    status = done.manifest.status
+    if status == "finished":
+        screen.say(f"the draws are in {folder}: `compose export {folder} --to netcdf` for ArviZ and others")
+    return ENDS.get(status) or (FAULTS if strict and findings else 0)
+
+
+@verb
+def check(
+    screen: Screen,
+    programs: Annotated[list[Path], typer.Argument(metavar="F.cg...", help="Programs.", show_default=False)],
+    style: Annotated[Style, typer.Option("--format", help="How diagnostics are printed.")] = Style.full,
+    dump: Annotated[Stage | None, typer.Option(help="Print what a stage of the compiler makes.")] = None,
+    data: DataFlag = NOTHING,
+    constants: SetFlag = NOTHING,
+) -> int:
+    """Find errors and lints, without running anything."""
+    from compose_lang.dump import dump_stage
+    from compose_lang.render import render
+
+    found: list[Diagnostic] = []
+    for path in programs:
+        try:
+            model = _model(path, data, constants)
+            found += model.diagnostics
+            if dump:
+                print(dump_stage(model.program, dump.value))
+        except ComposeError as wrong:
+            found += wrong.diagnostics
+    shown = Style.json if screen.json else style
+    print(render(found, shown.value, in_colour(sys.stdout)), end="")
+    errors = sum(diagnostic.severity == "error" for diagnostic in found)
+    warnings = sum(diagnostic.severity == "warning" for diagnostic in found)
+    screen.say(f"{len(programs)} checked: {errors} errors, {warnings} warnings")
+    return 1 if errors else 0
+
+
+@verb
+def explain(
+    screen: Screen,
+    what: Annotated[
+        str, typer.Argument(metavar="F.cg | CODE", help="A program, or a code.", show_default=False)
+    ],
+    backend: Annotated[str | None, typer.Option(help="jax, torch or numpy [jax].")] = None,
+    method: Annotated[str | None, typer.Option(help="One method for all variables.")] = None,
+    data: DataFlag = NOTHING,
+    constants: SetFlag = NOTHING,
+) -> None:
+    """Explain a program's plan, or what a diagnostic's code means."""
+    from compose_lang.explanation import explain_code
+
+    if re.fullmatch(r"[A-Za-z]{2}\d{1,5}", what):
+        text = explain_code(what.upper())
+        screen.document({"code": what.upper(), "text": text}) if screen.json else print(text, end="")
+        return
+    model = _model(Path(what), data, constants)
+    settings = {"backend": backend, "method": method}
+    if screen.json:
+        from compose_lang.explanation import plan_as_json
+
+        screen.document({"program": what, "plan": plan_as_json(model.plan(model.settings(**settings)))})
+    else:
+        print(model.explain(**settings))
+    screen.report(model.diagnostics)
+
+
+@verb
+def graph(
+    screen: Screen,
+    program: Program,
+    form: Annotated[str, typer.Option("--format", help="mermaid, dot, svg or png.")] = "mermaid",
+    expand: Annotated[bool, typer.Option("--expand", help="A node for every site and instance.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write [screen].")] = None,
+    data: DataFlag = NOTHING,
+    constants: SetFlag = NOTHING,
+) -> None:
+    """Draw a program's factor graph, with plates as plates."""
+    from compose_lang.drawing import as_json, draw
+
+    model = _model(program, data, constants)
+    if screen.json:
+        screen.document(as_json(model.program.graph, expand))
+        return
+    picture = draw(model.program.graph, form, expand)
+    content = picture if isinstance(picture, bytes) else picture.encode()
+    if output is None:
+        sys.stdout.buffer.write(content)
+    else:
+        screen.write(output, content)
+
+
+@verb
+def summary(
+    screen: Screen,
+    folder: RunFolderPath,
+    every: Annotated[bool, typer.Option("--all", help="Show every row.")] = False,
+) -> None:
+    """Summarise the draws of an earlier run."""
+    from compose_lang.runtime.samples import Run
+    from compose_lang.runtime.summary import document, table
+
+    done = Run.open(folder)
+    if screen.json:
+        screen.document(document(done))
+        return
+    screen.out.print(table(done.summaries, None if every else MOST_ROWS))
+    screen.report(done.findings())
+
+
+@verb
+def export(
+    screen: Screen,
+    folder: RunFolderPath,
+    to: Annotated[str, typer.Option(help="netcdf, zarr, parquet or csv.")] = "netcdf",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write [DIR.nc ...].")] = None,
+) -> None:
+    """Write an earlier run's draws for ArviZ and other tools."""
+    from compose_lang.export import export
+    from compose_lang.runtime.samples import Run
+
+    path = export(Run.open(folder), to, output)
+    screen.document({"out": str(path)}) if screen.json else print(path)
+
+
+@verb
+def version(screen: Screen) -> None:
+    """Print the version."""
+    from compose_lang.installed import installed
+
+    found = installed(["compose_lang"])["compose_lang"]
+    screen.document({"version": found}) if screen.json else print(f"compose {found}")
+
+
+@verb
+def doctor(screen: Screen) -> None:
+    """Find out what is installed."""
+    from compose_lang.installed import examination
+
+    found = examination()
+    if screen.json:
+        screen.document(found)
+        return
+    for name, value in found.items():
+        print(f"{name:<20} {value or 'not installed'}")
+
+
+def _not_built(name: str) -> None:
+    """Register a verb of the language's plan that is still to come: it says so, whatever follows it."""
+
+    def coming(context: typer.Context) -> None:
+        with Screen(json="--json" in context.args).ending():
+            raise ComposeError(Diagnostic("CG0901", f"`compose {name}` is not built yet"))
+
+    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(name, hidden=True, context_settings=anything, add_help_option=False)(coming)
+
+
+for _name in NOT_BUILT:
+    _not_built(_name)
+
+
+def _model(
+    program: Path, data: list[str], constants: list[str], earlier: Mapping[str, Any] | None = None
+) -> Model:
+    """Compile a program with what the flags bind; constants of an earlier run hold where no flag sets them."""
+    from compose_lang.api import compile, data_names
+    from compose_lang.bindings import bound_constants, bound_data
+
+    declared = data_names(program) if data else ()
+    return compile(program, bound_data(data, declared), {**(earlier or {}), **bound_constants(constants)})
+
+
+def main() -> None:
+    """The console script `compose`."""
+    app()

@@ -1,0 +1,51 @@
+"""The compiler's stages as text, for `compose check --dump`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from compose_lang.grammar.ast import Node
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.pipeline import CompiledProgram
+
+
+def dump_stage(program: CompiledProgram, stage: str) -> str:
+    """What a stage (`ast`, `graph` or `energy`) makes of a program."""
+    match stage:
+        case "ast":
+            return "\n".join(_tree(program.module))
+        case "graph":
+            return "\n".join(_graph(program))
+        case _:
+            return "\n".join(
+                f"{group.label or group.kind}: {group.energy!r}" for group in program.graph.groups
+            )
+
+
+def _tree(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
+    """One line a node, indented by its depth; what is no node is shown as Python writes it."""
+    start = "  " * depth + (f"{name}: " if name else "")
+    if isinstance(value, Node):
+        yield start + type(value).__name__
+        for field in fields(value):
+            if field.name != "span":
+                yield from _tree(getattr(value, field.name), field.name, depth + 1)
+    elif isinstance(value, tuple) and value:
+        yield start.rstrip()
+        for part in value:
+            yield from _tree(part, "-", depth + 1)
+    else:
+        yield f"{start}{value!r}"
+
+
+def _graph(program: CompiledProgram) -> Iterator[str]:
+    for variable in program.graph.variables:
+        yield f"var {variable.name}: {variable.type}  ({variable.free_sites} of {variable.type.sites} free)"
+    for group in program.graph.groups:
+        axes = " × ".join(str(axis.size) for axis in group.axes) or "1"
+        yield f"{group.kind} {group.label}  [{axes}]  over {', '.join(sorted(group.variables))}"
+    for let in program.graph.derived:
+        yield f"let {let.name}"

@@ -1,0 +1,45 @@
+"""What is installed: versions without importing anything, and what `compose doctor` reports."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+
+NEEDED = (
+    "compose_lang",
+    "jax",
+    "jaxlib",
+    "numpyro",
+    "numpy",
+    "scipy",
+    "lark",
+    "xarray",
+    "h5netcdf",
+    "safetensors",
+)
+OPTIONAL = ("torch", "arviz", "matplotlib", "pyarrow", "zarr")
+
+
+def installed(packages: Iterable[str]) -> dict[str, str | None]:
+    """The version of each package, None where it is not installed."""
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def examination() -> dict[str, str | None]:
+    """Python, machine, packages, and the compiler that PyTorch uses."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}, {cores} cores",
+        **installed((*NEEDED, *OPTIONAL)),
+        "C++ compiler": os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++"),
+    }

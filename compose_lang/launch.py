@@ -1,0 +1,195 @@
+"""From a compiled program, a plan and settings to a finished run: what `compose run` and `Model.sample` do.
+
+Before: compiler and planner. It builds the density, opens the run folder, drives the chains, then summarises
+what they drew and looks for what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
+from compose_lang.explanation import plan_as_json
+from compose_lang.grammar import ast
+from compose_lang.installed import installed
+from compose_lang.render import as_json
+from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.columns import Column
+from compose_lang.runtime.density import Density
+from compose_lang.runtime.driver import Driver, Watch, lanes_of
+from compose_lang.runtime.manifest import Lane, Manifest, Status
+from compose_lang.runtime.samples import Run
+from compose_lang.runtime.settings import Settings
+from compose_lang.runtime.storage import MANIFEST, RunFolder
+from compose_lang.runtime.summary import document
+from compose_lang.runtime.sweep import Sweeper, stored_dtype
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.pipeline import CompiledProgram
+    from compose_lang.compiler.plan import Plan
+
+MUCH_OUTPUT = 2**30  #: bytes of draws that are worth a warning
+
+
+def launch(
+    program: CompiledProgram,
+    plan: Plan,
+    settings: Settings,
+    *,
+    constants: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    watch: Watch | None = None,
+    time_limit: float = math.inf,
+) -> tuple[Run, list[Diagnostic]]:
+    """Run a program into a folder (without `out`: a temporary one, gone with the run) and read it back.
+
+    The manifest's `status` says whether it finished. The diagnostics are the program's and the draws'. Where
+    a run was killed before its first file there is nothing to resume, and it begins.
+    """
+    backend = load_backend(settings.backend, settings.precision)  # type: ignore[arg-type]
+    density = Density(program.graph, plan, backend)
+    columns = _kept(density.columns, settings.keep)
+    temporary = None
+    if out is None:
+        temporary = TemporaryDirectory(prefix="compose-")
+        out = Path(temporary.name)
+    lanes = lanes_of(settings.chains, settings.backend)
+    manifest = Manifest(
+        program={
+            "name": program.source.name,
+            "text": program.source.text,
+            "sha256": hashlib.sha256(program.source.text.encode()).hexdigest(),
+        },
+        data=_hashes(program),
+        settings={**settings.as_json(), "set": dict(constants or {})},
+        versions=_versions(settings.backend),
+        plan=plan_as_json(plan),
+        columns=[column.as_json() for column in columns],
+        lanes=[Lane(chains) for chains in lanes],
+    )
+    size_warning = _size_of_output(columns, settings, out)
+    begin = RunFolder.resume if resume and (out / MANIFEST).exists() else RunFolder.create
+    folder = begin(out, manifest, _data(program))
+    try:
+        sweeper = Sweeper(
+            density,
+            plan.blocks,
+            backend,
+            seed=settings.seed,
+            warmup=settings.warmup,
+            chains=len(lanes[0]),
+            most_draws=settings.draws,
+            keep=[column.name for column in columns],
+        )
+        outcome = Driver(sweeper, folder, settings, watch, time_limit).run()
+        run = Run(folder, temporary)
+        found = [*program.diagnostics, *size_warning, *_cut_short(outcome.status, run), *run.findings()]
+        folder.manifest.diagnostics = [as_json(diagnostic) for diagnostic in found]
+        folder.commit()
+        folder.write_summary(document(run))
+    finally:
+        folder.close()
+    return run, found
+
+
+def earlier_settings(out: Path) -> dict[str, Any]:
+    """The settings of the run in a folder, `set` (its constants) among them; nothing where there is none."""
+    if not (out / MANIFEST).exists():
+        return {}
+    stored = RunFolder.open(out).manifest.settings
+    return {**stored, "keep": None if stored["keep"] is None else tuple(stored["keep"])}
+
+
+def _kept(columns: Sequence[Column], keep: tuple[str, ...] | None) -> list[Column]:
+    """The columns to store: those named (CG0307 if there is none of that name), or all that can vary."""
+    if keep is None:
+        return [column for column in columns if column.free.size]
+    names = [column.name for column in columns]
+    for name in keep:
+        if name not in names:
+            help = did_you_mean(name, names) or f"what can be kept: {', '.join(names)}"
+            raise ComposeError(Diagnostic("CG0307", f"there is no `{name}` to keep", help=help), exit_code=2)
+    return [column for column in columns if column.name in keep]
+
+
+def _size_of_output(columns: Sequence[Column], settings: Settings, out: Path) -> list[Diagnostic]:
+    """A warning where the draws take much room on disk; an error (exit code 5) where there is not enough."""
+    each = sum(column.size * np.dtype(stored_dtype(column.type.domain)).itemsize for column in columns)
+    total = each * settings.chains * settings.draws
+    if total < MUCH_OUTPUT:
+        return []
+    widest = max(columns, key=lambda column: column.size).name
+    help = f"--keep NAMES stores some of them only (`{widest}` is the largest), --thin K fewer draws"
+    text = f"the draws take {total / 2**30:.1f} GB in {out}"
+    parent = next(folder for folder in [out, *out.absolute().parents] if folder.exists())
+    if total > shutil.disk_usage(parent).free:
+        text += f", but only {shutil.disk_usage(parent).free / 2**30:.1f} GB are free"
+        raise ComposeError(Diagnostic("CG0801", text, help=help), exit_code=5)
+    return [Diagnostic("CG0801", text, severity="warning", help=help)]
+
+
+def _cut_short(status: Status, run: Run) -> list[Diagnostic]:
+    """What to say of a run that did not get to its end."""
+    if status == "finished":
+        return []
+    wanted = run.manifest.settings["draws"]
+    code, why = (
+        ("CG0706", "interrupted") if status == "interrupted" else ("CG0802", "the time limit is reached")
+    )
+    text = f"{why}: {run.draws} of {wanted} draws a chain are stored"
+    return [
+        Diagnostic(code, text, severity="warning", help="the same command with --resume goes on from there")
+    ]
+
+
+def _data(program: CompiledProgram) -> dict[str, NDArray[Any]]:
+    """The program's data under InferenceData's groups: what stands left of `~` is observed."""
+    observed = set(_subjects(program.module.statements))
+    return {
+        f"{'observed_data' if name in observed else 'constant_data'}.{name}": node.value
+        for name, node in program.graph.data.items()
+        if node.value is not None
+    }
+
+
+def _subjects(statements: Iterable[ast.Statement]) -> list[str]:
+    """Names that stand left of a `~`, in plates and branches too."""
+    found: list[str] = []
+    for statement in statements:
+        match statement:
+            case ast.Tilde(subject=ast.Name(id=name)) | ast.Tilde(subject=ast.Index(base=ast.Name(id=name))):
+                found.append(name)
+            case ast.For(body=body):
+                found += _subjects(body)
+            case ast.If(then=then, otherwise=otherwise):
+                found += _subjects([*then, *otherwise])
+    return found
+
+
+def _hashes(program: CompiledProgram) -> dict[str, str]:
+    """The sha256 of each datum: of its values, and of the file it was read from."""
+    hashes = {f"{name} (file)": digest for name, digest in program.data_hashes.items()}
+    for name, node in program.graph.data.items():
+        if node.value is not None:
+            content = (
+                f"{node.value.dtype}{node.value.shape}".encode() + np.ascontiguousarray(node.value).tobytes()
+            )
+            hashes[name] = hashlib.sha256(content).hexdigest()
+    return hashes
+
+
+def _versions(backend: str) -> dict[str, str]:
+    """The versions of what decides the bits of a draw."""
+    libraries = {"jax": ("jax", "jaxlib", "numpyro"), "torch": ("torch",)}.get(backend, ())
+    found = installed(("compose_lang", "numpy", *libraries))
+    return {name: value for name, value in found.items() if value is not None}
