@@ -16,7 +16,7 @@ from compose_lang.compiler import expressions, statements
 from compose_lang.compiler.context import Context, Scope, Term, fail
 from compose_lang.compiler.declared_types import DeclaredType, bind_shape, declared_type
 from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
-from compose_lang.compiler.ops import ShapeError, broadcast_shapes
+from compose_lang.compiler.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import as_node, describe, in_domain
 from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, did_you_mean
@@ -46,7 +46,11 @@ class DeclaredFactor:
 
 
 def assign(
-    ctx: Context, parameters: Sequence[ast.Parameter], arguments: Sequence[ast.Argument], what: str, span: Span
+    ctx: Context,
+    parameters: Sequence[ast.Parameter],
+    arguments: Sequence[ast.Argument],
+    what: str,
+    span: Span,
 ) -> dict[str, tuple[Any, Span]]:
     """Arguments by parameter name, each with the place it is written at."""
     names = [p.name for p in parameters]
@@ -237,7 +241,11 @@ class Call:
                 if joint is None or wider:
                     self.report_pair(first, second)
         shown = ", ".join(f"{n} is {describe(self.arguments[n][0])}" for n, _ in named)
-        fail("CG0203", f"shapes do not match: the subject of `{self.name}` is a single value, but {shown}", self.span)
+        fail(
+            "CG0203",
+            f"shapes do not match: the subject of `{self.name}` is a single value, but {shown}",
+            self.span,
+        )
 
     def report_pair(self, first: str, second: str) -> None:
         (one, here), (two, there) = self.arguments[first], self.arguments[second]
@@ -274,7 +282,9 @@ class Call:
                 continue
             declared = declared_type(ctx, parameter.type)
             late.append((parameter, value, declared))
-            condition = self.admits(value, declared.type.domain, parameter.name, span, parameter.name in subjects)
+            condition = self.admits(
+                value, declared.type.domain, parameter.name, span, parameter.name in subjects
+            )
             if condition is not None:
                 supported = condition if supported is None else node("and", supported, condition)
         return ctx, supported
@@ -293,7 +303,9 @@ class Call:
             wrong = ~((value.value >= low) & (value.value <= high))
             if wrong.any() and self.outer.mask is None:
                 first = value.value[wrong].flat[0]
-                fail("CG0405", f"{what} is {domain}, given {first:g}", span, label=f"{first:g} is not {domain}")
+                fail(
+                    "CG0405", f"{what} is {domain}, given {first:g}", span, label=f"{first:g} is not {domain}"
+                )
             if not wrong.any():
                 return None
         if not is_subject and not (domain.is_discrete):

@@ -31,7 +31,11 @@ def bind(ctx: Context, decl: ast.Data, declared: DeclaredType) -> Node | Texts:
     if decl.value is None:
         help = f"bind it: --data {decl.name}=FILE, or `= read(…)` in the program"
         fail("CG0301", f"data `{decl.name}` has no value", decl.span, help=help)
-    if isinstance(decl.value, ast.Call) and isinstance(decl.value.function, ast.Name) and decl.value.function.id == "read":
+    if (
+        isinstance(decl.value, ast.Call)
+        and isinstance(decl.value.function, ast.Name)
+        and decl.value.function.id == "read"
+    ):
         raw = read(ctx, decl.value)
         session.hashes[decl.name] = raw.sha256
         return as_constant(bind_data(raw, declared.type, decl.name, decl.span), declared.type)
@@ -52,7 +56,11 @@ def as_constant(array: np.ndarray, type: Type) -> Node | Texts:
 def read(ctx: Context, e: ast.Call) -> RawData:
     """`read(file)` or `read(file, column_or_key)`, relative to the program's folder."""
     values = [expressions.evaluate(ctx, a.value) for a in e.arguments]
-    if not 1 <= len(values) <= 2 or not all(isinstance(v, str) for v in values) or any(a.name for a in e.arguments):
+    if (
+        not 1 <= len(values) <= 2
+        or not all(isinstance(v, str) for v in values)
+        or any(a.name for a in e.arguments)
+    ):
         fail("CG0206", 'read takes a file and optionally a column or key: read("file.csv", "column")', e.span)
     if ctx.session.folder is None:
         help = "give the data from outside instead"

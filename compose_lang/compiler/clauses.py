@@ -32,7 +32,9 @@ class Opened:
     mask: Node | None
 
 
-def open_clauses(ctx: Context, clauses: Sequence[ast.Clause], condition: ast.Expr | None, span: Span) -> Opened:
+def open_clauses(
+    ctx: Context, clauses: Sequence[ast.Clause], condition: ast.Expr | None, span: Span
+) -> Opened:
     """Enter clauses; what is stated inside counts once for each instance."""
     axes: list[Axis] = []
     mask: Node | None = None
@@ -88,7 +90,11 @@ def enter(ctx: Context, clause: ast.Clause, domain: Any) -> tuple[Axis, dict[str
     if isinstance(domain, IndexSet):
         axis = Axis(domain.count, label)
         return axis, bind(clause.target, spread(domain.columns, axis), span), None
-    fail("CG0204", f"cannot loop over {describe(domain)}; use range(n), pairs(n), grid(n, m), or the rows of data", span)
+    fail(
+        "CG0204",
+        f"cannot loop over {describe(domain)}; use range(n), pairs(n), grid(n, m), or the rows of data",
+        span,
+    )
 
 
 def spread(columns: Any, axis: Axis) -> Any:

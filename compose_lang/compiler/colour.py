@@ -72,7 +72,9 @@ def bipartite(sites: int, edges: np.ndarray) -> np.ndarray | None:
     _, first = np.unique(component, return_index=True)
     rows = np.concatenate([edges[:, 0], np.full(len(first), sites)])
     columns = np.concatenate([edges[:, 1], first])
-    rooted = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(sites + 1, sites + 1)).tocsr()
+    rooted = coo_array(
+        (np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(sites + 1, sites + 1)
+    ).tocsr()
     _, parent = breadth_first_order(rooted, sites, directed=False)
     parent[sites] = sites
     parity = np.ones(sites + 1, dtype=bool)
@@ -107,7 +109,9 @@ def greedy(sites: int, edges: np.ndarray) -> np.ndarray:
     return colours
 
 
-def least_free(ready: np.ndarray, starts: np.ndarray, neighbours: np.ndarray, colours: np.ndarray) -> np.ndarray:
+def least_free(
+    ready: np.ndarray, starts: np.ndarray, neighbours: np.ndarray, colours: np.ndarray
+) -> np.ndarray:
     """For each ready site the least colour that none of its neighbours has."""
     degree = starts[ready + 1] - starts[ready]
     owner = np.repeat(np.arange(len(ready)), degree)

@@ -73,7 +73,9 @@ class Session:
     hashes: dict[str, str] = field(default_factory=dict)
     noise: list[tuple[str, Node]] | None = None  #: what a `draw` has asked for, while one is elaborated
 
-    def warn(self, code: str, message: str, span: Span, help: str = "", labels: tuple[Label, ...] = ()) -> None:
+    def warn(
+        self, code: str, message: str, span: Span, help: str = "", labels: tuple[Label, ...] = ()
+    ) -> None:
         found = Diagnostic(code, message, span, "warning", labels=labels, help=help)
         if found not in self.diagnostics:
             self.diagnostics.append(found)
@@ -108,7 +110,12 @@ class Context:
 
 
 def fail(
-    code: str, message: str, span: Span | None, help: str = "", labels: tuple[Label, ...] = (), label: str = ""
+    code: str,
+    message: str,
+    span: Span | None,
+    help: str = "",
+    labels: tuple[Label, ...] = (),
+    label: str = "",
 ) -> NoReturn:
     """Report an error of the user's program."""
     raise ComposeError(Diagnostic(code, message, span, help=help, labels=labels, label=label))

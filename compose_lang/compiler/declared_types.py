@@ -51,7 +51,9 @@ def declared_type(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
         if len(written.arguments) != 1:
             fail("CG0206", f"{written.name} takes its size: {written.name}(k)", written.span)
         argument = written.arguments[0]
-        k = static_int(expressions.evaluate(ctx, argument.value), argument.span, f"the size of {written.name}")
+        k = static_int(
+            expressions.evaluate(ctx, argument.value), argument.span, f"the size of {written.name}"
+        )
         if k < 1:
             fail("CG0204", f"the size of {written.name} must be at least 1, not {k}", argument.span)
         return DeclaredType(Type(Domain(written.name, size=k), shape))
@@ -153,7 +155,14 @@ def bind_shape(ctx: Context, written: ast.TypeExpr, value: Node, what: str, span
 
 
 def match_size(
-    ctx: Context, dim: ast.Expr, n: int, written: ast.TypeExpr, value: Node, what: str, span: Span, loose: bool = False
+    ctx: Context,
+    dim: ast.Expr,
+    n: int,
+    written: ast.TypeExpr,
+    value: Node,
+    what: str,
+    span: Span,
+    loose: bool = False,
 ) -> None:
     if isinstance(dim, ast.Name) and dim.id == "_":
         return

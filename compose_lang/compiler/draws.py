@@ -14,7 +14,8 @@ from compose_lang.compiler import expressions
 from compose_lang.compiler.context import Context, Scope, fail, not_built
 from compose_lang.compiler.declared_types import bind_shape
 from compose_lang.compiler.ir import Axis, Node, along, broadcast_to, collect, constant, gather, node, slot
-from compose_lang.compiler.ops import broadcast_shapes, elementwise
+from compose_lang.compiler.operation import broadcast_shapes
+from compose_lang.compiler.ops.elementwise import elementwise
 from compose_lang.compiler.values import static_int
 from compose_lang.grammar import ast
 

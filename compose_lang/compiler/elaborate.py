@@ -14,13 +14,20 @@ import numpy as np
 from compose_lang.compiler import bind, expressions, statements
 from compose_lang.compiler.application import DeclaredFactor
 from compose_lang.compiler.context import (
-    Context, Poisoned, PoisonedUse, Scope, Session, Term, fail, not_built,
+    Context,
+    Poisoned,
+    PoisonedUse,
+    Scope,
+    Session,
+    Term,
+    fail,
+    not_built,
 )  # fmt: skip
 from compose_lang.compiler.data import violation as domain_violation
 from compose_lang.compiler.declared_types import DeclaredType, declared_type
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir import Node, cast_to, constant, variable
-from compose_lang.compiler.ops import ShapeError
+from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
 from compose_lang.compiler.types import Domain, Type
 from compose_lang.compiler.values import Function, NamedType, Namespace, as_node, describe
@@ -154,7 +161,8 @@ class Elaboration:
         if s.type is not None and isinstance(value, Node) and value.value is not None:
             declared = self.typed(s.type)
             value = bind.as_constant(
-                bind.bind_data(value.value, declared.type, s.name, s.value.span, f"the value of {s.name}"), declared.type
+                bind.bind_data(value.value, declared.type, s.name, s.value.span, f"the value of {s.name}"),
+                declared.type,
             )
         self.scope.names[s.name] = value
 
@@ -224,7 +232,9 @@ class Elaboration:
         try:
             array = np.broadcast_to(value.value, wanted)
         except ValueError:
-            text = f"shapes do not match: {o.target.span.text} is {list(wanted)}, observed is {describe(value)}"
+            text = (
+                f"shapes do not match: {o.target.span.text} is {list(wanted)}, observed is {describe(value)}"
+            )
             fail("CG0203", text, o.value.span)
         wrong = domain_violation(np.asarray(array, dtype=np.float64), type.domain)
         if wrong is not None:

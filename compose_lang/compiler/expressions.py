@@ -15,14 +15,23 @@ import numpy as np
 from compose_lang.compiler import factors, functions
 from compose_lang.compiler.context import Context, fail, not_built
 from compose_lang.compiler.ir import Node, broadcast_to, collect, constant, gather, node
-from compose_lang.compiler.ops import ShapeError
+from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.recurrences import Recurrence
 from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import Cell, IndexSet, Namespace, as_node, describe, static_int
 from compose_lang.diagnostics import Label, Span
 from compose_lang.grammar import ast
 
-ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "^": "pow", "@": "matmul"}
+ARITHMETIC = {
+    "+": "add",
+    "-": "sub",
+    "*": "mul",
+    "/": "div",
+    "//": "floordiv",
+    "%": "mod",
+    "^": "pow",
+    "@": "matmul",
+}
 COMPARISONS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
 
 
@@ -120,7 +129,9 @@ def power(ctx: Context, x: Node, y: Node, e: ast.Binary) -> Node:
     if y.is_static_scalar and float(y.item()) in (2.0, 3.0, 4.0):
         times = int(y.item())
         square = node("mul", x, x)
-        made = {2: lambda: square, 3: lambda: node("mul", square, x), 4: lambda: node("mul", square, square)}[times]()
+        made = {2: lambda: square, 3: lambda: node("mul", square, x), 4: lambda: node("mul", square, square)}[
+            times
+        ]()
         return made if y.dtype != "real" else functions.to_real(made)
     if y.is_static_scalar and float(y.item()) == 0.5:
         return node("sqrt", guarded(ctx, x))
@@ -150,14 +161,18 @@ def algebra(ctx: Context, e: ast.Binary, left: Any, right: Any) -> factors.Facto
     if e.op == "^" and one is not None and two is None:
         exponent = as_node(right, e.right.span)
         if exponent.shape:
-            fail("CG0203", f"the power of a factor must be one number, not {describe(exponent)}", e.right.span)
+            fail(
+                "CG0203", f"the power of a factor must be one number, not {describe(exponent)}", e.right.span
+            )
         return factors.product([(one, exponent)], e.span)
     lhs, rhs = describe(left), describe(right)
     help = "factors compose by P * Q, w * P + v * Q, P / Q, P ^ b and contrast(P, Q)"
     fail("CG0401", f"`{e.op}` does not join {lhs} and {rhs}", e.span, help=help)
 
 
-def quotient(ctx: Context, e: ast.Binary, one: factors.Factor, two: factors.Factor, minus: Node) -> factors.Factor:
+def quotient(
+    ctx: Context, e: ast.Binary, one: factors.Factor, two: factors.Factor, minus: Node
+) -> factors.Factor:
     made = factors.product([(one, constant(1.0)), (two, minus)], e.span)
     assert isinstance(made, factors.Product)
     net: dict[str, float] = {}
@@ -208,7 +223,12 @@ def is_value_name(ctx: Context, name: str) -> bool:
         found = ctx.scope.find(name)
     except KeyError:
         return False
-    return isinstance(found, Node) and found.is_static_scalar and found.domain is not None and bool(found.domain.names)
+    return (
+        isinstance(found, Node)
+        and found.is_static_scalar
+        and found.domain is not None
+        and bool(found.domain.names)
+    )
 
 
 def membership(item: Any, group: Any, spans: tuple[Span, Span]) -> Node:
@@ -321,7 +341,11 @@ def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e
     inserted = len(made.shape) - len(rest)
     before = sum(1 for k in rest if k < picked[0])
     if inserted and before:
-        order = (*range(inserted, inserted + before), *range(inserted), *range(inserted + before, len(made.shape)))
+        order = (
+            *range(inserted, inserted + before),
+            *range(inserted),
+            *range(inserted + before, len(made.shape)),
+        )
         made = node("transpose", made, attrs=(order,))
     if made.domain is None and domain is not None and not (domain.event_shape and len(made.shape) == 0):
         made.domain = domain
@@ -375,7 +399,11 @@ def _array_comprehension(ctx: Context, e: ast.ArrayComprehension) -> Node:
 
     opened = open_clauses(ctx, e.clauses, e.condition, e.span)
     if opened.mask is not None:
-        fail("CG0208", "an array's length must be known: this filter or range depends on what is outside it", e.span)
+        fail(
+            "CG0208",
+            "an array's length must be known: this filter or range depends on what is outside it",
+            e.span,
+        )
     body = number(opened.context, e.body)
     shape = body.shape
     for axis in reversed(opened.axes):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from compose_lang.compiler.context import Context, Term, fail
 from compose_lang.compiler.ir import Axis, Node, add_all, along, constant, gather, node, reduce_axis, sum_axes
-from compose_lang.compiler.ops import ShapeError, broadcast_shapes
+from compose_lang.compiler.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.values import describe
 from compose_lang.diagnostics import Span
 
@@ -65,7 +65,9 @@ class Product:
                 elif term.kind == "require":
                     positive = exponent.is_static_scalar and exponent.item() > 0
                     if not positive:
-                        text = "a factor with hard constraints cannot stand below `/` or under a power like this"
+                        text = (
+                            "a factor with hard constraints cannot stand below `/` or under a power like this"
+                        )
                         fail("CG0404", text, span, help="use contrast(P, Q)")
                     found.append(term)
                 else:
@@ -123,7 +125,9 @@ class Mixture:
                     fail("CG0203", f"shapes do not match: {shapes}", span)
                 mine = columns[len(columns) - len(weight.shape) :]
                 zero = constant(0)
-                weight = gather(weight, [zero if n == 1 else c for n, c in zip(weight.shape, mine, strict=True)])
+                weight = gather(
+                    weight, [zero if n == 1 else c for n, c in zip(weight.shape, mine, strict=True)]
+                )
             logs.append(node("sub", node("log", weight), total(part, inner, copies, span)))
         energy = node("neg", node("logsumexp", node("stack", *logs), attrs=(-1,)))
         return [Term(energy, inner.plates, "factor", self.description, span)]
@@ -148,7 +152,9 @@ class Contrast:
         # where P is 0 the contrast is 0, and 2p - log(P + sQ) would be inf - inf where both are
         possible = node("gt", p, constant(float("-inf")))
         safe = node("where", possible, p, constant(0.0))
-        energy = node("where", possible, node("sub", both, node("mul", constant(2.0), safe)), constant(float("inf")))
+        energy = node(
+            "where", possible, node("sub", both, node("mul", constant(2.0), safe)), constant(float("inf"))
+        )
         return [Term(energy, inner.plates, "factor", self.description, span)]
 
 
@@ -290,7 +296,11 @@ class OverRange:
             return self.body.terms(inner, subjects, span)
         copies_ctx, copies, _ = each_copy(ctx, subjects, self.ranks, span, self.description)
         inner = replace(copies_ctx, plates=(*copies_ctx.plates, *self.axes))
-        weight, factor = (self.body.weight, self.body.factor) if isinstance(self.body, Scaled) else (constant(1.0), self.body)
+        weight, factor = (
+            (self.body.weight, self.body.factor)
+            if isinstance(self.body, Scaled)
+            else (constant(1.0), self.body)
+        )
         logs = node("sub", node("log", weight), total(factor, inner, copies, span))
         if self.mask is not None:
             logs = node("where", self.mask, logs, constant(float("-inf")))

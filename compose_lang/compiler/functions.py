@@ -16,10 +16,30 @@ from compose_lang.compiler import application, clauses, draws, expressions, fact
 from compose_lang.compiler.context import Context, Scope, fail, not_built
 from compose_lang.compiler.declared_types import bind_shape
 from compose_lang.compiler.ir import (
-    REPEATED, Axis, Node, add_all, along, broadcast_to, cast_to, collect, constant, gather, node, reduce_axis,
+    REPEATED,
+    Axis,
+    Node,
+    add_all,
+    along,
+    broadcast_to,
+    cast_to,
+    collect,
+    constant,
+    gather,
+    node,
+    reduce_axis,
 )  # fmt: skip
-from compose_lang.compiler.ops import ShapeError, broadcast_shapes
-from compose_lang.compiler.values import Cell, Function, IndexSet, Nothing, Texts, as_node, describe, static_int
+from compose_lang.compiler.operation import ShapeError, broadcast_shapes
+from compose_lang.compiler.values import (
+    Cell,
+    Function,
+    IndexSet,
+    Nothing,
+    Texts,
+    as_node,
+    describe,
+    static_int,
+)
 from compose_lang.diagnostics import Span
 from compose_lang.grammar import ast
 
@@ -70,7 +90,9 @@ def applied(
     given = application.assign(ctx, decl.subjects, arguments, waiting.description, span)
     missing = [s.name for s in decl.subjects if s.name not in given]
     if missing:
-        fail("CG0206", f"`{decl.name}` is missing its subject `{missing[0]}`: give all subjects or none", span)
+        fail(
+            "CG0206", f"`{decl.name}` is missing its subject `{missing[0]}`: give all subjects or none", span
+        )
     nodes = tuple(as_node(*given[s.name]) for s in decl.subjects)
     return factors.Applied(waiting, nodes, span)
 
@@ -82,14 +104,21 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
     if e.inputs is not None:
         fail("CG0206", f"{what} takes no `|`", e.span)
     if len(ctx.calls) >= application.MAX_DEPTH:
-        text = f"{what} calls itself" if any(c == e.span for c in ctx.calls) else "functions call each other too deeply"
+        text = (
+            f"{what} calls itself"
+            if any(c == e.span for c in ctx.calls)
+            else "functions call each other too deeply"
+        )
         fail("CG0801", text, e.span, help="functions are inlined and cannot recurse")
     given = application.assign(ctx, decl.parameters, e.arguments, what, e.span)
     for p in decl.parameters:
         if p.name not in given:
             if p.default is None:
                 fail("CG0206", f"{what} needs a value for `{p.name}`", e.span)
-            given[p.name] = (expressions.evaluate(replace(ctx, scope=function.scope), p.default), p.default.span)
+            given[p.name] = (
+                expressions.evaluate(replace(ctx, scope=function.scope), p.default),
+                p.default.span,
+            )
     leading: dict[str, tuple[int, ...]] = {}
     for p in decl.parameters:
         value, span = given[p.name]
@@ -111,7 +140,9 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
         shape = leading.get(p.name, ())
         if shape:
             mine = axes[len(axes) - len(shape) :]
-            value = gather(value, [constant(0) if n == 1 else along(a) for n, a in zip(shape, mine, strict=True)])
+            value = gather(
+                value, [constant(0) if n == 1 else along(a) for n, a in zip(shape, mine, strict=True)]
+            )
         names[p.name] = value
     plates = (*ctx.plates, *axes)
     inner = replace(ctx, scope=Scope(function.scope), plates=plates, calls=(*ctx.calls, e.span))
@@ -141,7 +172,11 @@ def operands(ctx: Context, e: ast.Call, low: int, high: int | None = None) -> li
     if not low <= len(e.arguments) <= high or any(a.name for a in e.arguments):
         takes = str(low) if low == high else f"{low} to {high}"
         name = e.function.span.text
-        fail("CG0206", f"`{name}` takes {takes} argument{'s' if high != 1 else ''}, {len(e.arguments)} given", e.span)
+        fail(
+            "CG0206",
+            f"`{name}` takes {takes} argument{'s' if high != 1 else ''}, {len(e.arguments)} given",
+            e.span,
+        )
     return [expressions.number(ctx, a.value) for a in e.arguments]
 
 
@@ -221,7 +256,12 @@ def over_generator(ctx: Context, kind: str, generator: ast.Generator) -> Node:
 
 def over_axes(kind: str, body: Node, opened: clauses.Opened) -> Node:
     if opened.mask is not None:
-        body = node("where", opened.mask, body, constant(FILLS[kind], dtype="bool" if kind in ("any", "all") else None))
+        body = node(
+            "where",
+            opened.mask,
+            body,
+            constant(FILLS[kind], dtype="bool" if kind in ("any", "all") else None),
+        )
     for axis in opened.axes:
         body = reduce_axis(kind, body, axis)
     return body
@@ -432,7 +472,9 @@ def _contrast(ctx: Context, e: ast.Call) -> factors.Factor:
         if not f.normalised:
             text = f"what this contrast weighs hangs on unknown constants: {f.description} is not normalised"
             ctx.session.warn("CG0403", text, e.span)
-    return factors.Contrast(likes, dislikes, strength, factors.common_ranks([likes, dislikes], e.span, "a contrast"))
+    return factors.Contrast(
+        likes, dislikes, strength, factors.common_ranks([likes, dislikes], e.span, "a contrast")
+    )
 
 
 def gathered(kind: str) -> Callable[[Context, ast.Call], factors.Factor]:

@@ -22,7 +22,9 @@ def sizes(ctx: Context, e: ast.Call, low: int, high: int) -> list[int]:
     if not low <= len(e.arguments) <= high or any(a.name for a in e.arguments):
         takes = str(low) if low == high else f"{low} to {high}"
         fail("CG0206", f"`{name}` takes {takes} arguments, {len(e.arguments)} given", e.span)
-    found = [static_int(expressions.evaluate(ctx, a.value), a.span, f"the size of {name}") for a in e.arguments]
+    found = [
+        static_int(expressions.evaluate(ctx, a.value), a.span, f"the size of {name}") for a in e.arguments
+    ]
     for n, a in zip(found, e.arguments, strict=True):
         if name != "range" and n < 0:
             fail("CG0204", f"the size of {name} must not be negative, not {n}", a.span)
@@ -31,7 +33,11 @@ def sizes(ctx: Context, e: ast.Call, low: int, high: int) -> list[int]:
 
 def limited(rows: float, e: ast.Call) -> None:
     if rows > MAX_ROWS:
-        fail("CG0801", f"this plate is too large: {rows:.3g} instances, more than the limit of {MAX_ROWS:.0e}", e.span)
+        fail(
+            "CG0801",
+            f"this plate is too large: {rows:.3g} instances, more than the limit of {MAX_ROWS:.0e}",
+            e.span,
+        )
 
 
 def _range(ctx: Context, e: ast.Call) -> IndexSet | DependentRange:

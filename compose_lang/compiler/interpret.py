@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from compose_lang.compiler.ir import Node, postorder
-from compose_lang.compiler.ops import OPS
+from compose_lang.compiler.operation import OPS
 
 #: a constant up to this many elements is written into the program, a larger one is an argument of it, so that
 #: compile time does not grow with the data

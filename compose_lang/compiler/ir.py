@@ -18,7 +18,9 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from compose_lang.compiler.ops import OPS, Host, affine, broadcast_shapes
+from compose_lang.compiler.operation import Host, broadcast_shapes
+from compose_lang.compiler.ops import OPS
+from compose_lang.compiler.ops.gather import affine
 from compose_lang.compiler.types import Domain
 
 Dtype = Literal["real", "int", "bool"]
@@ -53,7 +55,18 @@ class Node:
     (attrs: a unique key), which whoever evaluates the node binds to an array.
     """
 
-    __slots__ = ("__weakref__", "args", "attrs", "axes", "domain", "dtype", "op", "shape", "value", "variables")
+    __slots__ = (
+        "__weakref__",
+        "args",
+        "attrs",
+        "axes",
+        "domain",
+        "dtype",
+        "op",
+        "shape",
+        "value",
+        "variables",
+    )
 
     def __init__(
         self,
@@ -97,7 +110,9 @@ class Node:
 _known: WeakValueDictionary[Any, Node] = WeakValueDictionary()
 
 
-def constant(value: Any, axes: Sequence[Axis] = (), dtype: Dtype | None = None, domain: Domain | None = None) -> Node:
+def constant(
+    value: Any, axes: Sequence[Axis] = (), dtype: Dtype | None = None, domain: Domain | None = None
+) -> Node:
     """A constant; `value` has the axes `(*axes, *shape)`."""
     array = np.asarray(value)
     if dtype is None:
@@ -157,9 +172,19 @@ def simplify(made: Node) -> Node:
     if made.op in ("add", "sub", "mul", "div") and len(made.args) == 2:
         left, right = made.args
         neutral = 0 if made.op in ("add", "sub") else 1
-        if right.is_static_scalar and right.item() == neutral and left.dtype == made.dtype and left.shape == made.shape:
+        if (
+            right.is_static_scalar
+            and right.item() == neutral
+            and left.dtype == made.dtype
+            and left.shape == made.shape
+        ):
             return left
-        if made.op in ("add", "mul") and left.is_static_scalar and left.item() == neutral and right.dtype == made.dtype:
+        if (
+            made.op in ("add", "mul")
+            and left.is_static_scalar
+            and left.item() == neutral
+            and right.dtype == made.dtype
+        ):
             return right
     if made.op == "where" and made.args[0].is_static_scalar:
         chosen = made.args[1 if made.args[0].item() else 2]
@@ -253,9 +278,7 @@ def gather(x: Node, indices: Sequence[Node]) -> Node:
             if taken:
                 return gather(gather(x.args[0], [gather(inner, indices[:taken])]), indices[taken:])
         if x.op == "broadcast" and scalar:
-            return broadcast_to(
-                gather_aligned(x.args[0], indices, rank), x.shape[len(indices) :]
-            )
+            return broadcast_to(gather_aligned(x.args[0], indices, rank), x.shape[len(indices) :])
         if inwards and x.args and OPS[x.op].elementwise:
             return node(x.op, *(gather_aligned(a, indices, rank) for a in x.args), attrs=x.attrs)
         if inwards and x.args and OPS[x.op].reduces and rank >= len(indices):
@@ -298,7 +321,9 @@ def rebuild(n: Node, args: Sequence[Node]) -> Node:
 
 
 #: operations that are rebuilt by more than `node`: (node, new arguments) -> node
-REMAKE: dict[str, Callable[[Node, Sequence[Node]], Node]] = {"gather": lambda n, args: gather(args[0], args[1:])}
+REMAKE: dict[str, Callable[[Node, Sequence[Node]], Node]] = {
+    "gather": lambda n, args: gather(args[0], args[1:])
+}
 
 
 def reindex(x: Node, mapping: Mapping[Axis, Node]) -> Node:
@@ -369,8 +394,22 @@ def add_all(terms: Sequence[Node]) -> Node:
         return constant(0.0)
     items = list(terms)
     while len(items) > 1:
-        items = [node("add", *items[i : i + 2]) if i + 1 < len(items) else items[i] for i in range(0, len(items), 2)]
+        items = [
+            node("add", *items[i : i + 2]) if i + 1 < len(items) else items[i]
+            for i in range(0, len(items), 2)
+        ]
     return items[0]
 
 
-__all__ = ["Axis", "Dtype", "Node", "add_all", "along", "broadcast_shapes", "broadcast_to", "constant", "gather", "node"]
+__all__ = [
+    "Axis",
+    "Dtype",
+    "Node",
+    "add_all",
+    "along",
+    "broadcast_shapes",
+    "broadcast_to",
+    "constant",
+    "gather",
+    "node",
+]

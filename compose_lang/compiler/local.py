@@ -78,7 +78,12 @@ def padded_classes(colours: np.ndarray, sites: int) -> np.ndarray:
 
 
 def restrict(
-    group: FactorGroup, variable: Variable, sites: np.ndarray | None, classes: np.ndarray, count: int, candidates: int
+    group: FactorGroup,
+    variable: Variable,
+    sites: np.ndarray | None,
+    classes: np.ndarray,
+    count: int,
+    candidates: int,
 ) -> LocalGroup:
     """One group around the sites of a class."""
     instances = instance_table(group, sites, classes, count)
@@ -100,7 +105,9 @@ def restrict(
     return LocalGroup(reindex(energy, columns), touch, choice, instance, site, candidate, instances)
 
 
-def instance_table(group: FactorGroup, sites: np.ndarray | None, classes: np.ndarray, count: int) -> np.ndarray:
+def instance_table(
+    group: FactorGroup, sites: np.ndarray | None, classes: np.ndarray, count: int
+) -> np.ndarray:
     """The instances that read each site of each class, (classes, width, degree), padded with -1."""
     number, width = classes.shape
     if sites is None:

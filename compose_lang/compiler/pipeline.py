@@ -54,7 +54,9 @@ def compile_program(
         for name in given:
             if name not in declared:
                 help = did_you_mean(name, declared) or f"the program's data: {', '.join(declared) or 'none'}"
-                raise ComposeError(Diagnostic("CG0307", f"the program declares no data `{name}`", None, help=help))
+                raise ComposeError(
+                    Diagnostic("CG0307", f"the program declares no data `{name}`", None, help=help)
+                )
     if folder is None and not source.name.startswith("<"):
         folder = Path(source.name).parent
     session = Session(folder, given, dict(constants or {}))
@@ -70,7 +72,9 @@ def compile_program(
 
 
 def check(
-    source: Source | str | Path, data: Mapping[str, Any] | None = None, constants: Mapping[str, Any] | None = None
+    source: Source | str | Path,
+    data: Mapping[str, Any] | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> list[Diagnostic]:
     """Every error and warning of a program; data that is to be bound from outside is a note, not an error."""
     try:

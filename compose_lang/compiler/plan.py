@@ -99,7 +99,12 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
             check_options(r, AUTO_OPTIONS)
             continue
         if r.method in UNBUILT:
-            fail("CG0901", f"the method `{r.method}` is not built yet", r.span, help=f"there are {', '.join(METHODS)}")
+            fail(
+                "CG0901",
+                f"the method `{r.method}` is not built yet",
+                r.span,
+                help=f"there are {', '.join(METHODS)}",
+            )
         method = METHODS.get(r.method)
         if method is None:
             help = did_you_mean(r.method, METHODS) or f"there are auto, {', '.join(METHODS)}"
@@ -115,7 +120,12 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
                 needs = "needs a gradient" if method.gradient else "lists every value"
                 what = {CONTINUOUS: "continuous", FINITE: "discrete", COUNTS: "an unbounded count"}[kind(v)]
                 text = f"`{r.method}` {needs}, but `{v.name}` is {what} ({v.type.domain})"
-                fail("CG0601", text, r.span or v.span, help=f"for `{v.name}` there {'are' if len(fits) > 1 else 'is'} {', '.join(fits)}")
+                fail(
+                    "CG0601",
+                    text,
+                    r.span or v.span,
+                    help=f"for `{v.name}` there {'are' if len(fits) > 1 else 'is'} {', '.join(fits)}",
+                )
             chosen[v.name] = r
     return chosen
 
@@ -144,7 +154,9 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> 
     if not domain.is_finite:
         return Block((v.name,), "mh", why="an unbounded count: its values cannot be listed")
     if len(domain.values) > LARGEST_LISTED:
-        return Block((v.name,), "mh", why=f"{len(domain.values)} values a site are too many to weigh each time")
+        return Block(
+            (v.name,), "mh", why=f"{len(domain.values)} values a site are too many to weigh each time"
+        )
     why = f"finite ({len(domain.values)} values a site): each site is drawn from its exact conditional"
     return Block((v.name,), "gibbs", why=why)
 
@@ -158,7 +170,11 @@ def continuous_block(graph: FactorGraph, names: tuple[str, ...], backend: str) -
 
 
 def approximations(blocks: Sequence[Block]) -> list[str]:
-    return [f"{', '.join(b.variables)}: {METHODS[b.kernel].approximate}" for b in blocks if METHODS[b.kernel].approximate]
+    return [
+        f"{', '.join(b.variables)}: {METHODS[b.kernel].approximate}"
+        for b in blocks
+        if METHODS[b.kernel].approximate
+    ]
 
 
 __all__ = ["METHODS", "Block", "Method", "Plan", "Span", "plan"]

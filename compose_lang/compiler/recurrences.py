@@ -17,7 +17,18 @@ from compose_lang.compiler import expressions
 from compose_lang.compiler.context import Context, fail
 from compose_lang.compiler.interpret import INLINE_ELEMENTS
 from compose_lang.compiler.ir import (
-    Axis, Node, broadcast_to, cast_to, collect, constant, gather, node, postorder, rebuild, slot, transform,
+    Axis,
+    Node,
+    broadcast_to,
+    cast_to,
+    collect,
+    constant,
+    gather,
+    node,
+    postorder,
+    rebuild,
+    slot,
+    transform,
 )  # fmt: skip
 from compose_lang.compiler.scan import ScanSpec, make_scan, project
 from compose_lang.compiler.values import IndexSet, as_node, describe, static_int
@@ -103,7 +114,9 @@ class Recurrence:
                 place = following if piece.start > following else piece.start
                 fail("CG0210", f"`{self.name}[{place}]` {what}", piece.span)
             following = piece.start + piece.count
-        return pieces[0].values if len(pieces) == 1 else node("concat", *(p.values for p in pieces), attrs=(0,))
+        return (
+            pieces[0].values if len(pieces) == 1 else node("concat", *(p.values for p in pieces), attrs=(0,))
+        )
 
 
 def define(ctx: Context, lets: Sequence[ast.Let], arrays: dict[str, Recurrence]) -> None:
@@ -176,11 +189,20 @@ def running_clause(ctx: Context, let: ast.Let) -> tuple[str, np.ndarray, list[as
 
 def define_fixed(ctx: Context, let: ast.Let, array: Recurrence) -> None:
     """`let s[0] = value`"""
-    place = static_int(expressions.evaluate(ctx, let.indices[0]), let.indices[0].span, "the index of a definition")
+    place = static_int(
+        expressions.evaluate(ctx, let.indices[0]), let.indices[0].span, "the index of a definition"
+    )
     if place < 0:
         fail("CG0210", "the index of a definition counts from 0", let.indices[0].span)
     value = element_value(ctx, let, list(let.clauses))
-    add_piece(array, Piece(place, node("reshape", broadcast_to(value, (1, *value.shape)), attrs=((1, *value.shape),)), let.span))
+    add_piece(
+        array,
+        Piece(
+            place,
+            node("reshape", broadcast_to(value, (1, *value.shape)), attrs=((1, *value.shape),)),
+            let.span,
+        ),
+    )
 
 
 def element_value(ctx: Context, let: ast.Let, others: list[ast.Clause]) -> Node:
@@ -190,7 +212,11 @@ def element_value(ctx: Context, let: ast.Let, others: list[ast.Clause]) -> Node:
         return expressions.number(ctx, let.value)
     order = []
     for index in rest:
-        found = [c for c in others if isinstance(c.target, ast.Name) and isinstance(index, ast.Name) and c.target.id == index.id]
+        found = [
+            c
+            for c in others
+            if isinstance(c.target, ast.Name) and isinstance(index, ast.Name) and c.target.id == index.id
+        ]
         if len(found) != 1:
             fail("CG0210", "a further index of a definition is a name that a `for` runs over", index.span)
         order.append(found[0])
@@ -199,7 +225,13 @@ def element_value(ctx: Context, let: ast.Let, others: list[ast.Clause]) -> Node:
 
 
 def build_scan(
-    ctx: Context, arrays: Sequence[Recurrence], bodies: Sequence[Node], step: Node, running: Node, time: Axis, span: Span
+    ctx: Context,
+    arrays: Sequence[Recurrence],
+    bodies: Sequence[Node],
+    step: Node,
+    running: Node,
+    time: Axis,
+    span: Span,
 ) -> Node:
     """The scan of some bodies: what recurs stays inside, all else is computed outside over all steps."""
     carried = {id(c) for a in arrays for c in a.carries.values()}
@@ -237,7 +269,9 @@ def build_scan(
             steps.append(outside)
             step_leaves.append(leaf)
             return leaf
-        if n.is_static_scalar or (n.is_const and not n.axes and n.value is not None and n.value.size <= INLINE_ELEMENTS):
+        if n.is_static_scalar or (
+            n.is_const and not n.axes and n.value is not None and n.value.size <= INLINE_ELEMENTS
+        ):
             return n
         return lifted(n, fixed, fixed_leaves)
 

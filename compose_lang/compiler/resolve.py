@@ -156,7 +156,7 @@ class _Resolver:
             case ast.Infer(targets, method):
                 for target in targets:
                     name = target.partition(".")[0]
-                    self.use(name, name_span(statement, name), scope)
+                    self.use(name, name_span(statement, name), scope, "name a variable of the program")
                 self.method(method, scope)
             case ast.Learn(targets, method):
                 for goal in targets:
@@ -266,7 +266,10 @@ class _Resolver:
                 self.expr(part, scope)
 
     def use(self, name: str, span: Span, scope: Scope, declare: str = "") -> None:
-        """Marks a name as used, or says what is wrong with it, once for each name."""
+        """Marks a name as used, or says what is wrong with it, once for each name.
+
+        `declare` is the advice where only a variable can be meant.
+        """
         declared, is_ready = scope.find(name)
         if declared is not None:
             declared.is_used = True
@@ -277,8 +280,9 @@ class _Resolver:
         elif name in self.known or name in self.values or name in self.complained or self.has_unlisted:
             return
         else:
-            candidates = {*scope.visible(), *self.known, *self.values}
-            help = foreign_name(name, candidates) or did_you_mean(name, candidates) or declare
+            candidates = set(scope.visible()) if declare else {*scope.visible(), *self.known, *self.values}
+            alike = [c for c in candidates if c[0].isupper() == name[0].isupper()]
+            help = foreign_name(name, candidates) or did_you_mean(name, alike) or declare
             problem = Diagnostic("CG0201", f"unknown name `{name}`", span, help=help)
         self.complained.add(name)
         self.found.append(problem)

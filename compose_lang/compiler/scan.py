@@ -14,7 +14,7 @@ from typing import Any
 from compose_lang.compiler import ir
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.ir import Axis, Node, node, slot, transform, union_axes
-from compose_lang.compiler.ops import OPS, Op, align
+from compose_lang.compiler.operation import OPS, Op, align
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,8 @@ def make_scan(spec: ScanSpec, args: Sequence[Node]) -> Node:
 
     carries = tuple(tuple(renew(c, outer) for c in state) for state in spec.carries)
     new_steps = tuple(
-        renew(leaf, tuple(a for a in arg.axes if a is not spec.time)) for leaf, arg in zip(spec.steps, steps, strict=True)
+        renew(leaf, tuple(a for a in arg.axes if a is not spec.time))
+        for leaf, arg in zip(spec.steps, steps, strict=True)
     )
     new_fixed = tuple(renew(leaf, arg.axes) for leaf, arg in zip(spec.fixed, fixed, strict=True))
     bodies = transform(spec.bodies, lambda n: leaves.get(id(n)))
@@ -77,7 +78,9 @@ def _run_scan(b: Any, n: Node, xs: list[Any]) -> tuple[Any, ...]:
         xp.astype(full(x, of, leaf.shape), dtypes[leaf.dtype])
         for x, of, leaf in zip(inits, init_nodes, leaves, strict=True)
     )
-    moved = tuple(xp.moveaxis(x, 1 + of.axes.index(spec.time), 0) for x, of in zip(steps, step_nodes, strict=True))
+    moved = tuple(
+        xp.moveaxis(x, 1 + of.axes.index(spec.time), 0) for x, of in zip(steps, step_nodes, strict=True)
+    )
 
     def body(state: tuple[Any, ...], now: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         bindings = {id(leaf): x for leaf, x in zip(leaves, state, strict=True)}

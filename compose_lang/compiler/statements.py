@@ -11,7 +11,7 @@ import numpy as np
 from compose_lang.compiler import expressions, factors, recurrences, violations
 from compose_lang.compiler.context import Context, PoisonedUse, Term, fail, not_built
 from compose_lang.compiler.ir import Node, along, cast_to, constant, gather, node
-from compose_lang.compiler.ops import ShapeError
+from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.values import Cell, as_node, describe
 from compose_lang.diagnostics import ComposeError, Diagnostic, Span
 from compose_lang.grammar import ast
@@ -97,7 +97,9 @@ def run_statement(ctx: Context, statement: ast.Statement, pending: PendingArrays
 def shared_clauses(statement: ast.For) -> list[ast.Let]:
     """The definitions of a `for`, each under its clauses."""
     return [
-        replace(s, clauses=(*statement.clauses, *s.clauses), condition=statement.condition) if s.indices else s
+        replace(s, clauses=(*statement.clauses, *s.clauses), condition=statement.condition)
+        if s.indices
+        else s
         for s in statement.body
         if isinstance(s, ast.Let)
     ]
@@ -125,7 +127,12 @@ def add_term(
 def _energy(ctx: Context, s: ast.Energy) -> None:
     value = expressions.evaluate(ctx, s.value)
     if factors.as_factor(value) is not None:
-        fail("CG0204", "`energy` takes a number, not a factor", s.value.span, help="apply it: x ~ F(…) or F(x | …)")
+        fail(
+            "CG0204",
+            "`energy` takes a number, not a factor",
+            s.value.span,
+            help="apply it: x ~ F(…) or F(x | …)",
+        )
     add_term(ctx, as_node(value, s.value.span), "energy", "energy", s.span)
 
 
@@ -144,7 +151,12 @@ def _require(ctx: Context, s: ast.Require) -> None:
     hard = violations.equates_reals(ctx, s.condition)
     if hard is not None:
         help = "use `prefer … == …`, `observe` a variable, or put one side in place of the other with `let`"
-        fail("CG0501", "a hard equality between continuous variables has no room: its measure is zero", hard.span, help=help)
+        fail(
+            "CG0501",
+            "a hard equality between continuous variables has no room: its measure is zero",
+            hard.span,
+            help=help,
+        )
     away = violations.violation(ctx, s.condition)
     if test.shape:
         inner, (test,), _ = factors.each_copy(ctx, [test], [0], s.span, "a constraint")
@@ -164,7 +176,14 @@ def holds(ctx: Context, test: Node, s: ast.Require, label: str) -> None:
         if ctx.mask.value is None:
             if truths.all():
                 return
-            add_term(ctx, node("where", test, constant(0.0), constant(np.inf)), "require", label, s.span, cast_to(node("not", test), "real"))
+            add_term(
+                ctx,
+                node("where", test, constant(0.0), constant(np.inf)),
+                "require",
+                label,
+                s.span,
+                cast_to(node("not", test), "real"),
+            )
             return
         truths = np.logical_or(node("or", node("not", ctx.mask), test).value, False)  # type: ignore[arg-type]
     if truths.all():
@@ -173,9 +192,16 @@ def holds(ctx: Context, test: Node, s: ast.Require, label: str) -> None:
         away = violations.violation(replace(ctx, mask=None), s.condition)
         if away.value is not None and (away.value <= 1e-9).all():
             return
-    named = f" \"{s.label}\"" if s.label else ""
+    named = f' "{s.label}"' if s.label else ""
     if ctx.calls:  # a factor's own support: weight 0, which a mixture may well have
-        add_term(ctx, node("where", test, constant(0.0), constant(np.inf)), "require", label, s.span, cast_to(node("not", test), "real"))
+        add_term(
+            ctx,
+            node("where", test, constant(0.0), constant(np.inf)),
+            "require",
+            label,
+            s.span,
+            cast_to(node("not", test), "real"),
+        )
         return
     text = f"the constraint{named} is false whatever the variables"
     raise ComposeError(Diagnostic("CG0503", text, s.condition.span), exit_code=4)
@@ -192,7 +218,12 @@ def _tilde(ctx: Context, s: ast.Tilde) -> None:
     subject = expressions.evaluate(ctx, s.subject)
     subjects = list(subject.items) if isinstance(subject, Cell) else [subject]
     spans = [i.span for i in s.subject.items] if isinstance(s.subject, ast.Tuple) else [s.subject.span]
-    apply_to(ctx, [as_node(v, p) for v, p in zip(subjects, spans * (len(subjects) // len(spans)), strict=True)], s.factor, s.subject.span)
+    apply_to(
+        ctx,
+        [as_node(v, p) for v, p in zip(subjects, spans * (len(subjects) // len(spans)), strict=True)],
+        s.factor,
+        s.subject.span,
+    )
 
 
 def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) -> None:
@@ -203,17 +234,31 @@ def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) 
         help = ""
         if isinstance(written, ast.Call) and isinstance(written.function, ast.Name):
             help = f"`{written.function.id}` is {describe(expressions.evaluate(ctx, written.function))}"
-        fail("CG0401", f"the right side of `~` must be a factor, not {describe(value)}", written.span, help=help)
+        fail(
+            "CG0401",
+            f"the right side of `~` must be a factor, not {describe(value)}",
+            written.span,
+            help=help,
+        )
     if isinstance(factor, factors.Applied):
         text = "the right side of `~` has its subjects already"
-        fail("CG0401", text, written.span, help="write it as a statement of its own, or leave out what is before `|`")
+        fail(
+            "CG0401",
+            text,
+            written.span,
+            help="write it as a statement of its own, or leave out what is before `|`",
+        )
     for term in factor.terms(ctx, subjects, span):
         ctx.emit(masked(ctx, term))
 
 
 def masked(ctx: Context, term: Term) -> Term:
     """Composed terms take the caller's mask here; applications of declared factors have taken it already."""
-    if ctx.mask is None or term.kind in ("require", "prefer") or term.energy.op == "where" and term.energy.args[0] is ctx.mask:
+    if (
+        ctx.mask is None
+        or term.kind in ("require", "prefer")
+        or (term.energy.op == "where" and term.energy.args[0] is ctx.mask)
+    ):
         return term
     return replace(term, energy=node("where", ctx.mask, term.energy, constant(0.0)))
 
@@ -234,7 +279,11 @@ def _apply(ctx: Context, s: ast.Apply) -> None:
     factor = factors.as_factor(value)
     if factor is None or factor.ranks:
         what = "names a factor but does not apply it" if factor is not None else f"is {describe(value)}"
-        help = "apply it: x ~ F(…), or F(x | …)" if factor is not None else "energy, require, let and ~ are statements"
+        help = (
+            "apply it: x ~ F(…), or F(x | …)"
+            if factor is not None
+            else "energy, require, let and ~ are statements"
+        )
         fail("CG0406", f"this statement has no effect: it {what}", s.span, help=help)
     for term in factor.terms(ctx, [], s.span):
         ctx.emit(masked(ctx, term))

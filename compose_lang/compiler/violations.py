@@ -13,7 +13,16 @@ from compose_lang.compiler.context import Context
 from compose_lang.compiler.ir import Node, cast_to, constant, node
 from compose_lang.grammar import ast
 
-OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "==", "in": "not in", "not in": "in"}
+OPPOSITE = {
+    "<": ">=",
+    "<=": ">",
+    ">": "<=",
+    ">=": "<",
+    "==": "!=",
+    "!=": "==",
+    "in": "not in",
+    "not in": "in",
+}
 
 
 def violation(ctx: Context, condition: ast.Expr, holds: bool = True) -> Node:
