@@ -134,7 +134,7 @@ MEASURES = {
     "xx": lambda x, y: x * x,
     "xy": lambda x, y: x * y,
     "left": lambda x, y: 1.0 * (x < 0),
-    "centre": lambda x, y: 1.0 * (np.hypot(x, y) < 1),
+    "inside": lambda x, y: 1.0 * (np.hypot(x, y) < 1.8),
 }
 
 
