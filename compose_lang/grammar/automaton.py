@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from compose_lang.diagnostics import Source, Span
+from compose_lang.diagnostics import ComposeError, Diagnostic, Source, Span
 
 END = "$END"
+MAX_DEPTH = 200
 
 
 class Rule(NamedTuple):
@@ -53,9 +53,10 @@ def load_tables() -> Tables:
 
 
 class Automaton:
-    """A stack of states with the value and the place of what led to each.
+    """A stack of states with the value, the place and the depth of what led to each.
 
-    A reduction by a rule `r` calls `builder.r(span, *parts)`.
+    A reduction by a rule `r` calls `builder.r(span, *parts)`. A tree more than `MAX_DEPTH` reductions deep is
+    refused (CG0104), since every later stage walks it recursively.
     """
 
     def __init__(self, source: Source, builder: object, start: str) -> None:
@@ -67,6 +68,7 @@ class Automaton:
         self.states = [tables.starts[start]]
         self.values: list[Any] = [None]
         self.places: list[tuple[int, int]] = [(0, 0)]
+        self.depths = [0]
 
     def feed(self, kind: str, value: object, place: tuple[int, int]) -> bool:
         """Takes one token; False where the grammar does not allow it here."""
@@ -78,6 +80,7 @@ class Automaton:
                 self.states.append(action)
                 self.values.append(value)
                 self.places.append(place)
+                self.depths.append(0)
                 return True
             self._reduce(~action)
 
@@ -103,7 +106,7 @@ class Automaton:
 
     def cut(self, height: int) -> None:
         """Forgets all that was taken since the stack was so high."""
-        del self.states[height:], self.values[height:], self.places[height:]
+        del self.states[height:], self.values[height:], self.places[height:], self.depths[height:]
 
     def _reduce(self, number: int) -> None:
         rule = self.rules[number]
@@ -111,21 +114,33 @@ class Automaton:
         if size == 1 and rule.expands_single:
             self.states[-1] = self.table[self.states[-2]][rule.origin]
             return
+        base = len(self.states) - size
         after = self.places[-1][1]
-        place = (self.places[-size][0], after) if size else (after, after)
-        values = self.values[len(self.values) - size :]
-        self.cut(len(self.states) - size)
-        parts = list(_parts(rule, values))
+        place = (self.places[base][0], after) if size else (after, after)
+        values = [*self.values[base:], None]  # the last is what an absent part, at -1, is given
+        depth = max(self.depths[base:], default=0)
+        self.cut(base)
+        parts = []
+        for position, is_spliced in rule.parts:
+            if is_spliced:
+                parts += values[position]
+            else:
+                parts.append(values[position])
         method = self.methods[number]
         if rule.expands_single and len(parts) == 1:
             value = parts[0]
+            depth += 1
         elif method is None:
             value = parts
         else:
             value = method(Span(self.source, *place), *parts)
+            depth += 1
+        if depth > MAX_DEPTH:
+            raise ComposeError(_too_deep(Span(self.source, *place)))
         self.states.append(self.table[self.states[-1]][rule.origin])
         self.values.append(value)
         self.places.append(place)
+        self.depths.append(depth)
 
     def _would_shift(self, kind: str) -> bool:
         states = list(self.states)
@@ -138,11 +153,10 @@ class Automaton:
             states.append(self.table[states[-1]][rule.origin])
 
 
-def _parts(rule: Rule, values: list[Any]) -> Iterator[Any]:
-    for position, is_spliced in rule.parts:
-        if position < 0:
-            yield None
-        elif is_spliced:
-            yield from values[position]
-        else:
-            yield values[position]
+def _too_deep(span: Span) -> Diagnostic:
+    return Diagnostic(
+        "CG0104",
+        f"nested more than {MAX_DEPTH} levels deep",
+        span,
+        help="name the parts with `let`, or write a long sum as `sum(… for i in range(n))`",
+    )

@@ -161,8 +161,8 @@ class Builder:
     def targets(self, span: Span, *names: str) -> Names:
         return names
 
-    def learn(self, span: Span, targets: Exprs, method: ast.Expr) -> ast.Learn:
-        return ast.Learn(targets, method, span=span)
+    def learn(self, span: Span, *parts: Any) -> ast.Learn:
+        return ast.Learn(parts[:-1], parts[-1], span=span)
 
     def method_name(self, span: Span, name: Token) -> ast.Name:
         return ast.Name(_normal(name.text), span=span)

@@ -19,10 +19,8 @@ from compose_lang.grammar.tokens import (
     CLOSERS,
     OPENERS,
     OPERATORS,
-    STATEMENT_WORDS,
     VALUE,
     Token,
-    check_depth,
     tokenize,
 )
 
@@ -93,16 +91,15 @@ def _parse(source: Source, start: str) -> Any:
     if null >= 0:
         span = Span(source, null, null + 1)
         raise ComposeError(Diagnostic("CG0106", "a NUL character: this is not text", span))
-    tokens = tokenize(source)
-    check_depth(source, tokens)
-    return _Run(source, tokens, start).finish()
+    return _Run(source, tokenize(source), start).finish()
 
 
 class _Run:
     """One parse: the automaton, the place in the tokens, and what is needed to go on after an error.
 
     `marks` holds, for each open `{`, the height of the automaton's stack where the block's current statement
-    starts, or None where the `{` opened a list of names. `begun` is where that statement's tokens start.
+    starts, or None where the `{` opened a list of names; `blocks` holds the `{` of the blocks. `begun` is
+    where the current statement's tokens start.
     """
 
     def __init__(self, source: Source, tokens: list[Token], start: str) -> None:
@@ -111,6 +108,7 @@ class _Run:
         self.automaton = Automaton(source, Builder(source), start)
         self.has_statements = start == "start"
         self.marks: list[int | None] = [self.automaton.height]
+        self.blocks: list[Token] = []
         self.at = 0
         self.begun = 0
         self.errors: list[Diagnostic] = []
@@ -126,7 +124,7 @@ class _Run:
                 raise ComposeError(self.errors)
             self._recover()
         if not self.automaton.finish():
-            end = len(self.source.text)
+            end = self.tokens[-1].end if self.tokens else 0
             self._report(Token("$END", "", end, end))
         if self.errors:
             raise ComposeError(self.errors)
@@ -139,9 +137,10 @@ class _Run:
             is_block = "LET" in self.automaton.row()
             self.marks.append(self.automaton.height if is_block else None)
             if is_block:
+                self.blocks.append(token)
                 self.begun = self.at + 1
-        elif token.kind == "RBRACE":
-            self.marks.pop()
+        elif token.kind == "RBRACE" and self.marks.pop() is not None:
+            self.blocks.pop()
         elif token.kind == "_END":
             self.marks[-1] = self.automaton.height
             self.begun = self.at + 1
@@ -159,36 +158,44 @@ class _Run:
             source=self.source,
             token=token,
             statement=tuple(self.tokens[self.begun : self.at]),
-            before=tuple(self.tokens[: self.at]),
-            after=tuple(self.tokens[self.at + 1 : self.at + 3]),
+            previous=self.tokens[self.at - 1] if self.at else None,
+            following=self.tokens[self.at + 1] if self.at + 1 < len(self.tokens) else None,
+            block=self.blocks[-1] if self.blocks else None,
             accepts=self.automaton.accepts(),
         )
         self.errors.append(describe(failure))
 
     def _recover(self) -> None:
-        """Puts a stand-in where the broken statement is, and moves on to where the next one can start."""
-        nested = 0
+        """Puts a stand-in where the broken statement is, and moves on to where the next one can start.
+
+        That is at an `_END`, at a `}`, at a `{` that ends its line, or at a line outside of all brackets.
+        """
+        braces = 0
         while self.marks[-1] is None:
             self.marks.pop()
-            nested += 1
-        height = self.marks[-1]
-        self.automaton.cut(height)
+            braces += 1
+        self.automaton.cut(self.marks[-1])
+        kinds = [token.kind for token in self.tokens[self.begun : self.at]]
+        rounds = sum(k in ("LPAR", "LSQB") for k in kinds) - sum(k in ("RPAR", "RSQB") for k in kinds)
         while self.at < len(self.tokens):
-            token = self.tokens[self.at]
-            match token.kind:
-                case "LBRACE" if nested == 0 and self._opens_block():
+            match self.tokens[self.at].kind:
+                case "LBRACE" if braces == 0 and self._opens_block():
                     return self._stand_in("IF", "NAME")
                 case "LBRACE":
-                    nested += 1
-                case "RBRACE" if nested == 0 and len(self.marks) > 1:
+                    braces += 1
+                case "RBRACE" if braces == 0 and self.blocks:
                     return self._stand_in("NAME")
                 case "RBRACE":
-                    nested = max(0, nested - 1)
-                case "_END" if nested == 0:
+                    braces = max(0, braces - 1)
+                case "_END" if braces == 0:
                     return self._stand_in("LET", "NAME", "EQUAL", "NAME")
-                case kind if nested == 0 and self.at > self.begun and self._starts_statement(kind):
+                case kind if braces == 0 and rounds <= 0 and self._resumes(kind):
                     self.begun = self.at
                     return None
+                case "LPAR" | "LSQB":
+                    rounds += 1
+                case "RPAR" | "RSQB":
+                    rounds -= 1
             self.at += 1
         return self._stand_in("NAME")
 
@@ -197,8 +204,8 @@ class _Run:
         for kind in kinds:
             self.automaton.feed(kind, place, (place.start, place.end))
 
-    def _starts_statement(self, kind: str) -> bool:
-        return kind in STATEMENT_WORDS and self._starts_line()
+    def _resumes(self, kind: str) -> bool:
+        return self.at > self.begun and self._starts_line() and kind not in OPERATORS | CLOSERS.keys()
 
     def _opens_block(self) -> bool:
         """Whether the `{` at hand is the last on its line."""

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 
 from compose_lang.grammar import ast
+from compose_lang.grammar.tokens import quoted
 
 INDENT = "  "
 
@@ -105,7 +105,7 @@ def _postfix(expr: ast.Expr) -> str:
         case ast.Number(value):
             return repr(value)
         case ast.String(value):
-            return _quoted(value)
+            return quoted(value)
         case ast.Name(name):
             return name
         case ast.Array(items):
@@ -149,10 +149,6 @@ def _comprehension(clauses: Sequence[ast.Clause], condition: ast.Expr | None) ->
     return f"for {over}" + (f" if {print_expr(condition)}" if condition else "")
 
 
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
 # --- statements
 
 
@@ -184,7 +180,7 @@ def _line(statement: ast.Statement) -> str:
     """A statement that takes one line."""
     match statement:
         case ast.Use(module, is_file, names, alias):
-            text = f"use {_quoted(module) if is_file else module}"
+            text = f"use {quoted(module) if is_file else module}"
             return text + (f" ({', '.join(names)})" if names else "") + (f" as {alias}" if alias else "")
         case ast.TypeDecl(name, type_):
             return f"type {name} = {print_type(type_)}"
@@ -265,7 +261,7 @@ def _declared(name: str, type_: ast.TypeExpr | None, value: ast.Expr | None) -> 
 
 
 def _label(label: str | None) -> str:
-    return "" if label is None else f"{_quoted(label)}: "
+    return "" if label is None else f"{quoted(label)}: "
 
 
 def _at_line_start(expr: ast.Expr) -> str:

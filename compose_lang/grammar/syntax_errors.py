@@ -26,16 +26,17 @@ from compose_lang.grammar.tokens import (
 
 @dataclass(frozen=True)
 class Failure:
-    """Where parsing stopped: the token that does not fit, those before and after it, and what would fit.
+    """Where parsing stopped: the token that does not fit, those beside it, and what would fit.
 
-    `statement` holds the tokens of the broken statement before `token`, `before` all of the program's.
+    `statement` holds the tokens of the broken statement before `token`; `block` is the `{` it stands in.
     """
 
     source: Source
     token: Token
     statement: tuple[Token, ...]
-    before: tuple[Token, ...]
-    after: tuple[Token, ...]
+    previous: Token | None
+    following: Token | None
+    block: Token | None
     accepts: frozenset[str]
 
     @property
@@ -43,27 +44,18 @@ class Failure:
         return self.statement[0] if self.statement else self.token
 
     @property
-    def previous(self) -> Token | None:
-        return self.before[-1] if self.before else None
-
-    @property
-    def following(self) -> str:
-        return self.after[0].kind if self.after else ""
-
-    @property
     def follows_value(self) -> bool:
         return bool(self.statement) and self.statement[-1].kind in VALUE
 
     def opener(self) -> Token | None:
-        """The innermost bracket that is still open."""
+        """The innermost bracket that the statement leaves open, or that of its block."""
         still_open: list[Token] = []
-        for token in self.before:
+        for token in self.statement:
             if token.kind in OPENERS:
                 still_open.append(token)
-            elif token.kind in CLOSERS:
-                while still_open and still_open.pop().kind != CLOSERS[token.kind]:
-                    pass
-        return still_open[-1] if still_open else None
+            elif token.kind in CLOSERS and still_open:
+                still_open.pop()
+        return still_open[-1] if still_open else self.block
 
     def habit(self, message: str, help: str, token: Token | None = None) -> Diagnostic:
         """A CG0103 at the offending token, or at another."""
@@ -122,7 +114,9 @@ def _unreadable(f: Failure) -> Diagnostic | None:
             "the text is not closed", "starts here", 'a text ends with `"` on the line it starts on'
         )
     if text[0] == '"':
-        return f.error("unknown escape in the text", help=r"the escapes are `\\`, `\"`, `\n`, `\t`, `\uXXXX`")
+        return f.error(
+            "unknown escape in the text", help=r"the escapes are `\\`, `\"`, `\n`, `\r`, `\t`, `\uXXXX`"
+        )
     at = next((i for i in range(len(text)) if not is_name(text[: i + 1])), 0)
     character = text[at]
     shown = f"`{character}`" if character.isprintable() and not character.isspace() else "this"
@@ -207,29 +201,26 @@ WORDS = {
 BLOCKS = frozenset(
     {"functions", "transformed", "parameters", "model", "generated", "data", "param", "constraints"}
 )
-TYPES = frozenset(
-    {
-        "real",
-        "int",
-        "bool",
-        "float",
-        "double",
-        "integer",
-        "vector",
-        "row_vector",
-        "matrix",
-        "array",
-        "simplex",
-    }
-    | {"ordered", "unit_vector", "corr_matrix", "cov_matrix", "spin", "positive", "unit", "angle", "category"}
-)
+TYPES = {
+    **{name: name for name in ("real", "int", "bool", "spin", "positive", "unit", "angle")},
+    **{name: f"{name}(k)" for name in ("simplex", "ordered", "unit_vector", "category")},
+    "float": "real",
+    "double": "real",
+    "integer": "int",
+    "vector": "real[n]",
+    "row_vector": "real[n]",
+    "array": "real[n]",
+    "matrix": "real[n, m]",
+    "cov_matrix": "real[n, n]",
+    "corr_matrix": "real[n, n]",
+}
 
 
 def _statement_of_another_language(f: Failure) -> Diagnostic | None:
     word = f.first
     if f.token.text in WORDS:
         word = f.token
-    if word.kind == "NAME" and word.text in WORDS and f.before:
+    if word.kind == "NAME" and word.text in WORDS and f.previous:
         return f.habit(f"`{word.text}` is no statement of the language", WORDS[word.text], word)
     if word.text in BLOCKS and f.token.kind == "LBRACE":
         return f.habit(
@@ -240,7 +231,7 @@ def _statement_of_another_language(f: Failure) -> Diagnostic | None:
     if word.text in TYPES and f.statement and (f.token.kind == "NAME" or f.statement[1].kind == "LESSTHAN"):
         return f.habit(
             "a declaration does not start with its type",
-            f"write `var name: {word.text}`, or `data`, `const`, `let`",
+            f"write `var name: {TYPES[word.text]}`, or `data`, `const`, `let`",
             word,
         )
     return None
@@ -305,7 +296,12 @@ def _side_by_side(f: Failure) -> Diagnostic | None:
         return f.habit("a product needs its sign", f"write `{previous.text} * {f.token.text}`")
     if f.token.kind == "LPAR" and [t.kind for t in f.statement] == ["LET", "NAME"]:
         return f.habit("`let` names a value", f"a function is `fn {previous.text}(x: real) -> real = value`")
-    if f.token.text == "T" and f.following == "LSQB" and any(t.kind == "TILDE" for t in f.statement):
+    if (
+        f.token.text == "T"
+        and f.following
+        and f.following.kind == "LSQB"
+        and any(t.kind == "TILDE" for t in f.statement)
+    ):
         return f.habit("`T[…]` does not truncate", "write `x ~ truncate(F(…), lo, hi)`")
     return None
 
@@ -347,7 +343,7 @@ def _unclosed(f: Failure) -> Diagnostic | None:
 def _reserved_name(f: Failure) -> Diagnostic | None:
     if f.token.kind not in RESERVED or "NAME" not in f.accepts or f.previous is None or not f.statement:
         return None
-    if f.following in {"_END"} | OPERATORS | OPENERS.keys() | CLOSERS.keys():
+    if f.following is not None and f.following.kind in {"_END"} | OPERATORS | OPENERS.keys() | CLOSERS.keys():
         return f.error(f"`{f.token.text}` is a reserved word", help="choose another name")
     return None
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from compose_lang.diagnostics import ComposeError, Diagnostic, Source, Span
+from compose_lang.diagnostics import Source, Span
 from compose_lang.grammar.automaton import load_tables
-
-MAX_DEPTH = 200
 
 OPENERS = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 CLOSERS = {closer: opener for opener, closer in OPENERS.items()}
@@ -30,9 +29,10 @@ STATEMENT_WORDS = DECLARING | {"ENERGY", "REQUIRE", "PREFER", "OBSERVE", "INFER"
 RESERVED = STATEMENT_WORDS | {"FOR", "IF", "THEN", "ELSE", "LEARN", "AND", "OR", "NOT", "IN"}
 VALUE = frozenset({"NUMBER", "STRING", "NAME", "RPAR", "RSQB", "BY", "WEIGHT", "AS"})  # ends of values
 
+ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
 _UNFINISHED = OPERATORS | RESERVED
 _CONTINUING = frozenset({"LBRACE", "THEN", "ELSE"})
-_NESTING = ARITHMETIC | {"NOT", "IF", "DOT"}
 
 
 class Token(NamedTuple):
@@ -89,10 +89,17 @@ def _statements(tokens: Iterable[Token]) -> Iterator[Token]:
 
 
 def text_of(literal: str) -> str:
-    """The text a string token stands for; ValueError where an escape is none of JSON's."""
+    """The text that a string token stands for; ValueError at an escape the language does not have."""
+    if re.search(r"(?<!\\)(\\\\)*\\[bf/]", literal):  # JSON has them, but they are rather a path's
+        raise ValueError(literal)
     text: str = json.loads(literal, strict=False)
     text.encode()
     return text
+
+
+def quoted(text: str) -> str:
+    """The string token that stands for a text."""
+    return '"' + "".join(ESCAPES.get(c) or (c if c >= " " else f"\\u{ord(c):04x}") for c in text) + '"'
 
 
 def number_of(literal: str) -> int | float:
@@ -160,34 +167,3 @@ def _track(brackets: list[str], kind: str) -> None:
             pass
     elif kind in ("RPAR", "RSQB") and _is_inside(brackets):
         brackets.pop()
-
-
-def check_depth(source: Source, tokens: Sequence[Token]) -> None:
-    """Refuses a program whose syntax tree could be more than `MAX_DEPTH` nodes deep (CG0104).
-
-    Every later stage walks the tree recursively. The bound is taken on the tokens: brackets, and within each
-    the operators since the last comma or statement's end.
-    """
-    levels = [0]
-    depth = 0
-    for token in tokens:
-        kind = token.kind
-        if kind in CLOSERS and len(levels) > 1:
-            depth -= levels.pop()
-        elif kind in ("_END", "COMMA"):
-            depth -= levels[-1]
-            levels[-1] = 0
-        elif kind in _NESTING or kind in OPENERS:
-            depth += 1
-            levels[-1] += 1
-            if kind in OPENERS:
-                levels.append(0)
-        if depth > MAX_DEPTH:
-            raise ComposeError(
-                Diagnostic(
-                    "CG0104",
-                    f"nested more than {MAX_DEPTH} levels deep",
-                    token.span(source),
-                    help="name the parts with `let`, or write a long sum as `sum(… for i in range(n))`",
-                )
-            )
