@@ -17,6 +17,7 @@ from compose_lang.runtime.tree import tree_map
 
 GAMMA, T0, KAPPA = 0.05, 10.0, 0.75  # dual averaging: Hoffman and Gelman's values
 FIRST_BUFFER, LAST_BUFFER, FIRST_WINDOW = 75, 50, 25  # steps: Stan's
+STEP_GRID = 0.01  # in log step
 LEAST_WARMUP = 20
 """A warm-up shorter than this adapts the step size only."""
 
@@ -74,20 +75,37 @@ def windows(warmup: int) -> Windows:
 
 def begin(step: float, like: Array, backend: Backend) -> Adaptation:
     """The state before warm-up, for coordinates like (chains, D): a first step and unit mass."""
-    zeros = backend.xp.zeros_like(like)
-    zero = backend.xp.sum(zeros, axis=-1)
-    log_step = zero + math.log(step)
+    xp = backend.xp
+
+    def each_chain(value: float) -> Array:
+        return xp.full((like.shape[0],), value, dtype=backend.real)
+
+    log_step = math.log(step)
+    # Arrays of their own: torch.compile would compile again once two that were one are two.
     return Adaptation(
-        StepSize(log_step, log_step, zero, zero, log_step + math.log(10.0)),
-        Moments(zero, zeros, zeros),
-        zeros + 1.0,
+        StepSize(
+            log_step=each_chain(log_step),
+            log_mean=each_chain(log_step),
+            error=each_chain(0.0),
+            count=each_chain(0.0),
+            centre=each_chain(log_step + math.log(10.0)),
+        ),
+        Moments(each_chain(0.0), xp.zeros_like(like), xp.zeros_like(like)),
+        xp.ones_like(like),
     )
 
 
 def step_size(state: Adaptation, t: Array, schedule: Windows, backend: Backend) -> Array:
-    """The step (chains,) of step t: the one tried during warm-up, their average after it."""
+    """The step (chains,) of step t: the one tried during warm-up, their average after it.
+
+    It is rounded, by half a percent at most. Otherwise the last bits of an acceptance probability, which
+    differ between backends, come back magnified through the step, and trajectories part within 50 steps.
+    """
+    if not schedule.warmup:
+        return backend.xp.exp(state.step.log_mean)
     warming = backend.asarray(t) < schedule.warmup
-    return backend.xp.exp(backend.xp.where(warming, state.step.log_step, state.step.log_mean))
+    log_step = backend.xp.where(warming, state.step.log_step, state.step.log_mean)
+    return backend.xp.exp(backend.xp.round(log_step / STEP_GRID) * STEP_GRID)
 
 
 def adapt(
@@ -100,6 +118,8 @@ def adapt(
     backend: Backend,
 ) -> Adaptation:
     """Learn from step t, which led to u (chains, D); after warm-up the state stays as it is."""
+    if not schedule.warmup:
+        return state
     t = backend.asarray(t)
     step = _averaged(state.step, target - accept_prob, backend)
     moments, variance = state.moments, state.variance

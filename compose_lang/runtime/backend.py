@@ -24,7 +24,9 @@ class Backend(Protocol):
 
     name: str
     xp: Any  #: array-API namespace: numpy, jax.numpy or array_api_compat.torch
-    special: Any  #: gammaln, digamma, erf, erfc, ndtr, ndtri, log_ndtr, i0e, betaln … under scipy.special's names
+    special: (
+        Any  #: gammaln, digamma, erf, erfc, ndtr, ndtri, log_ndtr, i0e, betaln … under scipy.special's names
+    )
     precision: Precision
     real: Any  #: dtype of energies and continuous values
     integer: Any  #: dtype of discrete values and indices (int64; int32 where precision is float32)
@@ -43,19 +45,25 @@ class Backend(Protocol):
         ...
 
     def loop(self, start: Any, stop: Any, body: Callable[[Any, Tree], Tree], state: Tree) -> Tree:
-        """`for i in range(start, stop): state = body(i, state)`; bounds may be traced, one body is compiled."""
+        """`for i in range(start, stop): state = body(i, state)`; bounds may be traced, a body compiles once."""
         ...
 
-    def scan(self, body: Callable[[Tree, Tree], tuple[Tree, Tree]], carry: Tree, xs: Tree) -> tuple[Tree, Tree]:
+    def scan(
+        self, body: Callable[[Tree, Tree], tuple[Tree, Tree]], carry: Tree, xs: Tree
+    ) -> tuple[Tree, Tree]:
         """Fold `body(carry, x) -> (carry, y)` over the leading axis of xs; differentiable; ys are stacked."""
         ...
 
     def cholesky(self, matrix: Array) -> Array:
-        """Lower Cholesky factor of (..., n, n); NaN where a matrix is not positive definite, never an exception."""
+        """Lower Cholesky factor of (..., n, n): NaN, not an exception, where one is not positive definite."""
         ...
 
     def solve_triangular(self, lower: Array, right: Array) -> Array:
         """Solve `lower @ x = right` for (..., n, n) lower triangular and (..., n, m)."""
+        ...
+
+    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
+        """`threefry` of two counter words under two key words, arrays of `word` that broadcast together."""
         ...
 
     def set_at(self, array: Array, index: Any, value: Array) -> Array:

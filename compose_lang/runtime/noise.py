@@ -1,11 +1,8 @@
-"""The one source of randomness: counters enciphered by Threefry, the same bits on every backend.
+"""The one source of randomness: counters enciphered by `threefry`, the same bits on every backend.
 
 A value is a function of the seed, the stream (which kernel asks), the chain's number, the step t and the
 element's place in what the kernel declared, and of nothing else: neither of how many chains run beside it nor
 of how steps are cut into chunks. So a run is resumed, repeated or split over machines without any state.
-
-Threefry2x32 with 20 rounds: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-SC 2011. It is written over integer arrays whose words hold at least 32 bits.
 """
 
 from __future__ import annotations
@@ -15,43 +12,19 @@ from collections.abc import Mapping
 
 from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.kernel import NoiseSpec
-
-MASK = 0xFFFFFFFF
-PARITY = 0x1BD11BDA
-ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
-ROUNDS = 20
-
-
-def _cut(word: Array) -> Array:
-    """The low 32 bits: what a uint32 keeps by itself."""
-    return word & MASK if word.dtype.itemsize > 4 else word
-
-
-def threefry(key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Encipher two counter words under two key words; arrays of words that broadcast together."""
-    schedule = (key[0], key[1], key[0] ^ key[1] ^ PARITY)
-    x, y = _cut(counter[0] + schedule[0]), _cut(counter[1] + schedule[1])
-    for i in range(ROUNDS):
-        turn = ROTATIONS[i % 8]
-        x = _cut(x + y)
-        y = (_cut(y << turn) | (y >> (32 - turn))) ^ x
-        if i % 4 == 3:
-            injection = i // 4 + 1
-            x = _cut(x + schedule[injection % 3])
-            y = _cut(y + schedule[(injection + 1) % 3] + injection)
-    return x, y
+from compose_lang.runtime.threefry import low_word
 
 
 def seed_key(seed: int) -> tuple[int, int]:
     """The key words of a seed: its low and its high 32 bits."""
-    return seed & MASK, (seed >> 32) & MASK
+    return seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
 
 
 def chain_keys(seed: int, chains: Array, stream: int, backend: Backend) -> Array:
     """A key (chains, 2) of its own for each chain number and stream of a seed."""
     numbers = backend.asarray(chains, backend.word)
     low, high = (backend.asarray([word], backend.word) for word in seed_key(seed))
-    x, y = threefry((low, high), (numbers, backend.asarray([stream], backend.word)))
+    x, y = backend.encipher((low, high), (numbers, backend.asarray([stream], backend.word)))
     return backend.xp.stack([x, y], axis=-1)
 
 
@@ -78,8 +51,8 @@ def draw(specs: Mapping[str, NoiseSpec], keys: Array, t: Array, backend: Backend
 def _words(keys: Array, t: Array, start: int, size: int, backend: Backend) -> tuple[Array, Array]:
     """Two words (chains, size) for each of the counters start … start + size - 1 of step t."""
     places = backend.xp.arange(start, start + size, dtype=backend.word)[None, :]
-    step = _cut(backend.asarray(t, backend.word))
-    return threefry((keys[:, :1], keys[:, 1:]), (places, step))
+    step = low_word(backend.asarray(t, backend.word))
+    return backend.encipher((keys[:, :1], keys[:, 1:]), (places, step))
 
 
 def _uniform(words: tuple[Array, Array], backend: Backend) -> Array:

@@ -14,7 +14,7 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
         return None
     if isinstance(tree, dict):
         return {key: tree_map(function, tree[key], *(other[key] for other in others)) for key in tree}
-    if isinstance(tree, tuple | list):
+    if isinstance(tree, (tuple, list)):
         parts = [tree_map(function, *leaves) for leaves in zip(tree, *others, strict=True)]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return function(tree, *others)
@@ -25,7 +25,7 @@ def leaves(tree: Tree) -> Iterator[Array]:
     if isinstance(tree, dict):
         for value in tree.values():
             yield from leaves(value)
-    elif isinstance(tree, tuple | list):
+    elif isinstance(tree, (tuple, list)):
         for value in tree:
             yield from leaves(value)
     elif tree is not None:

@@ -78,7 +78,7 @@ def correlated(size: int = 3) -> Target:
 
 
 def gamma_on_log_scale(shape: float = 3.0) -> Target:
-    """log of a Gamma(shape, 1) variable, Jacobian included: skewed, and wrong in its mean where it is dropped."""
+    """log of Gamma(shape, 1) variables, Jacobian included: skewed, and off in its mean without it."""
 
     def energy(u: Array, backend: Any) -> Array:
         return backend.xp.sum(backend.xp.exp(u) - shape * u, axis=-1)
@@ -202,7 +202,7 @@ def coloured_path(sites: int = 3, colours: int = 4) -> DiscreteTarget:
 
 
 def fully_connected(sites: int = 5) -> DiscreteTarget:
-    """Bits with a factor over all of them: a class for each site, five of them, so that the loop is traced."""
+    """Bits with a factor over all of them: a class for each, too many to unroll."""
     rng = np.random.default_rng(3)
     pull = rng.normal(size=sites)
 
@@ -249,11 +249,12 @@ def run(
     steps: int,
     seed: int = 0,
     compiled: bool = True,
+    first_chain: int = 0,
 ) -> Run:
     """Drive a kernel from a start (chains, ...) for a number of steps, with the noise of a seed."""
     with backend.scope():
         position: Any = {name: backend.asarray(value) for name, value in start.items()}
-        chains = np.arange(next(iter(start.values())).shape[0])
+        chains = first_chain + np.arange(next(iter(start.values())).shape[0])
         keys = noise.chain_keys(seed, chains, 1, backend)
         state = kernel.init(position, noise.chain_keys(seed, chains, 0, backend))
 

@@ -22,6 +22,7 @@ import jax.scipy.special
 import numpy as np
 
 from compose_lang.runtime.backend import Array, Precision, Tree
+from compose_lang.runtime.threefry import threefry
 
 CACHED_FROM_SECONDS = 0.3
 """Compilations shorter than this are not worth a file."""
@@ -111,6 +112,9 @@ class JaxBackend:
         lower = jnp.broadcast_to(lower, batch + lower.shape[-2:])
         right = jnp.broadcast_to(right, batch + right.shape[-2:])
         return jax.lax.linalg.triangular_solve(lower, right, left_side=True, lower=True)
+
+    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
+        return threefry(key, counter)
 
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         return array.at[index].set(value)

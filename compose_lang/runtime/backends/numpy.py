@@ -17,6 +17,7 @@ import scipy.special
 
 from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.backend import Array, Precision, Tree
+from compose_lang.runtime.threefry import threefry
 from compose_lang.runtime.tree import fold
 
 
@@ -76,6 +77,9 @@ class NumpyBackend:
             known = lower[..., i, None, :i] @ x[..., :i, :]
             x[..., i, :] = (right[..., i, :] - known[..., 0, :]) / lower[..., i, i, None]
         return x
+
+    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
+        return threefry(key, counter)
 
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         changed = array.copy()

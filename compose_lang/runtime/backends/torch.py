@@ -19,7 +19,8 @@ import numpy as np
 import torch
 
 from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.tree import fold
+from compose_lang.runtime.threefry import threefry
+from compose_lang.runtime.tree import fold, leaves, tree_map
 
 
 def betaln(a: Array, b: Array) -> Array:
@@ -45,6 +46,38 @@ SPECIAL = SimpleNamespace(
 )  # fmt: skip
 
 
+@torch.library.custom_op("compose_lang::threefry", mutates_args=())
+def threefry_on_numpy(
+    k0: torch.Tensor, k1: torch.Tensor, c0: torch.Tensor, c1: torch.Tensor
+) -> list[torch.Tensor]:
+    """Threefry in NumPy's 32-bit words: closed to torch.compile, which takes a minute over its rounds."""
+    x0, x1, y0, y1 = (word.numpy().astype(np.uint32) for word in (k0, k1, c0, c1))
+    return [torch.from_numpy(word.astype(np.int64)) for word in threefry((x0, x1), (y0, y1))]
+
+
+@threefry_on_numpy.register_fake
+def _(k0: torch.Tensor, k1: torch.Tensor, c0: torch.Tensor, c1: torch.Tensor) -> list[torch.Tensor]:
+    shape = torch.broadcast_shapes(k0.shape, k1.shape, c0.shape, c1.shape)
+    return [torch.empty(shape, dtype=torch.int64) for _ in range(2)]
+
+
+def _compiled_loop(start: Any, stop: Any, body: Callable[[Any, Tree], Tree], state: Tree) -> Tree:
+    """A loop whose body is compiled once; `torch.while_loop` takes flat tuples without shared storage."""
+
+    def rebuilt(arrays: tuple[Array, ...]) -> Tree:
+        remaining = iter(arrays)
+        return tree_map(lambda _: next(remaining), state)
+
+    def more(i: Array, *arrays: Array) -> Array:
+        return i < stop
+
+    def advance(i: Array, *arrays: Array) -> tuple[Array, ...]:
+        return (i + 1, *(leaf.clone() for leaf in leaves(body(i, rebuilt(arrays)))))
+
+    end = torch.while_loop(more, advance, (torch.as_tensor(start), *leaves(state)))
+    return rebuilt(end[1:])
+
+
 @dataclass(frozen=True)
 class TorchBackend:
     """`Backend` over PyTorch tensors."""
@@ -61,7 +94,8 @@ class TorchBackend:
         return getattr(torch, self.precision)
 
     def asarray(self, value: Any, dtype: Any = None) -> Array:
-        tensor = torch.as_tensor(np.array(value) if isinstance(value, np.ndarray | list | tuple) else value)
+        # torch.compile does not know `isinstance` of a union of types
+        tensor = torch.as_tensor(np.array(value) if isinstance(value, (np.ndarray, list, tuple)) else value)
         if dtype is None and tensor.dtype is not torch.bool:
             dtype = self.real if tensor.dtype.is_floating_point else self.integer
         return tensor.to(dtype)
@@ -102,8 +136,10 @@ class TorchBackend:
         return call
 
     def loop(self, start: Any, stop: Any, body: Callable[[Any, Tree], Tree], state: Tree) -> Tree:
+        if torch.compiler.is_compiling():
+            return _compiled_loop(start, stop, body, state)
         for i in range(int(start), int(stop)):
-            state = body(i, state)
+            state = body(torch.as_tensor(i), state)
         return state
 
     def scan(
@@ -117,6 +153,10 @@ class TorchBackend:
 
     def solve_triangular(self, lower: Array, right: Array) -> Array:
         return torch.linalg.solve_triangular(lower, right, upper=False)
+
+    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
+        first, second = threefry_on_numpy(*key, *counter)
+        return first, second
 
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         value = torch.as_tensor(value).to(array.dtype)

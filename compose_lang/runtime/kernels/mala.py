@@ -58,10 +58,8 @@ class Langevin:
 
         proposed = u - scale * gradient + xp.sqrt(2.0 * scale) * noise["normal"]
         new_energy, new_gradient = block.energy_and_gradient(proposed, position)
-        back = u - proposed + scale * new_gradient
-        forth = noise["normal"]
-        log_ratio = xp.sum(0.5 * forth * forth - back * back / (4.0 * scale), axis=-1)
-        accept_prob = acceptance(energy, new_energy, backend, log_ratio)
+        correction = self.correction(u, proposed, noise["normal"], new_gradient, scale)
+        accept_prob = acceptance(energy, new_energy, backend, correction)
 
         if self.corrected:
             accept = noise["accept"] < accept_prob
@@ -82,6 +80,13 @@ class Langevin:
             "diverging": diverging,
         }
         return block.unravel(position, u), state, statistics
+
+    def correction(
+        self, u: Array, proposed: Array, normal: Array, new_gradient: Array, scale: Array
+    ) -> Array:
+        """log q(u | u') - log q(u' | u), where `scale` is h V and the way forth was sqrt(2 h V) ξ."""
+        back = u - proposed + scale * new_gradient
+        return self.backend.xp.sum(0.5 * normal * normal - back * back / (4.0 * scale), axis=-1)
 
 
 def bind(block: ContinuousBlock, backend: Backend, options: Mapping[str, Any], warmup: int) -> BoundKernel:

@@ -1,0 +1,156 @@
+"""Planted mistakes, each of which the checks of `checks.py` must reject: a check that passes them proves nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from checks import BROKEN, SOUND, continuous_invariance, discrete_invariance
+from toy_blocks import Target, ToyDiscrete, chain_of_spins, correlated, coloured_path, gamma_on_log_scale
+
+from compose_lang.runtime import metropolis
+from compose_lang.runtime.adaptation import windows
+from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.kernels import gibbs, hmc, mala, mh, ula
+from compose_lang.runtime.kernels.gibbs import Gibbs
+from compose_lang.runtime.kernels.hmc import HMC
+from compose_lang.runtime.kernels.mala import Langevin
+from compose_lang.runtime.kernels.mh import SingleSite
+
+JAX = load_backend("jax")
+NUMPY = load_backend("numpy")
+FROZEN = windows(0)
+
+
+def langevin(kind: type[Langevin], step: float = 0.3, corrected: bool = True) -> Any:
+    return lambda block: kind(block, JAX, FROZEN, step, 0.574, corrected)
+
+
+def hamiltonian(kind: type[HMC]) -> Any:
+    return lambda block: kind(block, JAX, FROZEN, 0.3, 5, 0.8)
+
+
+@pytest.mark.parametrize("module", [mh, mala, hmc])
+def test_acceptance_with_the_wrong_sign(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(energy: Any, proposed: Any, backend: Any, correction: Any = 0.0) -> Any:
+        return metropolis.acceptance(proposed, energy, backend, correction)
+
+    def bind(block: Any) -> Any:
+        return module.KERNEL.bind(block, JAX, {"step": 0.3}, 0)
+
+    assert continuous_invariance(bind, gamma_on_log_scale(), JAX) > SOUND
+    monkeypatch.setattr(module, "acceptance", wrong)
+    assert continuous_invariance(bind, gamma_on_log_scale(), JAX) < BROKEN
+
+
+def test_ula_climbing_instead_of_descending() -> None:
+    sound = gamma_on_log_scale()
+    flipped = Target(sound.size, sound.energy, lambda u, b: -sound.gradient(u, b), sound.draw)
+    bind = lambda block: ula.KERNEL.bind(block, JAX, {"step": 0.01}, 0)  # noqa: E731
+    assert continuous_invariance(bind, flipped, JAX, steps=40) < BROKEN
+
+
+@pytest.mark.parametrize("module", [mh, mala, hmc])
+def test_a_dropped_jacobian(module: Any) -> None:
+    """Gamma(3, 1) on the log scale without its u: the energy of another density."""
+    sound = gamma_on_log_scale(3.0)
+
+    def energy(u: Any, backend: Any) -> Any:
+        return sound.energy(u, backend) + backend.xp.sum(u, axis=-1)
+
+    dropped = Target(sound.size, energy, lambda u, b: sound.gradient(u, b) + 1.0, sound.draw)
+    bind = lambda block: module.KERNEL.bind(block, JAX, {"step": 0.3}, 0)  # noqa: E731
+    assert continuous_invariance(bind, dropped, JAX) < BROKEN
+
+
+def test_mala_without_its_correction() -> None:
+    assert continuous_invariance(langevin(Langevin), gamma_on_log_scale(), JAX) > SOUND
+    assert continuous_invariance(langevin(Langevin, corrected=False), gamma_on_log_scale(), JAX) < BROKEN
+
+
+def test_mala_that_leaves_out_the_proposal_densities() -> None:
+    class Symmetric(Langevin):
+        def correction(self, u: Any, proposed: Any, normal: Any, new_gradient: Any, scale: Any) -> Any:
+            return 0.0 * u[:, 0]
+
+    assert continuous_invariance(langevin(Symmetric), gamma_on_log_scale(), JAX) < BROKEN
+
+
+def test_mala_whose_reverse_density_divides_by_2h() -> None:
+    class Halved(Langevin):
+        def correction(self, u: Any, proposed: Any, normal: Any, new_gradient: Any, scale: Any) -> Any:
+            back = u - proposed + scale * new_gradient
+            return JAX.xp.sum(0.5 * normal * normal - back * back / (2.0 * scale), axis=-1)
+
+    assert continuous_invariance(langevin(Halved), gamma_on_log_scale(), JAX) < BROKEN
+
+
+def test_mala_whose_reverse_gradient_is_the_old_one() -> None:
+    class Stale(Langevin):
+        def correction(self, u: Any, proposed: Any, normal: Any, new_gradient: Any, scale: Any) -> Any:
+            old_gradient = (u - proposed + JAX.xp.sqrt(2.0 * scale) * normal) / scale
+            return super().correction(u, proposed, normal, old_gradient, scale)
+
+    assert continuous_invariance(langevin(Stale), gamma_on_log_scale(), JAX) < BROKEN
+
+
+def test_hmc_that_does_not_draw_its_momentum_anew() -> None:
+    class Stuck(HMC):
+        def step(self, position: Any, state: Any, noise: Any, t: Any) -> Any:
+            always = {**noise, "momentum": JAX.xp.ones_like(noise["momentum"])}
+            return super().step(position, state, always, t)
+
+    assert continuous_invariance(hamiltonian(HMC), correlated(), JAX) > SOUND
+    assert continuous_invariance(hamiltonian(Stuck), correlated(), JAX) < BROKEN
+
+
+def test_hmc_that_forgets_its_kinetic_energy(monkeypatch: pytest.MonkeyPatch) -> None:
+    def potential_only(energy: Any, proposed: Any, backend: Any, correction: Any = 0.0) -> Any:
+        return metropolis.acceptance(energy, proposed, backend)
+
+    monkeypatch.setattr(hmc, "acceptance", potential_only)
+    assert continuous_invariance(hamiltonian(HMC), correlated(), JAX) < BROKEN
+
+
+@pytest.mark.parametrize("module", [gibbs, mh])
+def test_a_class_whose_sites_share_a_factor(module: Any) -> None:
+    target = chain_of_spins()
+    together = lambda block: module.KERNEL.bind(  # noqa: E731
+        ToyDiscrete(NUMPY, block.sites, block.values, block.table, ((0, 1, 2, 3),)), NUMPY, {}, 0
+    )
+    assert discrete_invariance(lambda block: module.KERNEL.bind(block, NUMPY, {}, 0), target, NUMPY) > SOUND
+    assert discrete_invariance(together, target, NUMPY) < BROKEN
+
+
+def test_gibbs_with_the_wrong_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = gibbs.softmax_weights
+    monkeypatch.setattr(gibbs, "softmax_weights", lambda energies, backend: weights(-energies, backend))
+    assert discrete_invariance(lambda block: Gibbs(block, NUMPY, (-1, 1)), chain_of_spins(), NUMPY) < BROKEN
+
+
+def test_gibbs_that_gives_impossible_values_some_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = gibbs.softmax_weights
+    monkeypatch.setattr(gibbs, "softmax_weights", lambda e, backend: np.maximum(weights(e, backend), 1e-3))
+    bind = lambda block: Gibbs(block, NUMPY, (0, 1, 2, 3))  # noqa: E731
+    assert discrete_invariance(bind, coloured_path(), NUMPY) == 0.0
+
+
+def test_mh_whose_sites_all_flip_at_once() -> None:
+    """Always proposing another value: at a flat density what two sites have in common never changes."""
+
+    class Restless(SingleSite):
+        def propose(self, current: Any, uniform: Any) -> Any:
+            return -current
+
+    flat = chain_of_spins(coupling=0.0, field=0.0)
+    assert discrete_invariance(lambda block: SingleSite(block, NUMPY), flat, NUMPY) > SOUND
+    assert discrete_invariance(lambda block: Restless(block, NUMPY), flat, NUMPY) < BROKEN
+
+
+def test_mh_with_a_lopsided_proposal() -> None:
+    class Lopsided(SingleSite):
+        def propose(self, current: Any, uniform: Any) -> Any:
+            return np.where(uniform < 0.7, 1, -1)
+
+    assert discrete_invariance(lambda block: Lopsided(block, NUMPY), chain_of_spins(), NUMPY) < BROKEN
