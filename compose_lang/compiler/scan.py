@@ -84,7 +84,8 @@ def _run_scan(b: Any, n: Node, xs: list[Any]) -> tuple[Any, ...]:
 
     def body(state: tuple[Any, ...], now: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         bindings = {id(leaf): x for leaf, x in zip(leaves, state, strict=True)}
-        bindings.update((id(leaf), x) for leaf, x in zip(spec.steps, now, strict=True))
+        # where nothing differs from step to step, `now` is the bare count
+        bindings.update((id(leaf), x) for leaf, x in zip(spec.steps, now, strict=bool(spec.steps)))
         bindings.update((id(leaf), x) for leaf, x in zip(spec.fixed, fixed, strict=True))
         values = interpret(b, spec.bodies, bindings)
         new = [

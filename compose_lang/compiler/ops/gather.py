@@ -21,6 +21,8 @@ def _infer_gather(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple
 
 def affine(values: np.ndarray) -> tuple[int, int] | None:
     """(start, step) if a vector of indices runs at a constant positive step."""
+    if values.size == 0:
+        return None
     if values.size == 1:
         return int(values.flat[0]), 1
     step = int(values[1] - values[0])
