@@ -17,7 +17,7 @@ from compose_lang.compiler.resolve import resolve
 from compose_lang.compiler.standard_library import known_names
 from compose_lang.diagnostics import ComposeError, Diagnostic, Source, did_you_mean
 from compose_lang.grammar import ast
-from compose_lang.grammar.parser import parse, read_source
+from compose_lang.grammar.parser import layout_warnings, parse, read_source
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def compile_program(
     does not declare are ignored, unless `ignore_unknown_data` is false.
     """
     module = parse(source)
-    found = resolve(module, known_names())
+    found = [*layout_warnings(source), *resolve(module, known_names())]
     if any(d.severity == "error" for d in found):
         raise ComposeError(found)
     given = dict(data or {})
