@@ -14,11 +14,11 @@ import numpy as np
 
 from compose_lang.compiler import expressions, statements
 from compose_lang.compiler.context import Context, Scope, Term, fail
-from compose_lang.compiler.declared_types import DeclaredType, bind_shape, declared_type
+from compose_lang.compiler.declared_types import bind_shape, declared_type
 from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.types import Domain
-from compose_lang.compiler.values import as_node, describe, in_domain
+from compose_lang.compiler.values import as_node, describe, in_domain, value_range
 from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, did_you_mean
 from compose_lang.grammar import ast
 
@@ -255,10 +255,10 @@ class Call:
             return text if text.isidentifier() else f"`{name}` of {self.name}"
 
         where, label = (here, there) if here is not self.span else (there, here)
-        message = f"shapes do not match: {shown(first, here)} is {describe(one)}, but {shown(second, there)} is {describe(two)}"
+        left, right = f"{shown(first, here)} is {describe(one)}", f"{shown(second, there)} is {describe(two)}"
         labels = (Label(label, describe(one if label is here else two)),) if label is not where else ()
         text = describe(one if where is here else two)
-        fail("CG0203", message, where, labels=labels, label=text)
+        fail("CG0203", f"shapes do not match: {left}, but {right}", where, labels=labels, label=text)
 
     # --- types ---
 
@@ -266,7 +266,6 @@ class Call:
         """The body's context, and the condition (None: always) that the subjects lie in their declared domains."""
         plates = (*self.outer.plates, *(a for a in self.axes if a))
         ctx = replace(self.outer, scope=self.scope, plates=plates)
-        late: list[tuple[ast.Parameter, Node, DeclaredType]] = []
         for parameter in self.parameters:
             value, span = self.arguments[parameter.name]
             if parameter.type is not None and isinstance(value, Node):
@@ -281,7 +280,6 @@ class Call:
             if parameter.type is None or not isinstance(value, Node):
                 continue
             declared = declared_type(ctx, parameter.type)
-            late.append((parameter, value, declared))
             condition = self.admits(
                 value, declared.type.domain, parameter.name, span, parameter.name in subjects
             )
@@ -296,7 +294,7 @@ class Call:
             fail("CG0204", f"{what} is {domain}, given {describe(value)}", span, label=describe(value))
         if in_domain(value.domain, domain) or domain.event_shape:
             return None
-        low, high = value_bounds(domain)
+        low, high = value_range(domain)
         if low == -np.inf and high == np.inf:
             return None
         if value.value is not None:
@@ -323,12 +321,6 @@ class Call:
 
 def span_name(span: Span) -> str:
     return f"`{span.text}`" if len(span.text) < 40 and "\n" not in span.text else "the value"
-
-
-def value_bounds(domain: Domain) -> tuple[float, float]:
-    from compose_lang.compiler.values import value_range
-
-    return value_range(domain)
 
 
 def inside(error: ComposeError, name: str, call: Span) -> ComposeError:

@@ -80,12 +80,8 @@ def enter(ctx: Context, clause: ast.Clause, domain: Any) -> tuple[Axis, dict[str
     if isinstance(domain, Node):
         if not domain.shape:
             fail("CG0204", f"cannot loop over {describe(domain)}: it has no rows", span)
-        if domain.axes or not domain.is_const:
-            axis = Axis(domain.shape[0], label)
-            return axis, bind(clause.target, gather(domain, [along(axis)]), span), None
         axis = Axis(domain.shape[0], label)
-        assert domain.value is not None
-        row = constant(domain.value, (axis,), domain.dtype, domain.domain)
+        row = gather(domain, [along(axis)])
         return axis, bind(clause.target, row, span), None
     if isinstance(domain, IndexSet):
         axis = Axis(domain.count, label)

@@ -43,7 +43,7 @@ class Poisoned:
     """What a declaration that failed stands for: its uses are not reported again."""
 
 
-class PoisonedUse(Exception):
+class PoisonedUse(Exception):  # noqa: N818 - what it tells is no error
     """A statement uses a declaration that failed; the failure itself has been reported."""
 
 

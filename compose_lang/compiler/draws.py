@@ -10,7 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from compose_lang.compiler import expressions
+from compose_lang.compiler.application import rank_of
 from compose_lang.compiler.context import Context, Scope, fail, not_built
 from compose_lang.compiler.declared_types import bind_shape
 from compose_lang.compiler.ir import Axis, Node, along, broadcast_to, collect, constant, gather, node, slot
@@ -66,14 +69,15 @@ TABLE: dict[str, Callable[[Context, ast.Call], Any]] = {
 }
 
 
-def draw(ctx: Context, factor: WithInputs) -> Node:
-    """A draw of a density's subject, with the leading axes its inputs have."""
+def draw(ctx: Context, factor: WithInputs, subject: tuple[int, ...] = ()) -> Node:
+    """A draw of a density's subject, with the leading axes its inputs have.
+
+    subject: the shape of what is drawn, needed where the inputs do not tell it (a Cholesky factor's size).
+    """
     decl = factor.factor.decl
     written = [s for s in decl.body or () if isinstance(s, ast.Draw)]
     if not written:
         not_built(f"drawing outright from `{decl.name}`, which has no `draw`,", factor.span)
-    from compose_lang.compiler.application import rank_of
-
     values: dict[str, Any] = {}
     leading: dict[str, tuple[int, ...]] = {}
     for p in decl.inputs:
@@ -88,7 +92,13 @@ def draw(ctx: Context, factor: WithInputs) -> Node:
             leading[p.name] = shape[: len(shape) - rank_of(p)]
     batch = broadcast_shapes(*leading.values())
     axes = [Axis(n) for n in batch]
-    inner = replace(ctx, scope=Scope(factor.factor.scope), plates=(*ctx.plates, *axes))
+    lets = {s.name: s.value for s in decl.body or () if isinstance(s, ast.Let) and not s.indices}
+    scope = LazyScope(factor.factor.scope, lets)
+    inner = replace(ctx, scope=scope, plates=(*ctx.plates, *axes))
+    scope.ctx = inner
+    if subject:
+        shown = constant(np.zeros(subject))
+        bind_shape(inner, decl.subjects[0].type, shown, "the subject", factor.span)  # type: ignore[arg-type]
     for p in decl.inputs:
         shape = leading.get(p.name, ())
         if shape:
@@ -97,12 +107,24 @@ def draw(ctx: Context, factor: WithInputs) -> Node:
             values[p.name] = gather(values[p.name], columns)
         if p.type is not None and isinstance(values[p.name], Node):
             bind_shape(inner, p.type, values[p.name], f"`{p.name}`", factor.span)
-    inner.scope.names.update(values)
-    for statement in decl.body or ():
-        if isinstance(statement, ast.Let) and not statement.indices:
-            inner.scope.names[statement.name] = expressions.evaluate(inner, statement.value)
+    scope.names.update(values)
     made = expressions.number(inner, written[0].value)
     shape = made.shape
     for axis in reversed(axes):
         made = collect(made, axis)
     return broadcast_to(made, (*batch, *shape))
+
+
+class LazyScope(Scope):
+    """A body's names while its `draw` is elaborated: a `let` that reads the subject must not be touched."""
+
+    ctx: Context
+
+    def __init__(self, parent: Scope, lets: dict[str, ast.Expr]) -> None:
+        super().__init__(parent)
+        self.lets = lets
+
+    def find(self, name: str) -> Any:
+        if name not in self.names and name in self.lets:
+            self.names[name] = expressions.evaluate(self.ctx, self.lets[name])
+        return super().find(name)

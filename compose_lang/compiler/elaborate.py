@@ -7,7 +7,7 @@ together. Before it stands `resolve` (names), after it `verify` and the planner.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Elaboration:
             elif isinstance(s, ast.Fn):
                 self.scope.names[s.name] = Function(s, self.scope)
         early = (ast.Use, ast.TypeDecl, ast.Const, ast.Data, ast.Param)
-        ordered = [s for s in self.module.statements if isinstance(s, early)]
+        ordered: list[ast.Statement] = [s for s in self.module.statements if isinstance(s, early)]
         ordered += [s for s in self.module.statements if not isinstance(s, early)]
         for statement in ordered:
             self.attempt(statement)
@@ -181,8 +181,9 @@ class Elaboration:
         if s.type is not None:
             declared = self.typed(s.type)
             array = bind.bind_data(value.value, declared.type, s.name, s.value.span, f"the value of {s.name}")
-            value = bind.as_constant(array, declared.type)
-        self.scope.names[s.name] = value
+            self.scope.names[s.name] = bind.as_constant(array, declared.type)
+        else:
+            self.scope.names[s.name] = value
 
     def _var(self, s: ast.Var) -> None:
         declared = self.typed(s.type)
@@ -313,7 +314,7 @@ class Elaboration:
     def _learn(self, s: ast.Learn) -> None:
         not_built("`learn`", s.span)
 
-    _RULES: dict[type, Callable[[Elaboration, Any], None]] = {
+    _RULES: ClassVar[dict[type, Callable[[Elaboration, Any], None]]] = {
         ast.Use: _use,
         ast.TypeDecl: _type,
         ast.Const: _const,

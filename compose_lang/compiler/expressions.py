@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler import factors, functions
+from compose_lang.compiler import calls, factors, indexing
 from compose_lang.compiler.context import Context, fail, not_built
-from compose_lang.compiler.ir import Node, broadcast_to, collect, constant, gather, node
+from compose_lang.compiler.ir import Node, broadcast_to, cast_to, collect, constant, node
 from compose_lang.compiler.operation import ShapeError
-from compose_lang.compiler.recurrences import Recurrence
 from compose_lang.compiler.types import Domain
-from compose_lang.compiler.values import Cell, IndexSet, Namespace, as_node, describe, static_int
+from compose_lang.compiler.values import Cell, IndexSet, NamedType, Namespace, as_node, describe
 from compose_lang.diagnostics import Label, Span
 from compose_lang.grammar import ast
 
@@ -91,8 +90,7 @@ def _array(ctx: Context, e: ast.Array) -> Node:
         odd = next(k for k, i in enumerate(items) if i.shape != items[0].shape)
         text = f"the parts of an array differ in shape: {describe(items[0])} and {describe(items[odd])}"
         fail("CG0203", text, e.items[odd].span)
-    made = build("stack", items, [i.span for i in e.items])
-    return made
+    return build("stack", items, [i.span for i in e.items])
 
 
 def _tuple(ctx: Context, e: ast.Tuple) -> Cell:
@@ -132,11 +130,11 @@ def power(ctx: Context, x: Node, y: Node, e: ast.Binary) -> Node:
         made = {2: lambda: square, 3: lambda: node("mul", square, x), 4: lambda: node("mul", square, square)}[
             times
         ]()
-        return made if y.dtype != "real" else functions.to_real(made)
+        return made if y.dtype != "real" else cast_to(made, "real")
     if y.is_static_scalar and float(y.item()) == 0.5:
         return node("sqrt", guarded(ctx, x))
     if x.dtype != "real" and y.dtype != "real" and not (y.value is not None and (y.value >= 0).all()):
-        x = functions.to_real(x)
+        x = cast_to(x, "real")
     return build("pow", (guarded(ctx, x), y), (e.left.span, e.right.span))
 
 
@@ -263,9 +261,6 @@ def _conditional(ctx: Context, e: ast.Conditional) -> Any:
     return build("where", args, spans)
 
 
-# --- indexing ---------------------------------------------------------------------------------------------
-
-
 def _attribute(ctx: Context, e: ast.Attribute) -> Any:
     base = evaluate(ctx, e.base)
     if isinstance(base, Namespace):
@@ -273,122 +268,9 @@ def _attribute(ctx: Context, e: ast.Attribute) -> Any:
             return base.scope.find(e.name)
         except KeyError:
             fail("CG0201", f"`{base.name}` has no `{e.name}`", e.span)
-    from compose_lang.compiler.values import NamedType
-
     if isinstance(base, NamedType) and e.name in base.type.domain.names:
         return constant(base.type.domain.names.index(e.name), domain=base.type.domain)
     fail("CG0201", f"{describe(base)} has no `{e.name}`", e.span)
-
-
-def _index(ctx: Context, e: ast.Index) -> Any:
-    base = evaluate(ctx, e.base)
-    if isinstance(base, Recurrence):
-        return base.element(ctx, e)
-    if isinstance(base, Cell):
-        place = static_int(evaluate(ctx, index_expr(e.items[0])), e.span, "the index of a tuple")
-        if not -len(base.items) <= place < len(base.items):
-            fail("CG0207", f"index {place} is out of range for a tuple of {len(base.items)}", e.span)
-        return base.items[place]
-    x = as_node(base, e.base.span)
-    items: list[Any] = []
-    spans: list[Span] = []
-    for item in e.items:
-        if isinstance(item, ast.Slice):
-            items.append(item)
-            spans.append(item.span)
-            continue
-        value = evaluate(ctx, item)
-        cells = flatten_cell(value)
-        items.extend(cells)
-        spans.extend([item.span] * len(cells))
-    if len(items) > len(x.shape):
-        fail("CG0207", f"{len(items)} indices for {describe(x)}", e.span)
-    return select(ctx, x, items, spans, e)
-
-
-def index_expr(item: ast.Expr | ast.Slice) -> ast.Expr:
-    if isinstance(item, ast.Slice):
-        fail("CG0204", "a tuple cannot be sliced", item.span)
-    return item
-
-
-def flatten_cell(value: Any) -> list[Any]:
-    """A cell used as an index counts as all its coordinates."""
-    if isinstance(value, Cell):
-        return [leaf for item in value.items for leaf in flatten_cell(item)]
-    return [value]
-
-
-def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e: ast.Index) -> Node:
-    """`x[items]` with NumPy's meaning: slices keep their axis, integers drop it, an array of integers replaces it."""
-    steps: list[tuple[int, int, int] | None] = [None] * len(x.shape)
-    for k, item in enumerate(items):
-        if isinstance(item, ast.Slice):
-            steps[k] = slice_bounds(ctx, item, x.shape[k])
-    domain = x.domain
-    if any(s is not None for s in steps):
-        x = node("slice", x, attrs=(tuple(steps),))
-        x.domain = domain
-    picked = [k for k, item in enumerate(items) if not isinstance(item, ast.Slice)]
-    if not picked:
-        return x
-    indices = [checked_index(items[k], x.shape[k], spans[k], e) for k in picked]
-    rest = [k for k in range(len(x.shape)) if k not in picked]
-    if picked != list(range(len(picked))):
-        x = node("transpose", x, attrs=((*picked, *rest),))
-        x.domain = domain
-    made = gather(x, indices)
-    inserted = len(made.shape) - len(rest)
-    before = sum(1 for k in rest if k < picked[0])
-    if inserted and before:
-        order = (
-            *range(inserted, inserted + before),
-            *range(inserted),
-            *range(inserted + before, len(made.shape)),
-        )
-        made = node("transpose", made, attrs=(order,))
-    if made.domain is None and domain is not None and not (domain.event_shape and len(made.shape) == 0):
-        made.domain = domain
-    if domain is not None and domain.event_shape and len(rest) < len(domain.event_shape):
-        made.domain = None if domain.kind != "simplex" else Domain("real", 0.0, 1.0)
-    return made
-
-
-def slice_bounds(ctx: Context, item: ast.Slice, size: int) -> tuple[int, int, int] | None:
-    def bound(part: ast.Expr | None) -> int | None:
-        return None if part is None else static_int(evaluate(ctx, part), part.span, "a slice's bound")
-
-    start, stop, step = bound(item.start), bound(item.stop), bound(item.step)
-    if step == 0:
-        fail("CG0204", "a slice's step must not be 0", item.span)
-    found = slice(start, stop, step).indices(size)
-    return None if found == (0, size, 1) else found
-
-
-def checked_index(item: Any, size: int, span: Span, e: ast.Index) -> Node:
-    """An index within 0 … size-1: negative ones count from the end, what is known is checked."""
-    i = as_node(item, span)
-    if i.dtype == "real":
-        if i.value is not None and (i.value == np.floor(i.value)).all():
-            i = constant(i.value.astype(np.int64), i.axes)
-        else:
-            fail("CG0204", f"an index must be an integer, not {describe(i)}", span)
-    if i.dtype == "bool":
-        i = node("cast", i, attrs=("int",)) if not i.is_const else constant(i.value.astype(np.int64), i.axes)  # type: ignore[union-attr]
-    if i.value is not None:
-        outside = (i.value < -size) | (i.value >= size)
-        if outside.any():
-            worst = int(i.value[outside].flat[0])
-            text = f"index {worst} is out of range for {size} elements (0 … {size - 1})"
-            fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),))
-        if (i.value < 0).any():
-            i = constant(np.where(i.value < 0, i.value + size, i.value), i.axes, "int")
-    elif i.domain is not None and i.domain.is_finite:
-        top = max(i.domain.values)
-        if top >= size:
-            text = f"{describe(i)} runs to {top}, out of range for {size} elements (0 … {size - 1})"
-            fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),))
-    return i
 
 
 # --- comprehensions and calls -----------------------------------------------------------------------------
@@ -420,7 +302,7 @@ def _learn(ctx: Context, e: ast.LearnValue) -> Any:
 
 
 def _call(ctx: Context, e: ast.Call) -> Any:
-    return functions.call(ctx, e)
+    return calls.call(ctx, e)
 
 
 _RULES: dict[type, Callable[[Context, Any], Any]] = {
@@ -434,7 +316,7 @@ _RULES: dict[type, Callable[[Context, Any], Any]] = {
     ast.Compare: _compare,
     ast.Logical: _logical,
     ast.Conditional: _conditional,
-    ast.Index: _index,
+    ast.Index: lambda ctx, e: indexing.index(ctx, e),
     ast.Attribute: _attribute,
     ast.Call: _call,
     ast.Generator: _generator,

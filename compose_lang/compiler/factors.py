@@ -22,9 +22,18 @@ from compose_lang.diagnostics import Span
 class Factor(Protocol):
     """A function into weights, given its inputs and waiting for its subjects."""
 
-    description: str
-    ranks: tuple[int, ...]  #: axes of each subject that belong to one copy of the factor
-    normalised: bool  #: whether the weights sum to 1 over the subjects, whatever the inputs
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """Axes of each subject that belong to one copy of the factor."""
+        ...
+
+    @property
+    def normalised(self) -> bool:
+        """Whether the weights sum to 1 over the subjects, whatever the inputs."""
+        ...
 
     def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]: ...
 

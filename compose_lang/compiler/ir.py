@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from compose_lang.compiler.operation import Host, broadcast_shapes
+from compose_lang.compiler.operation import Host
 from compose_lang.compiler.ops import OPS
 from compose_lang.compiler.ops.gather import affine
 from compose_lang.compiler.types import Domain
@@ -79,8 +79,12 @@ class Node:
         value: np.ndarray | None = None,
         domain: Domain | None = None,
     ) -> None:
-        self.op, self.args, self.attrs = op, args, attrs
-        self.shape, self.axes, self.dtype = shape, axes, dtype
+        self.op = op
+        self.args = args
+        self.attrs = attrs
+        self.shape: tuple[int, ...] = shape
+        self.axes: tuple[Axis, ...] = axes
+        self.dtype: Dtype = dtype
         self.value = value
         self.domain = domain  #: what is known of its values, for named values, checks and messages
         self.variables: frozenset[str] = (
@@ -399,17 +403,3 @@ def add_all(terms: Sequence[Node]) -> Node:
             for i in range(0, len(items), 2)
         ]
     return items[0]
-
-
-__all__ = [
-    "Axis",
-    "Dtype",
-    "Node",
-    "add_all",
-    "along",
-    "broadcast_shapes",
-    "broadcast_to",
-    "constant",
-    "gather",
-    "node",
-]

@@ -13,7 +13,7 @@ from typing import Any
 
 from compose_lang.compiler.context import fail
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
-from compose_lang.diagnostics import Span, did_you_mean
+from compose_lang.diagnostics import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,3 @@ def approximations(blocks: Sequence[Block]) -> list[str]:
         for b in blocks
         if METHODS[b.kernel].approximate
     ]
-
-
-__all__ = ["METHODS", "Block", "Method", "Plan", "Span", "plan"]

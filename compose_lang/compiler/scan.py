@@ -13,7 +13,7 @@ from typing import Any
 
 from compose_lang.compiler import ir
 from compose_lang.compiler.interpret import interpret
-from compose_lang.compiler.ir import Axis, Node, node, slot, transform, union_axes
+from compose_lang.compiler.ir import Axis, Node, node, postorder, slot, transform, union_axes
 from compose_lang.compiler.operation import OPS, Op, align
 
 
@@ -26,6 +26,7 @@ class ScanSpec:
     steps: tuple[Node, ...]
     fixed: tuple[Node, ...]
     bodies: tuple[Node, ...]
+    outer: tuple[Axis, ...] = ()  #: the plates around the recurrence
 
     def split(self, args: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         """Arguments as initial values, step values and fixed values."""
@@ -36,7 +37,8 @@ class ScanSpec:
 
 def make_scan(spec: ScanSpec, args: Sequence[Node]) -> Node:
     """A scan whose leaves vary over exactly the axes that its arguments do."""
-    outer = tuple(a for a in union_axes(args) if a is not spec.time)
+    bound = {spec.time, *bound_axes(spec.bodies)}
+    outer = tuple(a for a in union_axes(args) if a not in bound)
     _, steps, fixed = spec.split(args)
     leaves: dict[int, Node] = {}
 
@@ -51,7 +53,19 @@ def make_scan(spec: ScanSpec, args: Sequence[Node]) -> Node:
     )
     new_fixed = tuple(renew(leaf, arg.axes) for leaf, arg in zip(spec.fixed, fixed, strict=True))
     bodies = transform(spec.bodies, lambda n: leaves.get(id(n)))
-    return node("scan", *args, attrs=(ScanSpec(spec.time, carries, new_steps, new_fixed, tuple(bodies)),))
+    return node(
+        "scan", *args, attrs=(ScanSpec(spec.time, carries, new_steps, new_fixed, tuple(bodies), outer),)
+    )
+
+
+def bound_axes(bodies: Sequence[Node]) -> set[Axis]:
+    """The axes that end inside some expressions: those of the sums and comprehensions in a recurrence's step."""
+    ends = {
+        "collect": lambda n: n.attrs[0],
+        "reduce_axis": lambda n: n.attrs[1],
+        "scan": lambda n: n.attrs[0].time,
+    }
+    return {ends[n.op](n) for n in postorder(bodies) if n.op in ends}
 
 
 def project(scan: Node, state: int) -> Node:
@@ -106,7 +120,7 @@ def _run_scan(b: Any, n: Node, xs: list[Any]) -> tuple[Any, ...]:
 OPS["scan"] = Op(
     lambda args, attrs: ((), "real"),
     _run_scan,
-    axes=lambda args, attrs: tuple(a for a in union_axes(args) if a is not attrs[0].time),
+    axes=lambda args, attrs: attrs[0].outer,
 )
 OPS["project"] = Op(lambda args, attrs: (attrs[1], attrs[2]), lambda b, n, xs: xs[0][n.attrs[0]])
 ir.REMAKE["scan"] = lambda n, args: make_scan(n.attrs[0], args)

@@ -13,8 +13,8 @@ from importlib.resources import files
 from typing import Any
 
 from compose_lang.compiler.application import DeclaredFactor
+from compose_lang.compiler.builtins import BUILTINS, CONSTANTS
 from compose_lang.compiler.context import Scope
-from compose_lang.compiler.functions import BUILTINS, CONSTANTS
 from compose_lang.compiler.values import Function
 from compose_lang.diagnostics import InternalError, Source
 from compose_lang.grammar import ast

@@ -10,7 +10,7 @@ import numpy as np
 
 from compose_lang.compiler import expressions, factors, recurrences, violations
 from compose_lang.compiler.context import Context, PoisonedUse, Term, fail, not_built
-from compose_lang.compiler.ir import Node, along, cast_to, constant, gather, node
+from compose_lang.compiler.ir import Node, cast_to, constant, node
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.values import Cell, as_node, describe
 from compose_lang.diagnostics import ComposeError, Diagnostic, Span
@@ -138,8 +138,7 @@ def _energy(ctx: Context, s: ast.Energy) -> None:
 
 def truth(ctx: Context, condition: ast.Expr) -> Node:
     """A condition as one truth value: of an array, all hold."""
-    test = cast_to(expressions.number(ctx, condition), "bool")
-    return test
+    return cast_to(expressions.number(ctx, condition), "bool")
 
 
 def _require(ctx: Context, s: ast.Require) -> None:
@@ -266,7 +265,7 @@ def masked(ctx: Context, term: Term) -> Term:
 def _apply(ctx: Context, s: ast.Apply) -> None:
     e = s.factor
     from compose_lang.compiler.application import DeclaredFactor
-    from compose_lang.compiler.functions import applied
+    from compose_lang.compiler.calls import applied
 
     if isinstance(e, ast.Call) and e.inputs is None:
         callee = expressions.evaluate(ctx, e.function)
@@ -332,5 +331,3 @@ _RULES: dict[type, Callable[[Context, Any], None]] = {
     ast.Var: _var,
     ast.Draw: lambda ctx, s: None,
 }
-
-__all__ = ["PendingArrays", "add_term", "along", "gather", "run_body", "run_statement"]

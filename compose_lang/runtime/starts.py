@@ -18,6 +18,7 @@ from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime import noise
 from compose_lang.runtime.backend import Array
 from compose_lang.runtime.kernel import NoiseSpec, Position
+from compose_lang.runtime.threefry import threefry
 
 if TYPE_CHECKING:
     from compose_lang.runtime.density import Density
@@ -86,7 +87,13 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
             values = backend.asarray(np.array(domain.values), backend.integer)
             count = len(domain.values)
         else:
-            low = domain.lower if np.isfinite(domain.lower) else min(0, domain.upper - 4) if np.isfinite(domain.upper) else 0
+            low = (
+                domain.lower
+                if np.isfinite(domain.lower)
+                else min(0, domain.upper - 4)
+                if np.isfinite(domain.upper)
+                else 0
+            )
             values, count = backend.asarray(np.arange(5) + int(low), backend.integer), 5
         place = xp.astype(xp.floor(uniform * count), backend.integer)
         position[v.name] = values[xp.clip(place, 0, count - 1)]
@@ -124,15 +131,22 @@ def search(density: Density, keys: Array, start: Position) -> Position:
         _, kernels = bound(constants, level)
         after = []
         for place, (kernel, state) in enumerate(zip(kernels, states, strict=True)):
-            own = noise.threefry((keys[:, :1], keys[:, 1:]), (backend.asarray([[place]], backend.word), backend.asarray([[7]], backend.word)))
+            own = threefry(
+                (keys[:, :1], keys[:, 1:]),
+                (backend.asarray([[place]], backend.word), backend.asarray([[7]], backend.word)),
+            )
             own_keys = xp.concat(list(own), axis=1)
             drawn = noise.draw(kernel.noise, own_keys, t, backend)
             position, state, _ = kernel.step(position, state, drawn, t)
             after.append(state)
         return position, tuple(after)
 
-    def round_of(constants: Any, level: Array, position: Position, states: Any, t: Any) -> tuple[Position, Any]:
-        return backend.loop(0, SWEEPS, lambda i, c: sweep(constants, level, c[0], c[1], t + i), (position, states))
+    def round_of(
+        constants: Any, level: Array, position: Position, states: Any, t: Any
+    ) -> tuple[Position, Any]:
+        return backend.loop(
+            0, SWEEPS, lambda i, c: sweep(constants, level, c[0], c[1], t + i), (position, states)
+        )
 
     advance = backend.compile(round_of) if backend.name == "jax" else round_of
     evaluate = backend.compile(lambda constants, position: density.with_constants(constants).energy(position))
@@ -173,7 +187,11 @@ def refused(density: Density, position: Position) -> ComposeError:
         array = np.asarray(backend.to_numpy(e))
         if np.isnan(array).any():
             text = f"the energy is not a number at the start: {g.label}"
-            wrong.append(Diagnostic("CG0701", text, g.span, help="look for a log or sqrt of a negative number, or 0 / 0"))
+            wrong.append(
+                Diagnostic(
+                    "CG0701", text, g.span, help="look for a log or sqrt of a negative number, or 0 / 0"
+                )
+            )
         elif not np.isfinite(array).all() and g.kind == "require":
             text = f"no point was found that satisfies the constraints: `{g.label}` still fails"
             broken.append(Diagnostic("CG0502", text, g.span))

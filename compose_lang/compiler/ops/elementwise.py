@@ -51,17 +51,13 @@ def xlogy(b: Any, x: Array, y: Array) -> Array:
     return x * xp.log(xp.where((x == 0) & (y <= 0), xp.ones_like(y), y))
 
 
-def power(b: Any, x: Array, y: Array) -> Array:
-    return x**y
-
-
 def sigmoid(b: Any, x: Array) -> Array:
     xp = b.xp
     small = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1 / (1 + small), small / (1 + small))
 
 
-for _name, _function in {
+ARITHMETIC: dict[str, Callable[..., Array]] = {
     "add": lambda b, x, y: x + y,
     "sub": lambda b, x, y: x - y,
     "mul": lambda b, x, y: x * y,
@@ -69,14 +65,15 @@ for _name, _function in {
     "minimum": lambda b, x, y: b.xp.minimum(x, y),
     "floordiv": lambda b, x, y: b.xp.floor_divide(x, y),
     "mod": lambda b, x, y: b.xp.remainder(x, y),
-    "pow": power,
+    "pow": lambda b, x, y: x**y,
     "neg": lambda b, x: -x,
     "abs": lambda b, x: b.xp.abs(x),
     "sign": lambda b, x: b.xp.sign(x),
-}.items():
+}
+for _name, _function in ARITHMETIC.items():
     elementwise(_name, _function, promote)
 
-for _name, _function in {
+REAL_FUNCTIONS: dict[str, Callable[..., Array]] = {
     "div": lambda b, x, y: x / y,
     "exp": lambda b, x: b.xp.exp(x),
     "log": lambda b, x: b.xp.log(x),
@@ -105,20 +102,22 @@ for _name, _function in {
     "log_i0": lambda b, x: b.xp.log(b.special.i0e(x)) + b.xp.abs(x),
     "normal_cdf": lambda b, x: b.special.ndtr(x),
     "log_normal_cdf": lambda b, x: b.special.log_ndtr(x),
-}.items():
+}
+for _name, _function in REAL_FUNCTIONS.items():
     elementwise(_name, _function, to_real, "real")
 
 for _name in ("floor", "ceil", "round"):
     elementwise(_name, lambda b, x, _name=_name: getattr(b.xp, _name)(x), to_real, "real")
 
-for _name, _function in {
+COMPARISONS: dict[str, Callable[..., Array]] = {
     "lt": lambda b, x, y: x < y,
     "le": lambda b, x, y: x <= y,
     "gt": lambda b, x, y: x > y,
     "ge": lambda b, x, y: x >= y,
     "eq": lambda b, x, y: x == y,
     "ne": lambda b, x, y: x != y,
-}.items():
+}
+for _name, _function in COMPARISONS.items():
     elementwise(_name, _function, same_kind, "bool")
 
 elementwise("isfinite", lambda b, x: b.xp.isfinite(x), to_real, "bool")

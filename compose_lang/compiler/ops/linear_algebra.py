@@ -87,10 +87,7 @@ def _run_solve(b: Any, node: Node, xs: list[Array]) -> Array:
     lead = tuple(max(m, n) for m, n in zip(left.shape[:-2], right.shape[:-2], strict=True))
     left = b.xp.broadcast_to(left, (*lead, *left.shape[-2:]))
     right = b.xp.broadcast_to(right, (*lead, *right.shape[-2:]))
-    if node.op == "solve":
-        out = b.xp.linalg.solve(left, right)
-    else:
-        out = b.solve_triangular(left, right)
+    out = b.xp.linalg.solve(left, right) if node.op == "solve" else b.solve_triangular(left, right)
     return out[..., 0] if vector else out
 
 
@@ -106,11 +103,12 @@ OPS["cholesky"] = Op(_infer_square, lambda b, node, xs: b.cholesky(xs[0]), to_re
 OPS["solve"] = Op(_infer_solve, _run_solve, to_real)
 OPS["solve_triangular"] = Op(_infer_solve, _run_solve, to_real)
 OPS["inverse"] = Op(_infer_square, _run_inverse, to_real)
-OPS["log_det"] = Op(
-    lambda args, attrs: (args[0].shape[: -2 if _square(args) else -2], "real"), _run_log_det, to_real
-)
-OPS["det"] = Op(
-    lambda args, attrs: (args[0].shape[: -2 if _square(args) else -2], "real"),
-    lambda b, node, xs: b.xp.linalg.det(xs[0]),
-    to_real,
-)
+
+
+def _infer_determinant(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
+    _square(args)
+    return args[0].shape[:-2], "real"
+
+
+OPS["log_det"] = Op(_infer_determinant, _run_log_det, to_real)
+OPS["det"] = Op(_infer_determinant, lambda b, node, xs: b.xp.linalg.det(xs[0]), to_real)

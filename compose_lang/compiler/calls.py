@@ -1,0 +1,131 @@
+"""Calls: built-in functions, users' functions, and factors given their inputs or their subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from compose_lang.compiler import application, expressions, factors
+from compose_lang.compiler.context import Context, Scope, fail, not_built
+from compose_lang.compiler.declared_types import bind_shape
+from compose_lang.compiler.ir import Axis, Node, along, broadcast_to, collect, constant, gather
+from compose_lang.compiler.operation import ShapeError, broadcast_shapes
+from compose_lang.compiler.values import Function, as_node, describe
+from compose_lang.diagnostics import Span
+from compose_lang.grammar import ast
+
+
+@dataclass(frozen=True)
+class Builtin:
+    name: str
+    run: Callable[[Context, ast.Call], Any]
+
+    @property
+    def description(self) -> str:
+        return f"the function `{self.name}`"
+
+
+def call(ctx: Context, e: ast.Call) -> Any:
+    """The value of a call."""
+    callee = expressions.evaluate(ctx, e.function)
+    if isinstance(callee, Builtin):
+        if e.inputs is not None:
+            fail("CG0206", f"{callee.description} takes no `|`", e.span)
+        return callee.run(ctx, e)
+    if isinstance(callee, Function):
+        return call_function(ctx, callee, e)
+    if isinstance(callee, application.DeclaredFactor):
+        return call_factor(ctx, callee, e)
+    if isinstance(callee, application.WithInputs) and e.inputs is not None and e.arguments:
+        return applied(ctx, callee, e.arguments, e.span)
+    fail("CG0204", f"{describe(callee)} cannot be called", e.function.span)
+
+
+def call_factor(ctx: Context, factor: application.DeclaredFactor, e: ast.Call) -> Any:
+    """`F(inputs)`, `F(| inputs)`, `F(subjects |)` and `F(subjects | inputs)`."""
+    if e.inputs is None:
+        return factor.with_inputs(ctx, e.arguments, e.span)
+    waiting = factor.with_inputs(ctx, e.inputs, e.span)
+    return applied(ctx, waiting, e.arguments, e.span) if e.arguments else waiting
+
+
+def applied(
+    ctx: Context, waiting: application.WithInputs, arguments: Sequence[ast.Argument], span: Span
+) -> factors.Applied:
+    """A factor given its subjects, by place or by name."""
+    decl = waiting.factor.decl
+    given = application.assign(ctx, decl.subjects, arguments, waiting.description, span)
+    missing = [s.name for s in decl.subjects if s.name not in given]
+    if missing:
+        fail(
+            "CG0206", f"`{decl.name}` is missing its subject `{missing[0]}`: give all subjects or none", span
+        )
+    nodes = tuple(as_node(*given[s.name]) for s in decl.subjects)
+    return factors.Applied(waiting, nodes, span)
+
+
+def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
+    """A user's function, inlined; leading axes of its arguments broadcast as independent copies."""
+    decl = function.decl
+    what = f"the function `{decl.name}`"
+    if e.inputs is not None:
+        fail("CG0206", f"{what} takes no `|`", e.span)
+    if len(ctx.calls) >= application.MAX_DEPTH:
+        text = (
+            f"{what} calls itself"
+            if any(c == e.span for c in ctx.calls)
+            else "functions call each other too deeply"
+        )
+        fail("CG0801", text, e.span, help="functions are inlined and cannot recurse")
+    given = application.assign(ctx, decl.parameters, e.arguments, what, e.span)
+    for p in decl.parameters:
+        if p.name not in given:
+            if p.default is None:
+                fail("CG0206", f"{what} needs a value for `{p.name}`", e.span)
+            given[p.name] = (
+                expressions.evaluate(replace(ctx, scope=function.scope), p.default),
+                p.default.span,
+            )
+    leading: dict[str, tuple[int, ...]] = {}
+    for p in decl.parameters:
+        value, span = given[p.name]
+        if isinstance(value, Node) and p.type is not None:
+            rank = application.rank_of(p)
+            if len(value.shape) < rank:
+                text = f"`{p.name}` of `{decl.name}` is {p.type.span.text}, given {describe(value)}"
+                fail("CG0203", f"shapes do not match: {text}", span)
+            leading[p.name] = value.shape[: len(value.shape) - rank]
+    try:
+        batch = broadcast_shapes(*leading.values())
+    except ShapeError:
+        shown = " against ".join(describe(given[n][0]) for n, s in leading.items() if s)
+        fail("CG0203", f"shapes do not match in the call of `{decl.name}`: {shown}", e.span)
+    axes = [Axis(n) for n in batch]
+    names: dict[str, Any] = {}
+    for p in decl.parameters:
+        value, span = given[p.name]
+        shape = leading.get(p.name, ())
+        if shape:
+            mine = axes[len(axes) - len(shape) :]
+            value = gather(
+                value, [constant(0) if n == 1 else along(a) for n, a in zip(shape, mine, strict=True)]
+            )
+        names[p.name] = value
+    plates = (*ctx.plates, *axes)
+    inner = replace(ctx, scope=Scope(function.scope), plates=plates, calls=(*ctx.calls, e.span))
+    for p in decl.parameters:
+        if p.type is not None and isinstance(names[p.name], Node):
+            bind_shape(inner, p.type, names[p.name], f"`{p.name}` of `{decl.name}`", given[p.name][1])
+    inner.scope.names.update(names)
+    for let in decl.body:
+        inner.scope.names[let.name] = expressions.evaluate(inner, let.value)
+    if decl.value is None:
+        not_built("a learned function", decl.span)
+    made = expressions.evaluate(inner, decl.value)
+    if not axes or not isinstance(made, Node):
+        return made
+    shape = made.shape
+    for axis in reversed(axes):
+        made = collect(made, axis)
+    return broadcast_to(made, (*batch, *shape))

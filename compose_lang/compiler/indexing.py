@@ -1,0 +1,131 @@
+"""`x[i, 2:8, :]`: NumPy's indexing, with lengths known at compile time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from compose_lang.compiler import expressions, recurrences
+from compose_lang.compiler.context import Context, fail
+from compose_lang.compiler.ir import Node, constant, gather, node
+from compose_lang.compiler.types import Domain
+from compose_lang.compiler.values import Cell, as_node, describe, static_int
+from compose_lang.diagnostics import Label, Span
+from compose_lang.grammar import ast
+
+
+def index(ctx: Context, e: ast.Index) -> Any:
+    base = expressions.evaluate(ctx, e.base)
+    if isinstance(base, recurrences.Recurrence):
+        return base.element(ctx, e)
+    if isinstance(base, Cell):
+        place = static_int(expressions.evaluate(ctx, index_expr(e.items[0])), e.span, "the index of a tuple")
+        if not -len(base.items) <= place < len(base.items):
+            fail("CG0207", f"index {place} is out of range for a tuple of {len(base.items)}", e.span)
+        return base.items[place]
+    x = as_node(base, e.base.span)
+    items: list[Any] = []
+    spans: list[Span] = []
+    for item in e.items:
+        if isinstance(item, ast.Slice):
+            items.append(item)
+            spans.append(item.span)
+            continue
+        value = expressions.evaluate(ctx, item)
+        cells = flatten_cell(value)
+        items.extend(cells)
+        spans.extend([item.span] * len(cells))
+    if len(items) > len(x.shape):
+        fail("CG0207", f"{len(items)} indices for {describe(x)}", e.span)
+    return select(ctx, x, items, spans, e)
+
+
+def index_expr(item: ast.Expr | ast.Slice) -> ast.Expr:
+    if isinstance(item, ast.Slice):
+        fail("CG0204", "a tuple cannot be sliced", item.span)
+    return item
+
+
+def flatten_cell(value: Any) -> list[Any]:
+    """A cell used as an index counts as all its coordinates."""
+    if isinstance(value, Cell):
+        return [leaf for item in value.items for leaf in flatten_cell(item)]
+    return [value]
+
+
+def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e: ast.Index) -> Node:
+    """`x[items]` with NumPy's meaning: slices keep their axis, integers drop it, an array of integers replaces it."""
+    steps: list[tuple[int, int, int] | None] = [None] * len(x.shape)
+    for k, item in enumerate(items):
+        if isinstance(item, ast.Slice):
+            steps[k] = slice_bounds(ctx, item, x.shape[k])
+    domain = x.domain
+    if any(s is not None for s in steps):
+        x = node("slice", x, attrs=(tuple(steps),))
+        x.domain = domain
+    picked = [k for k, item in enumerate(items) if not isinstance(item, ast.Slice)]
+    if not picked:
+        return x
+    indices = [checked_index(items[k], x.shape[k], spans[k], e) for k in picked]
+    rest = [k for k in range(len(x.shape)) if k not in picked]
+    if picked != list(range(len(picked))):
+        x = node("transpose", x, attrs=((*picked, *rest),))
+        x.domain = domain
+    made = gather(x, indices)
+    inserted = len(made.shape) - len(rest)
+    before = sum(1 for k in rest if k < picked[0])
+    if inserted and before:
+        order = (
+            *range(inserted, inserted + before),
+            *range(inserted),
+            *range(inserted + before, len(made.shape)),
+        )
+        made = node("transpose", made, attrs=(order,))
+    if made.domain is None and domain is not None and not (domain.event_shape and len(made.shape) == 0):
+        made.domain = domain
+    if domain is not None and domain.event_shape and len(rest) < len(domain.event_shape):
+        made.domain = None if domain.kind != "simplex" else Domain("real", 0.0, 1.0)
+    return made
+
+
+def slice_bounds(ctx: Context, item: ast.Slice, size: int) -> tuple[int, int, int] | None:
+    def bound(part: ast.Expr | None) -> int | None:
+        return (
+            None
+            if part is None
+            else static_int(expressions.evaluate(ctx, part), part.span, "a slice's bound")
+        )
+
+    start, stop, step = bound(item.start), bound(item.stop), bound(item.step)
+    if step == 0:
+        fail("CG0204", "a slice's step must not be 0", item.span)
+    found = slice(start, stop, step).indices(size)
+    return None if found == (0, size, 1) else found
+
+
+def checked_index(item: Any, size: int, span: Span, e: ast.Index) -> Node:
+    """An index within 0 … size-1: negative ones count from the end, what is known is checked."""
+    i = as_node(item, span)
+    if i.dtype == "real":
+        if i.value is not None and (i.value == np.floor(i.value)).all():
+            i = constant(i.value.astype(np.int64), i.axes)
+        else:
+            fail("CG0204", f"an index must be an integer, not {describe(i)}", span)
+    if i.dtype == "bool":
+        i = node("cast", i, attrs=("int",)) if not i.is_const else constant(i.value.astype(np.int64), i.axes)  # type: ignore[union-attr]
+    if i.value is not None:
+        outside = (i.value < -size) | (i.value >= size)
+        if outside.any():
+            worst = int(i.value[outside].flat[0])
+            text = f"index {worst} is out of range for {size} elements (0 … {size - 1})"
+            fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),))
+        if (i.value < 0).any():
+            i = constant(np.where(i.value < 0, i.value + size, i.value), i.axes, "int")
+    elif i.domain is not None and i.domain.is_finite:
+        top = max(i.domain.values)
+        if top >= size:
+            text = f"{describe(i)} runs to {top}, out of range for {size} elements (0 … {size - 1})"
+            fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),))
+    return i
