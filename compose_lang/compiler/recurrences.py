@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler import expressions
+from compose_lang.compiler import clauses, expressions
 from compose_lang.compiler.context import Context, fail
 from compose_lang.compiler.interpret import INLINE_ELEMENTS
 from compose_lang.compiler.ir import (
@@ -121,15 +121,15 @@ class Recurrence:
 
 def define(ctx: Context, lets: Sequence[ast.Let], arrays: dict[str, Recurrence]) -> None:
     """Elaborate definitions that belong together, adding a piece to each array."""
-    first = lets[0]
-    span = first.span
-    running = running_clause(ctx, first)
+    indexed = [let for let in lets if let.indices]
+    span = indexed[0].span
+    running = running_clause(ctx, indexed[0])
     if running is None:
-        for let in lets:
-            define_fixed(ctx, let, arrays[let.name])
+        for let in indexed:
+            define_fixed(ctx, let, plain_before(lets, let), arrays[let.name])
         return
-    index, positions, others = running
-    names = [let.name for let in lets if let.indices]
+    index, positions = running
+    names = [let.name for let in indexed]
     step = slot(index, (), (), "int")
     start, count = int(positions[0]) if len(positions) else 0, len(positions)
     if count == 0:
@@ -141,11 +141,11 @@ def define(ctx: Context, lets: Sequence[ast.Let], arrays: dict[str, Recurrence])
         arrays[name].carries = {}
     bodies: list[Node] = []
     inner = ctx.child(**{index: step})
-    for let in lets:
-        if not let.indices:
-            inner.scope.names[let.name] = expressions.evaluate(inner, let.value)
-            continue
-        body = element_value(inner, let, others)
+    for let in indexed:
+        if not names_index(let.indices[0], index):
+            text = f"definitions of one `for` share their first index: `{index}`"
+            fail("CG0210", text, let.indices[0].span)
+        body = element_value(inner, let, plain_before(lets, let), index)
         bodies.append(cast_to(body, "real"))
         arrays[let.name].current = bodies[-1]
     looks_back = any(arrays[n].carries for n in names)
@@ -172,8 +172,17 @@ def add_piece(array: Recurrence, piece: Piece) -> None:
     array.pieces.append(piece)
 
 
-def running_clause(ctx: Context, let: ast.Let) -> tuple[str, np.ndarray, list[ast.Clause]] | None:
-    """The clause that the first index runs over, its positions, and the other clauses; None for a fixed place."""
+def plain_before(lets: Sequence[ast.Let], let: ast.Let) -> list[ast.Let]:
+    """The definitions without an index that stand before one in its `for`."""
+    return [each for each in lets[: lets.index(let)] if not each.indices]
+
+
+def names_index(index: ast.Expr, name: str) -> bool:
+    return isinstance(index, ast.Name) and index.id == name
+
+
+def running_clause(ctx: Context, let: ast.Let) -> tuple[str, np.ndarray] | None:
+    """The name that the first index runs over, and its positions; None for a fixed place."""
     head = let.indices[0]
     if let.condition is not None:
         fail("CG0210", "a recurrence takes no filter", let.condition.span)
@@ -182,19 +191,18 @@ def running_clause(ctx: Context, let: ast.Let) -> tuple[str, np.ndarray, list[as
             domain = expressions.evaluate(ctx, clause.domain)
             if not isinstance(domain, IndexSet) or not isinstance(domain.columns, np.ndarray):
                 fail("CG0210", f"a recurrence runs over range(…), not {describe(domain)}", clause.domain.span)
-            others = [c for c in let.clauses if c is not clause]
-            return head.id, domain.columns, others
+            return head.id, domain.columns
     return None
 
 
-def define_fixed(ctx: Context, let: ast.Let, array: Recurrence) -> None:
+def define_fixed(ctx: Context, let: ast.Let, plain: Sequence[ast.Let], array: Recurrence) -> None:
     """`let s[0] = value`"""
     place = static_int(
         expressions.evaluate(ctx, let.indices[0]), let.indices[0].span, "the index of a definition"
     )
     if place < 0:
         fail("CG0210", "the index of a definition counts from 0", let.indices[0].span)
-    value = element_value(ctx, let, list(let.clauses))
+    value = element_value(ctx, let, plain)
     add_piece(
         array,
         Piece(
@@ -205,23 +213,31 @@ def define_fixed(ctx: Context, let: ast.Let, array: Recurrence) -> None:
     )
 
 
-def element_value(ctx: Context, let: ast.Let, others: list[ast.Clause]) -> Node:
-    """The value of one element; further indices, each a clause of its own, become its axes."""
-    rest = let.indices[1:]
-    if not rest:
-        return expressions.number(ctx, let.value)
+def element_value(ctx: Context, let: ast.Let, plain: Sequence[ast.Let], running: str = "") -> Node:
+    """The value of one element; further indices, each a clause of its own, become its axes.
+
+    plain: definitions without an index that the value may use, made anew for each element.
+    """
+    over = {c.target.id: c for c in let.clauses if isinstance(c.target, ast.Name) and c.target.id != running}
     order = []
-    for index in rest:
-        found = [
-            c
-            for c in others
-            if isinstance(c.target, ast.Name) and isinstance(index, ast.Name) and c.target.id == index.id
-        ]
-        if len(found) != 1:
+    for index in let.indices[1:]:
+        clause = over.pop(index.id, None) if isinstance(index, ast.Name) else None
+        if clause is None:
             fail("CG0210", "a further index of a definition is a name that a `for` runs over", index.span)
-        order.append(found[0])
-    written = ast.ArrayComprehension(let.value, tuple(order), None, span=let.span)
-    return expressions.number(ctx, written)
+        order.append(clause)
+    if over:
+        name, clause = over.popitem()
+        text = f"`{let.name}` is defined several times over: `{name}` is none of its indices"
+        fail("CG0210", text, clause.span)
+    opened = clauses.open_clauses(ctx, order, None, let.span)
+    inner = opened.context.child()
+    for each in plain:
+        inner.scope.names[each.name] = expressions.evaluate(inner, each.value)
+    value = expressions.number(inner, let.value)
+    shape = value.shape
+    for axis in reversed(opened.axes):
+        value = collect(value, axis)
+    return broadcast_to(value, tuple(a.size for a in opened.axes) + shape)
 
 
 def build_scan(

@@ -1,0 +1,74 @@
+"""Programs at random points: compile a text, draw values of its variables, evaluate its energy on a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+
+from compose_lang.compiler.graph import FactorGraph, Variable
+from compose_lang.compiler.pipeline import compile_program
+from compose_lang.compiler.plan import plan
+from compose_lang.compiler.types import Domain
+from compose_lang.diagnostics import Source
+from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.density import Density
+
+Values = dict[str, np.ndarray]
+
+
+def graph_of(text: str, data: Mapping[str, Any] | None = None) -> FactorGraph:
+    """The factor graph of a program's text."""
+    return compile_program(Source("<test>", text), data).graph
+
+
+def density_of(graph: FactorGraph, backend: str = "numpy") -> Density:
+    """The density of a graph as the planner would run it."""
+    return Density(graph, plan(graph, backend), load_backend(backend))
+
+
+def random_values(graph: FactorGraph, rng: Generator, points: int) -> Values:
+    """Values (points, *shape) of every variable, inside its type; observed sites hold what is observed."""
+    return {v.name: values_of(v, rng, points) for v in graph.variables}
+
+
+def values_of(v: Variable, rng: Generator, points: int) -> np.ndarray:
+    drawn = inside(v.type.domain, (points, *v.type.shape), rng)
+    free = v.free.reshape((*v.type.shape, *(1,) * len(v.type.domain.event_shape)))
+    drawn = np.where(free, drawn, v.observed)
+    return drawn.astype(bool) if v.type.domain.kind == "bool" else drawn
+
+
+def inside(domain: Domain, shape: tuple[int, ...], rng: Generator) -> np.ndarray:
+    """Random values of a domain, away from its edges."""
+    match domain.kind:
+        case "simplex":
+            return rng.dirichlet(np.full(domain.size, 2.0), shape)
+        case "ordered":
+            return np.sort(rng.normal(size=(*shape, domain.size)), axis=-1)
+        case "positive_ordered":
+            return np.cumsum(rng.uniform(0.2, 1.0, (*shape, domain.size)), axis=-1)
+        case "angle":
+            return rng.uniform(-np.pi, np.pi, shape)
+        case _ if domain.is_discrete:
+            values = np.array(domain.values if domain.is_finite else range(6))
+            return rng.choice(values, shape)
+    low, high = domain.lower, domain.upper
+    if np.isfinite(low) and np.isfinite(high):
+        return low + (high - low) * rng.uniform(0.1, 0.9, shape)
+    if np.isfinite(low):
+        return low + rng.gamma(3.0, 0.5, shape)
+    return high - rng.gamma(3.0, 0.5, shape) if np.isfinite(high) else rng.normal(0.0, 1.2, shape)
+
+
+def energies(density: Density, values: Values) -> np.ndarray:
+    """Energies (points,) of a density at values of every variable, compiled where the backend compiles."""
+    backend = density.backend
+    points = len(next(iter(values.values())))
+    with backend.scope():
+        arrays = {name: backend.asarray(v) for name, v in values.items()}
+        evaluate = backend.compile(lambda constants, at: density.with_constants(constants).energy_of_values(at))
+        found = np.asarray(backend.to_numpy(evaluate(density.constants, arrays)))
+    return np.broadcast_to(found, (points,))
