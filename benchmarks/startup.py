@@ -29,7 +29,7 @@ def seconds(command: list[str], repeat: int, environment: dict[str, str] | None 
 
 
 def main() -> None:
-    compose = [sys.executable, "-m", "compose_lang.cli"]
+    compose = [sys.executable, "-c", "from compose_lang.cli import main; main()"]
     print(f"{'python -c pass':40} {seconds([sys.executable, '-c', 'pass'], 5):6.2f} s")
     print(f"{'import compose_lang':40} {seconds([sys.executable, '-c', 'import compose_lang'], 5):6.2f} s")
     for program in sorted(EXAMPLES.glob("*/*.cg")):
