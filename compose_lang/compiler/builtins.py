@@ -39,7 +39,7 @@ _TABLE: dict[str, Callable[[Context, ast.Call], Any]] = {
         kind: functions.reduction(kind)
         for kind in ("sum", "prod", "mean", "min", "max", "any", "all", "logsumexp")
     },
-    "var": functions.variance,
+    "variance": functions.variance,
     "sd": lambda ctx, e: node("sqrt", functions.variance(ctx, e)),
     "dot": functions.dot,
     "norm": functions.norm,

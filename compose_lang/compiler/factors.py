@@ -108,8 +108,9 @@ class Scaled:
         return self.factor.description
 
     def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
-        energy = node("neg", node("log", self.weight))
-        return [*self.factor.terms(ctx, subjects, span), Term(energy, ctx.plates, "factor", "weight", span)]
+        ranks = tuple(max(r, len(self.weight.shape)) for r in self.ranks)
+        alone = Mixture(((self.weight, self.factor),), ranks, False, self.description)
+        return alone.terms(ctx, subjects, span)
 
 
 @dataclass(frozen=True)

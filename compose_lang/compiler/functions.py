@@ -17,6 +17,7 @@ from compose_lang.compiler.ir import (
     Axis,
     Node,
     along,
+    broadcast_to,
     cast_to,
     collect,
     constant,
@@ -102,29 +103,31 @@ def axis_last(x: Node, axis: int, span: Span) -> Node:
 
 
 def over_generator(ctx: Context, kind: str, generator: ast.Generator) -> Node:
+    """`sum(v for …)` and its like, element by element where v is an array; of an array, `any` and `all` ask for all."""
     opened = clauses.open_clauses(ctx, generator.clauses, generator.condition, generator.span)
     body = expressions.number(opened.context, generator.body)
-    body = reduce_shape(kind, body, len(body.shape))
+    if kind in ("any", "all"):
+        body = reduce_shape("all", cast_to(body, "bool"), len(body.shape))
+    elif kind in ("mean", "logsumexp"):
+        body = cast_to(body, "real")
+    elif body.dtype == "bool":
+        body = cast_to(body, "int")
     if kind == "mean":
         count: Node = constant(float(np.prod([a.size for a in opened.axes])))
         if opened.mask is not None:
             count = cast_to(opened.mask, "real")
             for axis in opened.axes:
                 count = reduce_axis("sum", count, axis)
-        return node("div", over_axes("sum", cast_to(body, "real"), opened), count)
-    if kind in ("any", "all"):
-        body = cast_to(body, "bool")
+        return node("div", over_axes("sum", body, opened), count)
     return over_axes(kind, body, opened)
 
 
 def over_axes(kind: str, body: Node, opened: clauses.Opened) -> Node:
+    nothing = constant(FILLS[kind], dtype="bool" if kind in ("any", "all") else None)
+    if any(axis.size == 0 for axis in opened.axes):
+        return broadcast_to(nothing, body.shape)
     if opened.mask is not None:
-        body = node(
-            "where",
-            opened.mask,
-            body,
-            constant(FILLS[kind], dtype="bool" if kind in ("any", "all") else None),
-        )
+        body = node("where", opened.mask, body, nothing)
     for axis in opened.axes:
         body = reduce_axis(kind, body, axis)
     return body
