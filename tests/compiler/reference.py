@@ -418,6 +418,11 @@ def pairwise(lattice: Sequence[int], periodic: bool) -> list[Any]:
     return [(a[0], b[0]) for a, b in pairs] if len(lattice) == 1 else pairs
 
 
+def least(reduce: Any, pair: Any, xs: Sequence[Any], axis: int | None) -> Any:
+    """`min` or `max`: of one array along an axis, or of several element by element."""
+    return reduce(xs[0], axis) if len(xs) == 1 else pair.reduce(np.broadcast_arrays(*xs))
+
+
 def truth(x: Any) -> Any:
     return np.asarray(x, bool)
 
@@ -460,8 +465,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sum": lambda x, axis=None: np.sum(x, axis), "mean": lambda x, axis=None: np.mean(x, axis),
     "prod": lambda x, axis=None: np.prod(x, axis), "any": np.any, "all": np.all,
     "logsumexp": lambda x, axis=None: special.logsumexp(x, axis),
-    "min": lambda *xs: np.min(xs[0]) if len(xs) == 1 else np.minimum.reduce(np.broadcast_arrays(*xs)),
-    "max": lambda *xs: np.max(xs[0]) if len(xs) == 1 else np.maximum.reduce(np.broadcast_arrays(*xs)),
+    "min": lambda *xs, axis=None: least(np.min, np.minimum, xs, axis),
+    "max": lambda *xs, axis=None: least(np.max, np.maximum, xs, axis),
     "clip": np.clip, "where": np.where, "variance": np.var, "sd": np.std, "len": len, "shape": np.shape,
     "stack": lambda *xs: np.stack(xs), "concat": lambda *xs: np.concatenate(xs), "transpose": np.transpose,
     "reshape": lambda x, *n: np.reshape(x, n), "diag": np.diag, "trace": np.trace, "eye": np.eye,
