@@ -228,7 +228,8 @@ def _statement_of_another_language(f: Failure) -> Diagnostic | None:
             "declare in any order: `data y: real[n]`, `var mu: real`, `y ~ Normal(mu, 1)`",
             word,
         )
-    if word.text in TYPES and f.statement and (f.token.kind == "NAME" or f.statement[1].kind == "LESSTHAN"):
+    kinds = [token.kind for token in (*f.statement, f.token)]
+    if word.text in TYPES and (kinds[1:2] == ["LESSTHAN"] or (f.statement and kinds[-1] == "NAME")):
         return f.habit(
             "a declaration does not start with its type",
             f"write `var name: {TYPES[word.text]}`, or `data`, `const`, `let`",

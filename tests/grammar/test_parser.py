@@ -15,7 +15,9 @@ from compose_lang.grammar.automaton import MAX_DEPTH
 from compose_lang.grammar.parser import layout_warnings, parse, parse_expression, read_source
 from compose_lang.grammar.printer import print_expr, print_module
 
-GOOD = sorted((Path(__file__).parents[1] / "golden" / "good").glob("*.cg"))
+GOLDEN = Path(__file__).parents[1] / "golden"
+GOOD = sorted((GOLDEN / "good").glob("*.cg"))
+BAD = sorted((GOLDEN / "bad").glob("CG010[123]*.cg"))
 
 
 def program(text: str) -> ast.Module:
@@ -239,8 +241,8 @@ def test_no_heap_of_tokens_breaks_the_parser(text: str) -> None:
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.data())
-def test_no_mutation_of_a_good_program_breaks_the_parser(data: st.DataObject) -> None:
-    text = data.draw(st.sampled_from(GOOD)).read_text(encoding="utf-8")
+def test_no_mutation_of_a_program_breaks_the_parser(data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from(GOOD + BAD)).read_text(encoding="utf-8")
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(text)))
         end = data.draw(st.integers(start, min(len(text), start + 20)))
