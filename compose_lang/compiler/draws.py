@@ -18,7 +18,6 @@ from compose_lang.compiler.context import Context, Scope, fail, not_built
 from compose_lang.compiler.declared_types import bind_shape
 from compose_lang.compiler.ir import Axis, Node, along, broadcast_to, collect, constant, gather, node, slot
 from compose_lang.compiler.operation import broadcast_shapes
-from compose_lang.compiler.ops.elementwise import elementwise
 from compose_lang.compiler.values import static_int
 from compose_lang.grammar import ast
 
@@ -50,22 +49,30 @@ def _std_exponential(ctx: Context, e: ast.Call) -> Node:
     return node("neg", node("log", noise("uniform")(ctx, e)))
 
 
-def _std_gamma(ctx: Context, e: ast.Call) -> Node:
-    if not e.arguments:
-        fail("CG0206", "std_gamma takes its shape parameter: std_gamma(a)", e.span)
-    a = expressions.number(ctx, e.arguments[0].value)
-    sizes = tuple(static_int(expressions.evaluate(ctx, x.value), x.span, "a size") for x in e.arguments[1:])
-    return node("gamma_quantile", a, source(ctx, "uniform", sizes or a.shape, e))
+def inverted(quantile: str, parameters: int) -> Callable[[Context, ast.Call], Node]:
+    """Randomness with parameters, by inversion: `std_gamma(a)`, and of a given shape `std_gamma(a, n, m)`."""
 
+    def run(ctx: Context, e: ast.Call) -> Node:
+        if len(e.arguments) < parameters:
+            fail("CG0206", f"`{e.function.span.text}` takes {parameters} parameters", e.span)
+        given = [expressions.number(ctx, x.value) for x in e.arguments[:parameters]]
+        sizes = tuple(
+            static_int(expressions.evaluate(ctx, x.value), x.span, "a size") for x in e.arguments[parameters:]
+        )
+        shape = sizes or broadcast_shapes(*(x.shape for x in given))
+        return node(quantile, *given, source(ctx, "uniform", shape, e))
 
-#: by inversion, on the host only: draws are not on a sampler's hot path
-elementwise("gamma_quantile", lambda b, a, u: b.special.gammaincinv(a, u), lambda args, cast: args, "real")
+    return run
+
 
 TABLE: dict[str, Callable[[Context, ast.Call], Any]] = {
     "std_normal": noise("normal"),
     "uniform": noise("uniform"),
     "std_exponential": _std_exponential,
-    "std_gamma": _std_gamma,
+    "std_gamma": inverted("gamma_quantile", 1),
+    "std_poisson": inverted("poisson_quantile", 1),
+    "std_binomial": inverted("binomial_quantile", 2),
+    "std_von_mises": inverted("von_mises_quantile", 1),
 }
 
 
