@@ -30,6 +30,12 @@ def colour(sites: int, scopes: Sequence[np.ndarray | None]) -> np.ndarray:
     return greedy(sites, edges) if two is None else two
 
 
+def distinct(keys: np.ndarray) -> np.ndarray:
+    """The different values of an integer array, sorted: a sort, which is several times faster than np.unique."""
+    ordered = np.sort(keys)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if ordered.size else ordered
+
+
 def conflicts(sites: int, scopes: Sequence[np.ndarray]) -> np.ndarray | None:
     """Pairs (n, 2) of sites that an instance reads together, each once; None where there are too many."""
     found: list[np.ndarray] = []
@@ -45,10 +51,10 @@ def conflicts(sites: int, scopes: Sequence[np.ndarray]) -> np.ndarray | None:
                 both = (a >= 0) & (b >= 0) & (a != b)
                 if both.any():
                     low, high = np.minimum(a[both], b[both]), np.maximum(a[both], b[both])
-                    found.append(np.unique(low * np.int64(sites) + high))
+                    found.append(distinct(low * np.int64(sites) + high))
     if not found:
         return np.zeros((0, 2), dtype=np.int64)
-    keys = np.unique(np.concatenate(found))
+    keys = distinct(np.concatenate(found))
     return np.stack([keys // sites, keys % sites], axis=1)
 
 
@@ -118,7 +124,8 @@ def least_free(
     offset = np.arange(len(owner)) - np.repeat(np.cumsum(degree) - degree, degree)
     taken = colours[neighbours[starts[ready][owner] + offset]]
     used = taken >= 0
-    pairs = np.unique(np.stack([owner[used], taken[used]], axis=1), axis=0)
+    keys = distinct(owner[used] * np.int64(colours.max(initial=0) + 2) + taken[used])
+    pairs = np.stack([keys // (colours.max(initial=0) + 2), keys % (colours.max(initial=0) + 2)], axis=1)
     # within a site's sorted colours, the first that differs from its place is the gap
     first = np.searchsorted(pairs[:, 0], np.arange(len(ready)))
     place = np.arange(len(pairs)) - first[pairs[:, 0]]

@@ -257,9 +257,9 @@ def gather(x: Node, indices: Sequence[Node]) -> Node:
         return x
     scalar = all(i.shape == () for i in indices)
     rank = len(x.shape)
-    instances = np.prod([a.size for a in union_axes(indices)], dtype=float)
-    elements = np.prod(x.shape[: len(indices)], dtype=float)
-    inwards = scalar and (instances <= elements or depends_on_discrete(x))
+    after = np.prod([a.size for a in union_axes([x, *indices])], dtype=float)
+    before = np.prod([a.size for a in x.axes], dtype=float) * np.prod(x.shape[: len(indices)], dtype=float)
+    inwards = scalar and (after <= before or depends_on_discrete(x))
     if not x.is_const:
         if x.op == "slice" and scalar:
             steps = x.attrs[0]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compose_lang.compiler.colour import colour
+from compose_lang.compiler.colour import colour, distinct
 from compose_lang.compiler.context import fail
 from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.ir import Axis, Node, constant, node, reindex, slot, transform
@@ -119,7 +119,7 @@ def instance_table(
     rows = np.repeat(np.arange(len(sites)), sites.shape[1])
     flat = sites.reshape(-1)
     real = flat >= 0
-    pairs = np.unique(flat[real] * np.int64(max(len(sites), 1)) + rows[real])
+    pairs = distinct(flat[real] * np.int64(max(len(sites), 1)) + rows[real])
     site, row = pairs // max(len(sites), 1), pairs % max(len(sites), 1)
     degrees = np.bincount(site, minlength=count)
     degree = int(degrees.max(initial=0))
