@@ -10,7 +10,7 @@ Before: `compiler/graph.py` and `compiler/plan.py`. After: kernels and the drive
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -173,16 +173,16 @@ class Density:
         """Energy (chains,) of a position, log-Jacobians of the transforms included."""
         return self.energy_of(position, self.graph.groups, self.variables)
 
-    def energy_of(self, position: Position, groups: Sequence[FactorGroup], names: Iterable[str]) -> Array:
+    def energy_of(self, position: Position, groups: Sequence[FactorGroup], names: Container[str]) -> Array:
         """The energy (chains,) from some groups, and the log-Jacobians of some variables."""
         values, jacobians = self.constrain(position)
         chains = next(iter(position.values())).shape[0] if position else 1
         total = self.backend.xp.zeros((chains,), dtype=self.backend.real)
         for energy in self.group_energies(groups, values):
             total = total + energy
-        for name in names:
-            if name in jacobians:
-                total = total - jacobians[name]
+        for name, jacobian in jacobians.items():  # in the program's order: that of a set changes from run to run
+            if name in names:
+                total = total - jacobian
         return total
 
     def energy_of_values(self, values: Mapping[str, Any]) -> Array:

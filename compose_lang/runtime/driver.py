@@ -185,8 +185,15 @@ class Driver:
         lost = wanted & ~np.isfinite(result.energy)
         if lost.any():
             chain = int(np.flatnonzero(lost)[0])
-            text = f"the energy became {result.energy[chain]} in chain {lane.chains[chain]}"
-            raise ComposeError(Diagnostic("CG0701", text, notes=(f"after {lane.sweeps} good sweeps",)))
+            failing = self.sweeper.failing(result.batch, chain)
+            where = f": {', '.join(failing)}" if failing else ""
+            raise ComposeError(
+                Diagnostic(
+                    "CG0701",
+                    f"the energy became {result.energy[chain]} in chain {lane.chains[chain]}{where}",
+                    help="smaller steps keep a chain where the program has a weight; what was drawn before stays",
+                )
+            )
 
 
 def available_cores() -> int:

@@ -16,7 +16,7 @@ from compose_lang.compiler.graph import FactorGroup
 from compose_lang.compiler.ir import constant, node, slot
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime import noise
-from compose_lang.runtime.backend import Array
+from compose_lang.runtime.backend import Array, load_backend
 from compose_lang.runtime.kernel import NoiseSpec, Position
 from compose_lang.runtime.threefry import threefry
 
@@ -65,14 +65,14 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
     """Random positions, a different one for each attempt; spread less as attempts fail."""
     from compose_lang.runtime.transforms import unconstrained_shape
 
-    backend = density.backend
-    xp = backend.xp
     shapes = {}
     for v in density.graph.variables:
         if v.free_sites:
             shapes[v.name] = (v.free_sites, *(() if v.is_discrete else unconstrained_shape(v.type.domain)))
     specs = {name: NoiseSpec("uniform", shape) for name, shape in shapes.items()}
-    drawn = noise.draw(specs, keys, attempt, backend)
+    # By NumPy, which has the same bits: JAX would compile each of these operations by itself.
+    backend, plain = density.backend, load_backend("numpy", density.backend.precision)
+    drawn = noise.draw(specs, plain.asarray(backend.to_numpy(keys), plain.word), np.asarray(attempt), plain)
     position: Position = {}
     width = 2.0 * 0.8**attempt
     for v in density.graph.variables:
@@ -80,12 +80,11 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
             continue
         uniform = drawn[v.name]
         if not v.is_discrete:
-            position[v.name] = (2.0 * uniform - 1.0) * width
+            position[v.name] = backend.asarray((2.0 * uniform - 1.0) * width, backend.real)
             continue
         domain = v.type.domain
         if domain.is_finite:
-            values = backend.asarray(np.array(domain.values), backend.integer)
-            count = len(domain.values)
+            values = np.array(domain.values)
         else:
             low = (
                 domain.lower
@@ -94,9 +93,9 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
                 if np.isfinite(domain.upper)
                 else 0
             )
-            values, count = backend.asarray(np.arange(5) + int(low), backend.integer), 5
-        place = xp.astype(xp.floor(uniform * count), backend.integer)
-        position[v.name] = values[xp.clip(place, 0, count - 1)]
+            values = np.arange(5) + int(low)
+        place = np.floor(uniform * len(values)).astype(np.int64)
+        position[v.name] = backend.asarray(values[np.clip(place, 0, len(values) - 1)], backend.integer)
     return position
 
 

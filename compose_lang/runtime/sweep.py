@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from compose_lang.compiler.types import Domain
 from compose_lang.runtime import noise
-from compose_lang.runtime.backend import Array, Backend, Tree
+from compose_lang.runtime.backend import Array, Backend, Tree, load_backend
 from compose_lang.runtime.kernel import BoundKernel, Position
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.tree import tree_map
@@ -105,6 +105,21 @@ class Sweeper:
                 Batch(batch.keys, position, states), kept, np.asarray(self.backend.to_numpy(energy))
             )
 
+    def failing(self, batch: Batch, chain: int) -> list[str]:
+        """The factors whose energy is not finite where a chain stands."""
+        with self.backend.scope():
+            groups = self.density.graph.groups
+            values, _ = self.density.constrain(batch.position)
+            energies = [
+                np.asarray(self.backend.to_numpy(energy))
+                for energy in self.density.group_energies(groups, values)
+            ]
+        return [
+            group.label
+            for group, energy in zip(groups, energies, strict=True)
+            if not np.isfinite(energy[chain % len(energy)])  # of data alone there is one for all chains
+        ]
+
     def pack(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """A batch as named arrays, to be stored."""
         return {
@@ -124,7 +139,9 @@ class Sweeper:
             return Batch(like.keys, position, states)
 
     def _keys(self, chains: NDArray[Any], stream: int) -> Array:
-        return noise.chain_keys(self.seed, chains, stream, self.backend)
+        # by NumPy, whose bits are the same: JAX would compile each of these small operations
+        keys = noise.chain_keys(self.seed, chains, stream, load_backend("numpy"))
+        return self.backend.asarray(keys, self.backend.word)
 
     def _bound(self, density: Density) -> list[BoundKernel]:
         return [

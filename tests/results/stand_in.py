@@ -12,6 +12,7 @@ import math
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,16 @@ class StandInDensity:
 
     def with_constants(self, constants: Any) -> StandInDensity:
         return replace(self, constants=constants)
+
+    @property
+    def graph(self) -> Any:
+        return SimpleNamespace(groups=(SimpleNamespace(label="all"),))
+
+    def constrain(self, position: Position) -> tuple[Position, None]:
+        return position, None
+
+    def group_energies(self, groups: Any, values: Position) -> list[Any]:
+        return [self.energy(values)]
 
     def initial(self, keys: Any, backend: Any) -> Position:
         chains = keys.shape[0]

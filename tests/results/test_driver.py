@@ -151,7 +151,7 @@ def test_runs_outside_the_main_thread(whole, tmp_path):
 
 
 def test_an_energy_that_is_no_number_ends_the_run(tmp_path):
-    with pytest.raises(ComposeError, match="CG0701"):
+    with pytest.raises(ComposeError, match="CG0701: the energy became nan in chain 0: all"):
         drive(tmp_path / "out", scale=math.nan)
     assert Run.open(tmp_path / "out").manifest.status == "failed"
 
