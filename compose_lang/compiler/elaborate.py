@@ -7,6 +7,7 @@ together. Before it stands `resolve` (names), after it `verify` and the planner.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from compose_lang.compiler.data import violation as domain_violation
 from compose_lang.compiler.declared_types import DeclaredType, declared_type
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir import Node, cast_to, constant, variable
+from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
 from compose_lang.compiler.types import Domain, Type
@@ -82,7 +84,7 @@ class Elaboration:
             self.data,
         )
         check_proper(graph)
-        return graph
+        return replace(graph, offsets=offsets(graph, self.session.stated))
 
     def attempt(self, statement: ast.Statement) -> None:
         """Elaborate one statement; an error poisons what it declares and does not hide the next."""

@@ -71,6 +71,14 @@ class FactorGroup:
 
 
 @dataclass(frozen=True)
+class Offset:
+    """A variable is sampled by z where it is location + scale * z; both broadcast to its shape."""
+
+    location: Node
+    scale: Node
+
+
+@dataclass(frozen=True)
 class Derived:
     """A `let` that is recorded with the draws."""
 
@@ -96,6 +104,7 @@ class FactorGraph:
     derived: tuple[Derived, ...] = ()
     requests: tuple[Request, ...] = ()
     data: Mapping[str, Node] = field(default_factory=dict)
+    offsets: Mapping[str, Offset] = field(default_factory=dict)  #: by variable, see noncentre.py
 
     def variable(self, name: str) -> Variable:
         return next(v for v in self.variables if v.name == name)

@@ -11,6 +11,7 @@ import numpy as np
 from compose_lang.compiler import expressions, factors, recurrences, violations
 from compose_lang.compiler.context import Context, PoisonedUse, Term, fail, not_built
 from compose_lang.compiler.ir import Node, cast_to, constant, node
+from compose_lang.compiler.noncentre import LOCATION_SCALE, Statement
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.values import Cell, as_node, describe
 from compose_lang.diagnostics import ComposeError, Diagnostic, Span
@@ -247,8 +248,24 @@ def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) 
             written.span,
             help="write it as a statement of its own, or leave out what is before `|`",
         )
+    note_location(ctx, subjects, factor)
     for term in factor.terms(ctx, subjects, span):
         ctx.emit(masked(ctx, term))
+
+
+def note_location(ctx: Context, subjects: list[Node], factor: factors.Factor) -> None:
+    """Remember `x ~ F(location, scale)` of the standard library, for the choice of coordinates."""
+    from compose_lang.compiler.application import WithInputs
+
+    if len(subjects) != 1 or ctx.calls or ctx.mask is not None or not isinstance(factor, WithInputs):
+        return
+    decl = factor.factor.decl
+    names = LOCATION_SCALE.get(decl.name)
+    if names is None or not decl.span.source.name.startswith("std."):
+        return
+    given = [factor.inputs[n][0] for n in names if n in factor.inputs]
+    if len(given) == 2 and all(isinstance(x, Node) for x in given):
+        ctx.session.stated.append(Statement(subjects[0], *given))
 
 
 def masked(ctx: Context, term: Term) -> Term:

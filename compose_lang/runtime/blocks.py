@@ -29,7 +29,9 @@ class Coordinates:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Axes of each variable's coordinates without the chain's."""
         variables = self.density.variables
-        return {n: (variables[n].free_sites, *unconstrained_shape(variables[n].type.domain)) for n in self.names}
+        return {
+            n: (variables[n].free_sites, *unconstrained_shape(variables[n].type.domain)) for n in self.names
+        }
 
     @cached_property
     def size(self) -> int:
@@ -49,11 +51,14 @@ class Coordinates:
 
     @cached_property
     def moved(self) -> frozenset[str]:
-        """The block's variables and those whose bounds move with them."""
+        """The block's variables, and those whose bounds or offsets move with them."""
         found = set(self.names)
-        for v in self.density.graph.variables:
-            bounds = [b.variables for b in (v.lower, v.upper) if b is not None]
-            if found.intersection(*bounds) if len(bounds) == 1 else any(found & b for b in bounds):
+        graph = self.density.graph
+        for v in graph.variables:
+            tied = [b.variables for b in (v.lower, v.upper) if b is not None]
+            if v.name in graph.offsets:
+                tied += [graph.offsets[v.name].location.variables, graph.offsets[v.name].scale.variables]
+            if any(found & names for names in tied):
                 found.add(v.name)
         return frozenset(found)
 
@@ -74,7 +79,9 @@ class Coordinates:
         return self.density.energy_of(self.unravel(position, u), self.groups, self.moved)
 
     def energy_and_gradient(self, u: Array, position: Position) -> tuple[Array, Array]:
-        found: tuple[Array, Array] = self.density.backend.value_and_grad(lambda w: self.energy(w, position))(u)
+        found: tuple[Array, Array] = self.density.backend.value_and_grad(lambda w: self.energy(w, position))(
+            u
+        )
         return found
 
 

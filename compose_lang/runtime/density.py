@@ -53,6 +53,7 @@ class Density:
         roots = [g.energy for g in graph.groups] + [d.node for d in graph.derived]
         roots += [g.violation for g in graph.groups if g.violation is not None]
         roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
+        roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
         roots += [g.energy for local in self.local.values() for g in local.groups]
         self.inlined = large_constants(roots)
         with backend.scope():
@@ -101,6 +102,10 @@ class Density:
             else:
                 low, high = self._bounds(v, values)
                 free, jacobians[v.name] = transforms.constrain(v.type.domain, u, low, high, self.backend)
+                if v.name in self.graph.offsets:
+                    location, scale = self._offset(v, values)
+                    free = location + scale * free
+                    jacobians[v.name] = self.backend.xp.sum(self.backend.xp.log(scale), axis=1)
             values[v.name] = self._whole(v, free)
         return values, jacobians
 
@@ -115,6 +120,18 @@ class Density:
             bound = self.backend.xp.broadcast_to(bound, (bound.shape[0], *v.type.shape))
             found.append(self._free_sites(v, bound.reshape((bound.shape[0], v.type.sites))))
         return found[0], found[1]
+
+    def _offset(self, v: Variable, values: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Location and scale (chains, sites) of a variable that is sampled by its offset."""
+        offset = self.graph.offsets[v.name]
+        xp = self.backend.xp
+        found = interpret(self.backend, [offset.location, offset.scale], self.bindings(values))
+        spread = [
+            xp.broadcast_to(x.reshape((x.shape[0], *n.shape)), (x.shape[0], *v.type.shape))
+            for x, n in zip(found, (offset.location, offset.scale), strict=True)
+        ]
+        location, scale = (x.reshape((x.shape[0], v.type.sites)) for x in spread)
+        return location, scale
 
     def _free_sites(self, v: Variable, array: Array) -> Array:
         """The free sites of an array (chains, sites, …)."""
@@ -152,6 +169,9 @@ class Density:
                 position[v.name] = self.backend.xp.astype(free, self.backend.integer)
             else:
                 low, high = self._bounds(v, whole)
+                if v.name in self.graph.offsets:
+                    location, scale = self._offset(v, whole)
+                    free = (free - location) / scale
                 position[v.name] = transforms.unconstrain(v.type.domain, free, low, high, self.backend)
         return position
 
@@ -180,7 +200,10 @@ class Density:
         total = self.backend.xp.zeros((chains,), dtype=self.backend.real)
         for energy in self.group_energies(groups, values):
             total = total + energy
-        for name, jacobian in jacobians.items():  # in the program's order: that of a set changes from run to run
+        for (
+            name,
+            jacobian,
+        ) in jacobians.items():  # in the program's order: that of a set changes from run to run
             if name in names:
                 total = total - jacobian
         return total
