@@ -93,7 +93,10 @@ def declarations(statement: ast.Statement) -> Iterator[Declared]:
         bound = [statement.alias] if statement.alias else statement.names
         for name in bound or [module_name(statement)]:
             yield Declared(name, "import", name_span(statement, name))
-    elif type(statement) in KINDS:
+    elif isinstance(
+        statement,
+        ast.TypeDecl | ast.Const | ast.Data | ast.Param | ast.Var | ast.Let | ast.Fn | ast.FactorDecl,
+    ):
         is_indexed = isinstance(statement, ast.Let) and bool(statement.indices)
         span = name_span(statement, statement.name)
         yield Declared(statement.name, KINDS[type(statement)], span, is_indexed)
