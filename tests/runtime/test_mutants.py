@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checks import BROKEN, SOUND, continuous_invariance, discrete_invariance
-from toy_blocks import Target, ToyDiscrete, chain_of_spins, correlated, coloured_path, gamma_on_log_scale
 
 from compose_lang.runtime import metropolis
 from compose_lang.runtime.adaptation import windows
@@ -17,6 +15,15 @@ from compose_lang.runtime.kernels.gibbs import Gibbs
 from compose_lang.runtime.kernels.hmc import HMC
 from compose_lang.runtime.kernels.mala import Langevin
 from compose_lang.runtime.kernels.mh import SingleSite
+from tests.runtime.checks import BROKEN, SOUND, continuous_invariance, discrete_invariance
+from tests.runtime.toy_blocks import (
+    Target,
+    ToyDiscrete,
+    chain_of_spins,
+    coloured_path,
+    correlated,
+    gamma_on_log_scale,
+)
 
 JAX = load_backend("jax")
 NUMPY = load_backend("numpy")
