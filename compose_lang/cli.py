@@ -199,8 +199,7 @@ def check(
     shown = Style.json if screen.json else style
     print(render(found, shown.value, in_colour(sys.stdout)), end="")
     errors = sum(diagnostic.severity == "error" for diagnostic in found)
-    warnings = sum(diagnostic.severity == "warning" for diagnostic in found)
-    screen.say(f"{len(programs)} checked: {errors} errors, {warnings} warnings")
+    screen.say(f"programs: {len(programs)}, errors: {errors}, warnings and notes: {len(found) - errors}")
     return 1 if errors else 0
 
 

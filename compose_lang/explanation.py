@@ -38,11 +38,11 @@ def explain_plan(graph: FactorGraph, plan: Plan) -> str:
 
 
 def explain_block(block: Block) -> str:
-    """One line: `nuts draws mu, tau, theta — continuous with a gradient`."""
+    """One line: `nuts draws mu, tau, theta: continuous with a gradient`."""
     options = ", ".join(f"{name}={value}" for name, value in block.options.items())
     kernel = f"{block.kernel}({options})" if options else block.kernel
-    how = "exactly" if block.exact else "by Markov chain"
-    return f"  {kernel} draws {', '.join(block.variables)} {how}: {block.why}"
+    how = " exactly" if block.exact else ""
+    return f"  {kernel} draws {', '.join(block.variables)}{how}: {block.why}"
 
 
 def explain_settings(settings: Settings) -> str:

@@ -166,4 +166,4 @@ def _cell(measure: str, value: float | None) -> str:
         return "–"
     if measure.startswith("ess"):
         return f"{value:.0f}"
-    return f"{value:.3f}" if measure == "rhat" else f"{value:.3g}"
+    return f"{value:.3f}" if measure == "rhat" and value < 100 else f"{value:.3g}"

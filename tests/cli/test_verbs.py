@@ -1,0 +1,142 @@
+"""The verbs beside `run`, and what importing the command costs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compose_lang.codes import CODES
+from tests.cli.conftest import QUICK
+
+HEAVY = ("jax", "torch", "numpyro", "xarray", "networkx", "scipy", "pandas", "arviz", "matplotlib")
+
+
+def loaded_by(code: str) -> set[str]:
+    """The heavy libraries that a piece of Python loads."""
+    probe = f"import sys\ntry:\n  {code}\nexcept SystemExit: pass\nsys.stderr.write(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    return set(HEAVY) & set(done.stderr.split())
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert loaded_by("import compose_lang") == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["check", "{program}"], ["explain", "CG0203"]])
+def test_light_verbs_load_nothing_heavy(tmp_path, arguments):
+    program = tmp_path / "p.cg"
+    program.write_text("var x: real ~ Normal(0, 1)\nlet y = exp(x)\n")
+    argv = ["compose", *(argument.format(program=program) for argument in arguments)]
+    code = f"sys.argv = {argv!r}; from compose_lang.cli import main; main()"
+    assert loaded_by(code) == set()
+
+
+def test_check_finds_every_error(compose):
+    Path("bad.cg").write_text("var x: real ~ Norml(0, 1)\nvar y: rael\n")
+    result = compose("check", "mixed.cg", "bad.cg", "--format", "concise")
+    assert result.code == 1
+    assert "bad.cg:1:15: error[CG0201]" in result.out and "bad.cg:2:8: error[CG0205]" in result.out
+    assert compose("check", "mixed.cg").code == 0
+
+
+def test_check_as_json(compose):
+    Path("bad.cg").write_text("var x: real ~ Norml(0, 1)\n")
+    result = compose("check", "bad.cg", "--json")
+    assert [found["code"] for found in result.document] == ["CG0201"]
+    assert compose("check", "mixed.cg", "--json").document == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "shown"), [("ast", "Var"), ("graph", "var s: spin[6]"), ("energy", "Normal: ")]
+)
+def test_check_dumps_a_stage(compose, stage, shown):
+    assert shown in compose("check", "mixed.cg", "--dump", stage).out
+
+
+def test_explain_a_program(compose):
+    result = compose("explain", "mixed.cg", "--backend", "numpy")
+    assert result.code == 0
+    assert "gibbs draws s" in result.out and "mh draws x" in result.out and "finite" in result.out
+    document = compose("explain", "mixed.cg", "--json").document
+    assert document["plan"][0]["kernel"] == "gibbs"
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_is_explained(compose, code):
+    result = compose("explain", code)
+    assert result.code == 0
+    assert CODES[code] in result.out
+    assert len(result.out.splitlines()) >= 4
+
+
+def test_an_unknown_code(compose):
+    assert compose("explain", "CG9999").code == 2
+
+
+def test_graph_formats(compose):
+    mermaid = compose("graph", "mixed.cg").out
+    assert mermaid.startswith("flowchart") and "spin[6]" in mermaid and "× 5" in mermaid
+    assert compose("graph", "mixed.cg", "--format", "dot").out.startswith("graph {")
+    assert compose("graph", "mixed.cg", "--format", "svg").out.startswith("<svg")
+    assert compose("graph", "mixed.cg", "--format", "png", "-o", "graph.png").code == 0
+    assert Path("graph.png").read_bytes().startswith(b"\x89PNG")
+    assert compose("graph", "mixed.cg", "--format", "gif").code == 2
+
+
+def test_an_expanded_graph_has_a_node_for_each_site_and_instance(compose):
+    document = compose("graph", "mixed.cg", "--expand", "--json").document
+    labels = [node["label"] for node in document["nodes"] if node["kind"] == "variable"]
+    assert labels == [*(f"s[{i}]" for i in range(6)), "x"]
+    # 5 pairs of neighbours, the coupling to x, the prior of x, three observations
+    assert sum(node["kind"] == "factor" for node in document["nodes"]) == 10
+    assert len(document["edges"]) == 5 * 2 + 2 + 1 + 3
+
+
+def test_summary_and_export_of_an_earlier_run(compose):
+    ran = compose("run", "mixed.cg", "--json", *QUICK)
+    assert compose("summary", "mixed.out", "--json").document == ran.document
+    assert "s[0]" in compose("summary", "mixed.out").out
+    result = compose("export", "mixed.out", "--to", "csv", "-o", "draws.csv")
+    assert result.out == "draws.csv\n"
+    assert Path("draws.csv").read_text().startswith("chain,draw,s[0]")
+    assert compose("summary", "nowhere").code == 1
+
+
+def test_version_and_doctor(compose):
+    assert compose("version").out.startswith("compose ")
+    assert compose("version", "--json").document["version"]
+    assert "jax" in compose("doctor").out
+    assert compose("doctor", "--json").document["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+@pytest.mark.parametrize("verb", ["fmt", "learn", "verify", "repl", "plot", "new", "examples"])
+def test_what_is_not_built_says_so(compose, verb):
+    result = compose(verb, "x.cg", "--json")
+    assert result.code == 1
+    assert [found["code"] for found in result.document["diagnostics"]] == ["CG0901"]
+
+
+def test_a_file_that_is_not_there(compose):
+    result = compose("check", "nowhere.cg")
+    assert result.code == 1 and "CG0302" in result.out
+
+
+def test_a_closed_pipe_is_no_error(tmp_path):
+    program = tmp_path / "p.cg"
+    program.write_text("var x: real[200] ~ Normal(0, 1)\n")
+    code = f"import sys; sys.argv = ['compose', 'check', '--dump', 'ast', {str(program)!r}]\n"
+    code += "from compose_lang.cli import main; main()"
+    done = subprocess.run(
+        f"{sys.executable} -c \"$CODE\" | true", shell=True, env={"CODE": code}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+def test_json_documents_are_json(compose):
+    for arguments in (["doctor"], ["graph", "mixed.cg"], ["explain", "CG0101"], ["check", "mixed.cg"]):
+        json.loads(compose(*arguments, "--json").out)
