@@ -23,6 +23,9 @@ class Backend(Protocol):
     """What the evaluator, the kernels and the driver ask of an array library."""
 
     name: str
+    whole_programs: (
+        bool  #: whether `compile` takes whole sweeps with their loops, or energies and gradients only
+    )
     xp: Any  #: array-API namespace: numpy, jax.numpy or array_api_compat.torch
     special: (
         Any  #: gammaln, digamma, erf, erfc, ndtr, ndtri, log_ndtr, i0e, betaln … under scipy.special's names

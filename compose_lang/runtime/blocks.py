@@ -76,12 +76,23 @@ class Coordinates:
         return out
 
     def energy(self, u: Array, position: Position) -> Array:
+        run = self.density.compiled(
+            ("energy", self.names), lambda d, *at: Coordinates(d, self.names).energy_at(*at)
+        )
+        return run(u, position)
+
+    def energy_at(self, u: Array, position: Position) -> Array:
         return self.density.energy_of(self.unravel(position, u), self.groups, self.moved)
 
     def energy_and_gradient(self, u: Array, position: Position) -> tuple[Array, Array]:
-        found: tuple[Array, Array] = self.density.backend.value_and_grad(lambda w: self.energy(w, position))(
-            u
-        )
+        def both(density: Density, u: Array, position: Position) -> tuple[Array, Array]:
+            here = Coordinates(density, self.names)
+            found: tuple[Array, Array] = density.backend.value_and_grad(
+                lambda w: here.energy_at(w, position)
+            )(u)
+            return found
+
+        found: tuple[Array, Array] = self.density.compiled(("gradient", self.names), both)(u, position)
         return found
 
 
@@ -130,6 +141,12 @@ class Sites:
         return position[self.name][:, self.density.backend.xp.where(sites < self.sites, sites, 0)]
 
     def energies(self, position: Position, cls: Any, candidates: Array) -> Array:
+        name = self.name
+        run = self.density.compiled(("sites", name), lambda d, *at: d.block((name,)).energies_at(*at))
+        return run(position, self.density.backend.asarray(cls), candidates)
+
+    def energies_at(self, position: Position, cls: Any, candidates: Array) -> Array:
+        """As `energies`; the class is a number of the backend's."""
         xp = self.density.backend.xp
         values, _ = self.density.constrain(position)
         bindings = self.density.bindings(values)

@@ -18,7 +18,7 @@ import numpy as np
 
 from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.interpret import interpret, large_constants
-from compose_lang.compiler.ir import Node
+from compose_lang.compiler.ir import Node, postorder
 from compose_lang.compiler.local import LocalEnergy, local_energy
 from compose_lang.compiler.plan import Plan
 from compose_lang.compiler.types import BOOL, INT, REAL, Type
@@ -56,11 +56,24 @@ class Density:
         roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
         roots += [g.energy for local in self.local.values() for g in local.groups]
         self.inlined = large_constants(roots)
+        self.programs: dict[Any, Callable[..., Any]] = {}  #: see `compiled`
+        #: torch.compile would unroll a recurrence, which takes longer than running it
+        self.recurs = any(n.op == "scan" for n in postorder(roots))
         with backend.scope():
             self.constants: dict[str, Any] = {
                 "data": [self._constant(n) for n in self.inlined],
                 "tables": {name: self._tables(local) for name, local in self.local.items()},
             }
+
+    def compiled(self, name: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function(density, *arrays)`, compiled by itself where the backend does not compile whole sweeps."""
+        if self.backend.whole_programs or self.recurs:
+            return lambda *arrays: function(self, *arrays)
+        if name not in self.programs:
+            self.programs[name] = self.backend.compile(
+                lambda constants, *arrays: function(self.with_constants(constants), *arrays)
+            )
+        return lambda *arrays: self.programs[name](self.constants, *arrays)
 
     def with_constants(self, constants: Mapping[str, Any]) -> Density:
         """The same density on other arrays for its constants (traced ones, inside a compiled function)."""
@@ -116,22 +129,20 @@ class Density:
             if node is None:
                 found.append(number)
                 continue
-            (bound,) = interpret(self.backend, [node], self.bindings(values))
-            bound = self.backend.xp.broadcast_to(bound, (bound.shape[0], *v.type.shape))
-            found.append(self._free_sites(v, bound.reshape((bound.shape[0], v.type.sites))))
+            found.append(self._free_sites(v, self._per_site(v, node, values)))
         return found[0], found[1]
 
     def _offset(self, v: Variable, values: Mapping[str, Array]) -> tuple[Array, Array]:
         """Location and scale (chains, sites) of a variable that is sampled by its offset."""
         offset = self.graph.offsets[v.name]
-        xp = self.backend.xp
-        found = interpret(self.backend, [offset.location, offset.scale], self.bindings(values))
-        spread = [
-            xp.broadcast_to(x.reshape((x.shape[0], *n.shape)), (x.shape[0], *v.type.shape))
-            for x, n in zip(found, (offset.location, offset.scale), strict=True)
-        ]
-        location, scale = (x.reshape((x.shape[0], v.type.sites)) for x in spread)
-        return location, scale
+        return self._per_site(v, offset.location, values), self._per_site(v, offset.scale, values)
+
+    def _per_site(self, v: Variable, node: Node, values: Mapping[str, Array]) -> Array:
+        """An expression that broadcasts to a variable's shape, at each of its sites: (chains, sites)."""
+        (x,) = interpret(self.backend, [node], self.bindings(values))
+        lead = (x.shape[0], *(1,) * (len(v.type.shape) - len(node.shape)))
+        whole = self.backend.xp.broadcast_to(x.reshape((*lead, *node.shape)), (x.shape[0], *v.type.shape))
+        return whole.reshape((x.shape[0], v.type.sites))
 
     def _free_sites(self, v: Variable, array: Array) -> Array:
         """The free sites of an array (chains, sites, …)."""

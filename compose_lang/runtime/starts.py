@@ -32,7 +32,7 @@ def find_start(density: Density, keys: Array) -> Position:
     """A position of finite energy for each key; ComposeError CG0502 (exit code 4) or CG0701 where none is found."""
     backend = density.backend
     xp = backend.xp
-    evaluate = backend.compile(lambda constants, position: density.with_constants(constants).energy(position))
+    evaluate = energy_of(density)
     found: Position | None = None
     settled: Array | None = None
     for attempt in range(ATTEMPTS):
@@ -55,6 +55,15 @@ def find_start(density: Density, keys: Array) -> Position:
             return {n: select(xp, finite & ~settled, searched[n], found[n]) for n in found}
         found = {n: select(xp, finite & ~settled, searched[n], found[n]) for n in found}
     raise refused(density, found)
+
+
+def energy_of(density: Density) -> Any:
+    """The energy as a function of constants and position, compiled where that is cheap."""
+
+    def energy(constants: Any, position: Position) -> Array:
+        return density.with_constants(constants).energy(position)
+
+    return density.backend.compile(energy) if density.backend.whole_programs else energy
 
 
 def select(xp: Any, take: Array, new: Array, old: Array) -> Array:
@@ -147,8 +156,8 @@ def search(density: Density, keys: Array, start: Position) -> Position:
             0, SWEEPS, lambda i, c: sweep(constants, level, c[0], c[1], t + i), (position, states)
         )
 
-    advance = backend.compile(round_of) if backend.name == "jax" else round_of
-    evaluate = backend.compile(lambda constants, position: density.with_constants(constants).energy(position))
+    advance = backend.compile(round_of) if backend.whole_programs else round_of
+    evaluate = energy_of(density)
     position = start
     _, kernels = bound(soft.constants, backend.asarray([1.0], backend.real))
     states: Any = tuple(k.init(position, keys) for k in kernels)

@@ -74,15 +74,12 @@ class Sweeper:
         values = sum(int(np.prod(column.type.full_shape, dtype=int)) for column in kept)
         self.capacity = max(1, min(most_draws, CHUNK_BYTES // max(1, 8 * chains * values)))
         self._kernels = tuple(load_kernel(block.kernel) for block in self.blocks)
-        # JAX compiles a loop as one program. PyTorch would unroll it: there one sweep is compiled.
-        if backend.name == "jax":
+        if backend.whole_programs:
             self._start_kernels = backend.compile(self._start_kernels_of)
             self._advance = backend.compile(self._advance_in_one)
         else:
             self._start_kernels = self._start_kernels_of
             self._advance = self._advance_by_sweeps
-            self._compiled_sweep = backend.compile(self._sweep)
-            self._compiled_record = backend.compile(self._record)
 
     def start(self, chains: Sequence[int]) -> Batch:
         """Put the chains of these numbers where the energy is finite; CG0502 or CG0701 if that fails."""
@@ -224,14 +221,14 @@ class Sweeper:
         draws: int,
         sweeps: int,
     ) -> tuple[Position, Tree, dict[str, Array], Array]:
-        """A chunk as a Python loop over compiled sweeps."""
+        """A chunk as a Python loop over sweeps, whose energies are compiled."""
         recorded = []
         for t in range(done, done + draws * sweeps):
-            position, states, statistics = self._compiled_sweep(
+            position, states, statistics = self._sweep(
                 constants, keys, position, states, self.backend.asarray(t)
             )
             if (t - done + 1) % sweeps == 0:
-                recorded.append({**self._compiled_record(constants, position), **statistics})
+                recorded.append({**self._record(constants, position), **statistics})
         stacked = {name: self.backend.xp.stack([record[name] for record in recorded]) for name in recorded[0]}
         return position, states, stacked, self._energy(constants, position)
 

@@ -1,7 +1,9 @@
 """PyTorch: differentiated by `torch.func`, compiled by `torch.compile` where a C++ compiler is at hand.
 
-`scope()` holds one thread (on the small tensors of one program more threads cost 10 to 500 times more than
-they save) and the default dtype. `COMPOSE_TORCH_EAGER=1` leaves everything uncompiled.
+What is compiled are energies and their gradients; sweeps are Python around them (`whole_programs` is false),
+since torch.compile unrolls loops. `scope()` holds one thread (on the small tensors of one program more threads
+cost 10 to 500 times more than they save) and the default dtype. `COMPOSE_TORCH_EAGER=1` leaves everything
+uncompiled.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Any, ClassVar
 import array_api_compat.torch as xp
 import numpy as np
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from compose_lang.runtime.backend import Array, Precision, Tree
 from compose_lang.runtime.threefry import threefry
@@ -61,21 +64,33 @@ def _(k0: torch.Tensor, k1: torch.Tensor, c0: torch.Tensor, c1: torch.Tensor) ->
     return [torch.empty(shape, dtype=torch.int64) for _ in range(2)]
 
 
-def _compiled_loop(start: Any, stop: Any, body: Callable[[Any, Tree], Tree], state: Tree) -> Tree:
-    """A loop whose body is compiled once; `torch.while_loop` takes flat tuples without shared storage."""
+def _program(function: Callable[..., Tree], args: Tree, arrays: tuple[Array, ...]) -> Callable[..., Tree]:
+    """The function at arguments of these shapes, compiled.
 
-    def rebuilt(arrays: tuple[Array, ...]) -> Tree:
-        remaining = iter(arrays)
-        return tree_map(lambda _: next(remaining), state)
+    It is traced by running it once on stand-ins, so that torch.compile sees operations on tensors only and none
+    of the Python that states them. Where there is no C++ compiler the function itself is as right, and slower.
+    """
+    structure: list[Tree] = []
 
-    def more(i: Array, *arrays: Array) -> Array:
-        return i < stop
+    def flat(*inputs: Array) -> list[Array]:
+        remaining = iter(inputs)
+        out = function(*tree_map(lambda _: next(remaining), args))
+        structure[:] = [out]
+        return list(leaves(out))
 
-    def advance(i: Array, *arrays: Array) -> tuple[Array, ...]:
-        return (i + 1, *(leaf.clone() for leaf in leaves(body(i, rebuilt(arrays)))))
+    def rebuilt(outputs: list[Array]) -> Tree:
+        remaining = iter(outputs)
+        return tree_map(lambda _: next(remaining), structure[0])
 
-    end = torch.while_loop(more, advance, (torch.as_tensor(start), *leaves(state)))
-    return rebuilt(end[1:])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, when it first loads its compiler
+        graph = make_fx(flat)(*arrays)
+        run = torch.compile(graph, dynamic=False)
+        try:
+            run(*arrays)
+        except torch._dynamo.exc.TorchDynamoException:
+            return lambda *inputs: rebuilt(flat(*inputs))
+    return lambda *inputs: rebuilt(run(*inputs))
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,7 @@ class TorchBackend:
 
     precision: Precision = "float64"
     name: ClassVar[str] = "torch"
+    whole_programs: ClassVar[bool] = False
     xp: ClassVar[Any] = xp
     special: ClassVar[Any] = SPECIAL
     integer: ClassVar[Any] = torch.int64  # in float32 too: torch gathers by int64 only
@@ -117,27 +133,18 @@ class TorchBackend:
     def compile(self, function: Callable[..., Tree]) -> Callable[..., Tree]:
         if os.environ.get("COMPOSE_TORCH_EAGER") == "1":
             return function
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # torch's own, when it first loads its compiler
-            run = torch.compile(function)
+        programs: dict[Any, Callable[..., Tree]] = {}
 
         def call(*args: Any) -> Tree:
-            nonlocal run
-            try:
-                return run(*args)
-            except Exception:
-                if run is function:
-                    raise
-                run = function  # no compiler, or an operation it does not know: eager gives the same values
-                return run(*args)
+            arrays = tuple(torch.as_tensor(leaf) for leaf in leaves(args))
+            key = tuple((array.shape, array.dtype) for array in arrays)
+            if key not in programs:
+                programs[key] = _program(function, args, arrays)
+            return programs[key](*arrays)
 
         return call
 
     def loop(self, start: Any, stop: Any, body: Callable[[Any, Tree], Tree], state: Tree) -> Tree:
-        if torch.compiler.is_compiling():
-            return _compiled_loop(start, stop, body, state)
         for i in range(int(start), int(stop)):
             state = body(torch.as_tensor(i), state)
         return state
