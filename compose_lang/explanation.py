@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from compose_lang.codes import CODES
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from compose_lang.compiler.graph import FactorGraph
     from compose_lang.compiler.plan import Block, Plan
     from compose_lang.runtime.settings import Settings
+
+PROGRAM = r"```cg (bad|good)\n(.*?)```\n"
+"""A program in `explanations.md`, to be used with re.DOTALL."""
 
 
 def explain_plan(graph: FactorGraph, plan: Plan) -> str:
@@ -69,11 +73,18 @@ def plan_as_json(plan: Plan) -> list[dict[str, Any]]:
 
 
 def explain_code(code: str) -> str:
-    """The title of a code, and where there is more, its section of `explanations.md`."""
+    """The title of a code and its section of `explanations.md`, programs indented under `wrong:` and `right:`."""
     if code not in CODES:
         help = did_you_mean(code, CODES) or "the codes are CG and four digits, as in error[CG0203]"
         raise ComposeError(Diagnostic("CG0602", f"there is no diagnostic {code}", help=help), exit_code=2)
-    return f"{code}: {CODES[code]}\n\n{explanations()[code]}"
+    words = {"bad": "wrong", "good": "right"}
+
+    def shown(block: re.Match[str]) -> str:
+        return f"\n{words[block[1]]}:\n" + indent(block[2], "    ")
+
+    return f"{code}: {CODES[code]}\n\n" + re.sub(
+        r"\n?" + PROGRAM, shown, explanations()[code], flags=re.DOTALL
+    )
 
 
 @cache

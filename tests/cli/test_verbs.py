@@ -36,10 +36,10 @@ def test_light_verbs_load_nothing_heavy(tmp_path, arguments):
 
 
 def test_check_finds_every_error(compose):
-    Path("bad.cg").write_text("var x: real ~ Norml(0, 1)\nvar y: rael\n")
+    Path("bad.cg").write_text("var x: real ~ Norml(0, 1)\nx ~ Gama(1, 1)\n")
     result = compose("check", "mixed.cg", "bad.cg", "--format", "concise")
     assert result.code == 1
-    assert "bad.cg:1:15: error[CG0201]" in result.out and "bad.cg:2:8: error[CG0205]" in result.out
+    assert "bad.cg:1:15: error[CG0201]" in result.out and "bad.cg:2:5: error[CG0201]" in result.out
     assert compose("check", "mixed.cg").code == 0
 
 
@@ -69,8 +69,8 @@ def test_explain_a_program(compose):
 def test_every_code_is_explained(compose, code):
     result = compose("explain", code)
     assert result.code == 0
-    assert CODES[code] in result.out
-    assert len(result.out.splitlines()) >= 4
+    title, empty, *text = result.out.splitlines()
+    assert title == f"{code}: {CODES[code]}" and not empty and text
 
 
 def test_an_unknown_code(compose):
