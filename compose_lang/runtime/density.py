@@ -10,7 +10,7 @@ Before: `compiler/graph.py` and `compiler/plan.py`. After: kernels and the drive
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
