@@ -17,7 +17,7 @@ from compose_lang.compiler.context import Context, Scope, Term, fail
 from compose_lang.compiler.declared_types import bind_shape, declared_type
 from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
-from compose_lang.compiler.types import Domain
+from compose_lang.compiler.types import BOOL, Domain
 from compose_lang.compiler.values import as_node, describe, in_domain, value_range
 from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, did_you_mean
 from compose_lang.grammar import ast
@@ -106,7 +106,9 @@ class WithInputs:
     def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
         decl = self.factor.decl
         if len(ctx.calls) >= MAX_DEPTH:
-            fail("CG0801", f"factors apply each other more than {MAX_DEPTH} deep", span)
+            round = [c for c in dict.fromkeys(ctx.calls) if ctx.calls.count(c) > 1]
+            help = f"`{decl.name}` applies itself: stop it with an `if` on a constant input" if round else ""
+            fail("CG0801", f"factors apply each other more than {MAX_DEPTH} deep", span, help=help)
         if len(subjects) != len(decl.subjects):
             names = ", ".join(s.name for s in decl.subjects)
             text = f"{self.description} is over {len(decl.subjects)} subjects ({names}), {len(subjects)} are given"
@@ -292,7 +294,8 @@ class Call:
         what = f"the subject `{name}` of `{self.name}`" if is_subject else f"`{name}` of `{self.name}`"
         if domain.is_discrete and value.dtype == "real":
             fail("CG0204", f"{what} is {domain}, given {describe(value)}", span, label=describe(value))
-        if in_domain(value.domain, domain) or domain.event_shape:
+        known = BOOL if value.dtype == "bool" else value.domain
+        if in_domain(known, domain) or domain.event_shape:
             return None
         low, high = value_range(domain)
         if low == -np.inf and high == np.inf:
@@ -316,6 +319,9 @@ class Call:
             if np.isfinite(bound):
                 test = node(op, value, constant(bound))
                 condition = test if condition is None else node("and", condition, test)
+        if condition is not None:
+            for _ in condition.shape:
+                condition = node("all", condition, attrs=(-1,))
         return condition
 
 
@@ -330,6 +336,8 @@ def inside(error: ComposeError, name: str, call: Span) -> ComposeError:
     for d in error.diagnostics:
         if d.span is not None and d.span.source.name.startswith("std."):
             found.append(Diagnostic(d.code, f"{d.message} (inside `{name}`)", call, d.severity, help=d.help))
+        elif call == d.span or any(label.span == call for label in d.labels):
+            found.append(d)  # a factor that applies itself comes by here many times
         else:
             found.append(replace(d, labels=(*d.labels, labels)))
     return ComposeError(found, error.exit_code)

@@ -73,6 +73,7 @@ class Session:
     hashes: dict[str, str] = field(default_factory=dict)
     stated: list[Any] = field(default_factory=list)  #: `noncentre.Statement`s
     noise: list[tuple[str, Node]] | None = None  #: what a `draw` has asked for, while one is elaborated
+    later: dict[str, Span] = field(default_factory=dict)  #: names whose values come after all constants
 
     def warn(
         self, code: str, message: str, span: Span, help: str = "", labels: tuple[Label, ...] = ()
@@ -104,6 +105,10 @@ class Context:
         try:
             value = self.scope.find(name)
         except KeyError:
+            if name in self.session.later:
+                text = f"`{name}` is not known at compile time, when constants, data and types are"
+                labels = (Label(self.session.later[name], "declared here"),)
+                fail("CG0208", text, span, help="a `const` may use constants, params and data", labels=labels)
             fail("CG0201", f"unknown name `{name}`", span, help=did_you_mean(name, self.scope.all_names()))
         if isinstance(value, Poisoned):
             raise PoisonedUse
@@ -118,8 +123,9 @@ def fail(
     labels: tuple[Label, ...] = (),
     label: str = "",
 ) -> NoReturn:
-    """Report an error of the user's program."""
-    raise ComposeError(Diagnostic(code, message, span, help=help, labels=labels, label=label))
+    """Report an error of the user's program; a limit (CG08) ends with exit code 5."""
+    exit_code = 5 if code.startswith("CG08") else 1
+    raise ComposeError(Diagnostic(code, message, span, help=help, labels=labels, label=label), exit_code)
 
 
 def not_built(what: str, span: Span) -> NoReturn:

@@ -78,10 +78,10 @@ def _numbers(cells: np.ndarray, raw: RawData, domain: Domain, span: Span | None)
     else:
         _fail("CG0304", f"{raw.origin} holds values of type {cells.dtype}, not numbers", span)
     missing = np.argwhere(np.isnan(array))
-    if missing.size:
+    if len(missing):  # not `size`: the index of a scalar has no parts
         _fail("CG0305", f"{raw.place(tuple(missing[0]))}: the value is missing (NaN)", span, MISSING_HINT)
     infinite = np.argwhere(np.isinf(array))
-    if infinite.size:
+    if len(infinite):
         index = tuple(infinite[0])
         _fail("CG0304", f"{raw.place(index)}: {array[index]:g} is not finite", span)
     return array
@@ -226,7 +226,7 @@ def _vector_violation(array: np.ndarray, domain: Domain) -> tuple[tuple[int, ...
 
 def _first(wrong: Any, shown: np.ndarray, reason: str) -> tuple[tuple[int, ...], str] | None:
     places = np.argwhere(wrong)
-    if not places.size:
+    if not len(places):
         return None
     index = tuple(int(i) for i in places[0])
     return index, f"{shown[index]:.10g} {reason}"

@@ -26,6 +26,19 @@ PLAIN = {
     "text": TEXT,
 }
 SIZED = ("simplex", "ordered", "positive_ordered", "unit_vector", "cholesky_corr", "category", "permutation")
+ELSEWHERE = {
+    "vector": "real[n]",
+    "row_vector": "real[n]",
+    "matrix": "real[n, m]",
+    "array": "real[n]",
+    "float": "real",
+    "double": "real",
+    "number": "real",
+    "integer": "int",
+    "boolean": "bool",
+    "string": "text",
+    "str": "text",
+}
 TYPE_NAMES = ("real", "int", *PLAIN, *SIZED)
 
 
@@ -78,7 +91,13 @@ def named(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> Decla
         found = None
     if not isinstance(found, NamedType):
         known = [*TYPE_NAMES, *(n for n in ctx.scope.all_names() if isinstance(ctx.scope.find(n), NamedType))]
-        fail("CG0205", f"unknown type `{written.name}`", written.span, help=did_you_mean(written.name, known))
+        help = did_you_mean(written.name, known)
+        if written.name in ELSEWHERE:
+            meant = ELSEWHERE[written.name]
+            base = meant.partition("[")[0]
+            sizes = ", ".join(s.span.text for s in written.shape)
+            help = f"write `{base}[{sizes}]`" if sizes else f"write `{meant}`"
+        fail("CG0205", f"unknown type `{written.name}`", written.span, help=help)
     return DeclaredType(found.type.with_shape(shape + found.type.shape))
 
 

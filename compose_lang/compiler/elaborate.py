@@ -72,6 +72,9 @@ class Elaboration:
         early = (ast.Use, ast.TypeDecl, ast.Const, ast.Data, ast.Param)
         ordered: list[ast.Statement] = [s for s in self.module.statements if isinstance(s, early)]
         ordered += [s for s in self.module.statements if not isinstance(s, early)]
+        self.session.later = {
+            s.name: s.span for s in self.module.statements if isinstance(s, ast.Var | ast.Let)
+        }
         for statement in ordered:
             self.attempt(statement)
         if self.found:
@@ -91,13 +94,19 @@ class Elaboration:
         try:
             self.statement(statement)
         except ComposeError as wrong:
-            self.found.extend(d for d in wrong.diagnostics if d not in self.found)
+            placed = [d if d.span else replace(d, span=statement.span) for d in wrong.diagnostics]
+            self.found.extend(d for d in placed if d not in self.found)
             self.exit_code = max(self.exit_code, wrong.exit_code)
         except PoisonedUse:
             pass
         except ShapeError as wrong:
             shapes = " against ".join(str(list(s)) for s in wrong.shapes)
             self.found.append(Diagnostic("CG0203", f"{wrong}: {shapes}", statement.span))
+        except MemoryError:
+            self.found.append(Diagnostic("CG0801", "this does not fit into memory", statement.span))
+            self.exit_code = 5
+        except RecursionError:
+            self.found.append(Diagnostic("CG0104", "this is nested too deeply", statement.span))
         else:
             return
         name = getattr(statement, "name", None)

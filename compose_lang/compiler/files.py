@@ -87,8 +87,9 @@ def read_file(path: Path, field: str | None, span: Span | None, *, limit: int | 
         raw = reader(path, field, span)
     except FileNotFoundError:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        text = f"there is no file {path.name} in {path.parent}"
-        raise _error("CG0302", text, span, did_you_mean(path.name, beside)) from None
+        where = "`read` looks beside the program" if span else "paths of --data start at the working folder"
+        hint = did_you_mean(path.name, beside) or where
+        raise _error("CG0302", f"there is no file {path.name}", span, hint) from None
     except OSError as problem:
         raise _error("CG0302", f"{path.name} cannot be read: {problem.strerror or problem}", span) from None
     except MemoryError:

@@ -24,6 +24,7 @@ from compose_lang.compiler.ir import (
     gather,
     node,
     reduce_axis,
+    require_room,
 )  # fmt: skip
 from compose_lang.compiler.values import Cell, IndexSet, Texts, as_node, describe, static_int
 from compose_lang.diagnostics import Span
@@ -264,13 +265,23 @@ def matrix(op: str, arity: int) -> Callable[[Context, ast.Call], Node]:
 
 
 def eye(ctx: Context, e: ast.Call) -> Node:
-    (n,) = operands(ctx, e, 1)
-    return constant(np.eye(static_int(n, e.span, "the size of eye")))
+    (x,) = operands(ctx, e, 1)
+    n = non_negative(x, e.span, "the size of eye")
+    require_room((n, n))
+    return constant(np.eye(n))
+
+
+def non_negative(value: Any, span: Span, what: str) -> int:
+    n = static_int(value, span, what)
+    if n < 0:
+        fail("CG0204", f"{what} must not be negative, not {n}", span)
+    return n
 
 
 def filled(value: float) -> Callable[[Context, ast.Call], Node]:
     def run(ctx: Context, e: ast.Call) -> Node:
-        sizes = [static_int(expressions.evaluate(ctx, a.value), a.span, "a size") for a in e.arguments]
+        sizes = [non_negative(expressions.evaluate(ctx, a.value), a.span, "a size") for a in e.arguments]
+        require_room(sizes)
         return constant(np.full(sizes, value))
 
     return run

@@ -9,7 +9,7 @@ import numpy as np
 
 from compose_lang.compiler import expressions, recurrences
 from compose_lang.compiler.context import Context, fail
-from compose_lang.compiler.ir import Node, constant, gather, node
+from compose_lang.compiler.ir import Axis, Node, cast_to, constant, gather, leaves, node, transform
 from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import Cell, as_node, describe, static_int
 from compose_lang.diagnostics import Label, Span
@@ -68,7 +68,7 @@ def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e
     picked = [k for k, item in enumerate(items) if not isinstance(item, ast.Slice)]
     if not picked:
         return x
-    indices = [checked_index(items[k], x.shape[k], spans[k], e) for k in picked]
+    indices = [checked_index(ctx, items[k], x.shape[k], spans[k], e) for k in picked]
     rest = [k for k in range(len(x.shape)) if k not in picked]
     if picked != list(range(len(picked))):
         x = node("transpose", x, attrs=((*picked, *rest),))
@@ -105,27 +105,51 @@ def slice_bounds(ctx: Context, item: ast.Slice, size: int) -> tuple[int, int, in
     return None if found == (0, size, 1) else found
 
 
-def checked_index(item: Any, size: int, span: Span, e: ast.Index) -> Node:
-    """An index within 0 … size-1: negative ones count from the end, what is known is checked."""
+def checked_index(ctx: Context, item: Any, size: int, span: Span, e: ast.Index) -> Node:
+    """An index within 0 … size-1: negative ones count from the end, what is known is checked.
+
+    Where the branch it stands in is surely not taken an index may be anything: there it is moved into range.
+    """
     i = as_node(item, span)
     if i.dtype == "real":
         if i.value is not None and (i.value == np.floor(i.value)).all():
             i = constant(i.value.astype(np.int64), i.axes)
         else:
             fail("CG0204", f"an index must be an integer, not {describe(i)}", span)
-    if i.dtype == "bool":
-        i = node("cast", i, attrs=("int",)) if not i.is_const else constant(i.value.astype(np.int64), i.axes)  # type: ignore[union-attr]
-    if i.value is not None:
-        outside = (i.value < -size) | (i.value >= size)
-        if outside.any():
-            worst = int(i.value[outside].flat[0])
+    i = cast_to(i, "int")
+    known = over_steps(i)
+    if known.value is not None:
+        outside = node("or", node("lt", known, constant(-size)), node("ge", known, constant(size)))
+        reached = outside
+        for guard in map(over_steps, ctx.guards):
+            reached = node("and", reached, guard) if guard.value is not None else reached
+        assert outside.value is not None and reached.value is not None
+        if reached.value.any():
+            every = node("where", reached, known, constant(0)).value
+            assert every is not None
+            worst = int(every[reached.value].flat[0])
             text = f"index {worst} is out of range for {size} elements (0 … {size - 1})"
             fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),))
-        if (i.value < 0).any():
-            i = constant(np.where(i.value < 0, i.value + size, i.value), i.axes, "int")
+        if outside.value.any():
+            i = node("minimum", node("maximum", i, constant(0)), constant(size - 1))
+        elif (known.value < 0).any():
+            i = node("where", node("lt", i, constant(0)), node("add", i, constant(size)), i)
     elif i.domain is not None and i.domain.is_finite:
         top = max(i.domain.values)
         if top >= size:
             text = f"{describe(i)} runs to {top}, out of range for {size} elements (0 … {size - 1})"
             fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),))
     return i
+
+
+def over_steps(x: Node) -> Node:
+    """x over all steps of the recurrence it stands in: a constant, if nothing else in it varies."""
+    steps = {id(n): n.domain for n in leaves(x) if n.op == "slot" and n.domain is not None}
+    if not steps:
+        return x
+    columns = {key: along_values(domain.values) for key, domain in steps.items()}
+    return transform([x], lambda n: columns.get(id(n)))[0]
+
+
+def along_values(values: range) -> Node:
+    return constant(np.arange(values.start, values.stop), (Axis(len(values)),))

@@ -12,6 +12,7 @@ is written twice is computed once, and whatever is known at compile time is fold
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
 from weakref import WeakValueDictionary
@@ -22,7 +23,9 @@ from compose_lang.compiler.operation import Host
 from compose_lang.compiler.ops import OPS
 from compose_lang.compiler.ops.gather import affine
 from compose_lang.compiler.types import Domain
+from compose_lang.diagnostics import ComposeError, Diagnostic
 
+MAX_ELEMENTS = 10**8
 Dtype = Literal["real", "int", "bool"]
 NUMPY_DTYPES: dict[str, Any] = {"real": np.float64, "int": np.int64, "bool": np.bool_}
 
@@ -155,6 +158,7 @@ def node(op: str, *args: Node, attrs: tuple[Any, ...] = ()) -> Node:
         return found
     shape, dtype = rule.infer(args, attrs)
     axes = rule.axes(args, attrs) if rule.axes else union_axes(args)
+    require_room(shape, axes)
     made = Node(op, args, attrs, shape, axes, dtype)
     if args and all(a.is_const for a in args) and op != "scan":
         with np.errstate(all="ignore"):  # log(0) is -inf, on the host as on a backend
@@ -166,6 +170,14 @@ def node(op: str, *args: Node, attrs: tuple[Any, ...] = ()) -> Node:
     if simpler is made:  # only a node that keeps its arguments alive may be found again by their ids
         _known[key] = made
     return simpler
+
+
+def require_room(shape: Sequence[int], axes: Sequence[Axis] = ()) -> None:
+    """CG0801 for an array that no machine should be asked to hold."""
+    elements = math.prod(shape) * math.prod(a.size for a in axes)
+    if elements > MAX_ELEMENTS:
+        text = f"an array of {elements:.3g} elements is more than the limit of {MAX_ELEMENTS:.0e}"
+        raise ComposeError(Diagnostic("CG0801", text), exit_code=5)
 
 
 HOST = Host()

@@ -31,8 +31,9 @@ from compose_lang.compiler.ir import (
     transform,
 )  # fmt: skip
 from compose_lang.compiler.scan import ScanSpec, make_scan, project
+from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import IndexSet, as_node, describe, static_int
-from compose_lang.diagnostics import Span
+from compose_lang.diagnostics import Label, Span
 from compose_lang.grammar import ast
 
 
@@ -107,6 +108,8 @@ class Recurrence:
     def finish(self, span: Span) -> Node:
         """The whole array; every element must be defined exactly once."""
         pieces = sorted(self.pieces, key=lambda p: p.start)
+        if not pieces:  # its range is empty
+            return constant(np.zeros(0))
         following = 0
         for piece in pieces:
             if piece.start != following:
@@ -114,6 +117,10 @@ class Recurrence:
                 place = following if piece.start > following else piece.start
                 fail("CG0210", f"`{self.name}[{place}]` {what}", piece.span)
             following = piece.start + piece.count
+            if piece.values.shape[1:] != pieces[0].values.shape[1:]:
+                shapes = f"{list(pieces[0].values.shape[1:])} and {list(piece.values.shape[1:])}"
+                text = f"shapes do not match: the elements of `{self.name}` are {shapes}"
+                fail("CG0203", text, piece.span, labels=(Label(pieces[0].span, "against this one"),))
         return (
             pieces[0].values if len(pieces) == 1 else node("concat", *(p.values for p in pieces), attrs=(0,))
         )
@@ -130,12 +137,15 @@ def define(ctx: Context, lets: Sequence[ast.Let], arrays: dict[str, Recurrence])
         return
     index, positions = running
     names = [let.name for let in indexed]
-    step = slot(index, (), (), "int")
     start, count = int(positions[0]) if len(positions) else 0, len(positions)
     if count == 0:
         return
+    step = slot(index, (), (), "int")
+    step.domain = Domain("int", start, start + count - 1)
     if not np.array_equal(positions, start + np.arange(count)):
         fail("CG0210", "a recurrence runs forwards one step at a time", span)
+    if start < 0:
+        fail("CG0210", "the index of a definition counts from 0", span)
     for name in names:
         arrays[name].step, arrays[name].first, arrays[name].plates = step, start, ctx.plates
         arrays[name].carries = {}
