@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from PIL import Image
 from scipy import stats
 
 import compose_lang as cg
+from compose_lang.compiler.pipeline import check
 from compose_lang.runtime.convergence import mcse_mean
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +45,30 @@ def test_there_is_a_test_for_every_example():
     assert [p for p in PROGRAMS if p.name not in tested] == []
 
 
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+def test_examples_have_no_lints(program: Path):
+    assert check(program) == []
+
+
 # --- schools.cg ----------------------------------------------------------------------------------------
+
+
+def test_the_first_command_of_the_readme(tmp_path: Path):
+    """The command line on the first example, in a process of its own: one JSON document, and the draws on disk."""
+    command = [
+        sys.executable,
+        "-c",
+        "from compose_lang.cli import main; main()",
+        "run",
+        "examples/schools/schools.cg",
+    ]
+    settings = ["--json", "--seed", "3", "--draws", "200", "--warmup", "300", "--out", str(tmp_path / "out")]
+    done = subprocess.run([*command, *settings], cwd=ROOT, capture_output=True, text=True, check=True)
+    document = json.loads(done.stdout)
+    assert document["plan"][0]["variables"] == ["mu", "tau", "theta"] and document["draws"] == 200
+    assert set(document["summary"]) == {"mu", "tau", *(f"theta[{k}]" for k in range(8))}
+    assert 2 < document["summary"]["mu"]["mean"] < 7
+    assert cg.Run.open(tmp_path / "out").posterior["theta"].shape == (4, 200, 8)
 
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the published posterior is not at ../shared/posteriordb")
