@@ -184,10 +184,12 @@ def check(
     constants: SetFlag = NOTHING,
 ) -> int:
     """Find errors and lints, without running anything."""
+    from compose_lang.compiler.pipeline import without_data
     from compose_lang.dump import dump_stage
     from compose_lang.render import render
 
     found: list[Diagnostic] = []
+    code = 0
     for path in programs:
         try:
             model = _model(path, data, constants)
@@ -195,12 +197,15 @@ def check(
             if dump:
                 print(dump_stage(model.program, dump.value))
         except ComposeError as wrong:
-            found += wrong.diagnostics
+            told = without_data(wrong.diagnostics)
+            if any(diagnostic.severity == "error" for diagnostic in told):
+                code = max(code, wrong.exit_code)
+            found += told
     shown = Style.json if screen.json else style
     print(render(found, shown.value, in_colour(sys.stdout)), end="")
     errors = sum(diagnostic.severity == "error" for diagnostic in found)
     screen.say(f"programs: {len(programs)}, errors: {errors}, warnings and notes: {len(found) - errors}")
-    return 1 if errors else 0
+    return code
 
 
 @verb

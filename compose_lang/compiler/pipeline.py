@@ -5,14 +5,15 @@ Nothing here imports JAX or PyTorch. What is raised is a `ComposeError` with all
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from compose_lang.compiler.context import Session
 from compose_lang.compiler.elaborate import elaborate
 from compose_lang.compiler.graph import FactorGraph
+from compose_lang.compiler.plan import refusals
 from compose_lang.compiler.resolve import resolve
 from compose_lang.compiler.standard_library import known_names
 from compose_lang.diagnostics import ComposeError, Diagnostic, Source, did_you_mean
@@ -64,6 +65,9 @@ def compile_program(
         graph = elaborate(module, session)
     except ComposeError as wrong:
         raise ComposeError([*wrong.diagnostics, *found, *session.diagnostics], wrong.exit_code) from None
+    wrong_requests = refusals(graph)
+    if wrong_requests:
+        raise ComposeError([*wrong_requests, *found, *session.diagnostics])
     settings: dict[str, Any] = {}
     for request in graph.requests:
         if request.method == "auto":
@@ -81,4 +85,9 @@ def check(
         text = source if isinstance(source, Source) else read_source(source)
         return list(compile_program(text, data, constants).diagnostics)
     except ComposeError as wrong:
-        return list(wrong.diagnostics)
+        return without_data(wrong.diagnostics)
+
+
+def without_data(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The same diagnostics, where data that has no value yet is worth a note only."""
+    return [replace(d, severity="note") if d.code == "CG0301" else d for d in diagnostics]

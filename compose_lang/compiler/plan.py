@@ -13,7 +13,7 @@ from typing import Any
 
 from compose_lang.compiler.context import fail
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
-from compose_lang.diagnostics import did_you_mean
+from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ METHODS: dict[str, Method] = {
 }  # fmt: skip
 UNBUILT = ("exact", "gwg", "uhmc", "tempering", "smc", "ais", "annealed", "map")
 AUTO_OPTIONS = ("chains", "draws", "warmup", "thin")
+WHOLE = frozenset({*AUTO_OPTIONS, "leapfrog", "max_depth"})
 
 
 @dataclass(frozen=True)
@@ -130,11 +131,33 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
     return chosen
 
 
+def refusals(graph: FactorGraph) -> list[Diagnostic]:
+    """What is wrong with a program's own requests on every backend that has gradients."""
+    free = [v for v in graph.variables if v.free_sites]
+    found: list[Diagnostic] = []
+    for request in graph.requests:
+        errors = []
+        for backend in sorted(GRADIENT):
+            try:
+                assign(free, [request], backend)
+            except ComposeError as wrong:
+                errors.append(wrong.diagnostics)
+        if len(errors) == len(GRADIENT):
+            found.extend(errors[0])
+    return found
+
+
 def check_options(r: Request, known: Sequence[str]) -> None:
-    for name in r.options:
+    for name, value in r.options.items():
         if name not in known:
             help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has none")
             fail("CG0602", f"`{r.method}` has no option `{name}`", r.span, help=help)
+        what = ("a whole number" if name in WHOLE else "a number") + (
+            ", at least 0" if name == "warmup" else " above 0"
+        )
+        is_number = isinstance(value, int | float) and (name not in WHOLE or float(value).is_integer())
+        if not is_number or value < 0 or (value == 0 and name != "warmup"):
+            fail("CG0602", f"the option `{name}` of `{r.method}` must be {what}, not {value}", r.span)
 
 
 def kind(v: Variable) -> str:
