@@ -77,6 +77,7 @@ class Sweeper:
         if backend.whole_programs:
             self._start_kernels = backend.compile(self._start_kernels_of)
             self._advance = backend.compile(self._advance_in_one)
+            self._one_sweep = backend.compile(self._sweep)  # a function of its own, so that it is traced once
         else:
             self._start_kernels = self._start_kernels_of
             self._advance = self._advance_by_sweeps
@@ -188,7 +189,8 @@ class Sweeper:
     ) -> tuple[Position, Tree, dict[str, Array], Array]:
         """All of a chunk as one traced program, whose buffers have room for `capacity` draws."""
         xp, loop = self.backend.xp, self.backend.loop
-        _, _, shapes = self._sweep(constants, keys, position, states, done)  # unused but for its shapes
+        done = self.backend.asarray(done, self.backend.integer)
+        _, _, shapes = self._one_sweep(constants, keys, position, states, done)  # unused but for its shapes
         statistics = tree_map(xp.zeros_like, shapes)
         shapes = {**self._record(constants, position), **statistics}
         buffers = {
@@ -199,7 +201,8 @@ class Sweeper:
             position, states, statistics, buffers = carry
 
             def sweep(j: Any, carry: Tree) -> Tree:
-                return self._sweep(constants, keys, carry[0], carry[1], done + i * sweeps + j)
+                t = self.backend.asarray(done + i * sweeps + j, self.backend.integer)
+                return self._one_sweep(constants, keys, carry[0], carry[1], t)
 
             position, states, statistics = loop(0, sweeps, sweep, (position, states, statistics))
             recorded = {**self._record(constants, position), **statistics}
