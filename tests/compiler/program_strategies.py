@@ -1,15 +1,18 @@
 """A Hypothesis strategy for the texts of well-formed random programs.
 
-Every program has the same kinds of variables, of random sizes; its statements are random. What is written stays
-in range and in the domain of its functions, so that the energy is a number, or infinite by a `require`.
+Every program has the same kinds of variables, of random sizes, and a list of statements, each written from a seed
+of its own: so examples are diverse, and a failing one shrinks to few statements. What is written stays in range
+and in the domain of its functions, so that the energy is a number, or infinite by a `require`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from random import Random
 
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn, SearchStrategy
+from hypothesis.strategies import SearchStrategy
 
 DEPTH = 3
 
@@ -18,7 +21,7 @@ DEPTH = 3
 class Writer:
     """Writes pieces of a program; `loops` are the indices in scope, each with its largest value."""
 
-    draw: DrawFn
+    random: Random
     n: int
     m: int
     loops: tuple[tuple[str, int], ...] = ()
@@ -26,7 +29,7 @@ class Writer:
     vectors: list[str] = field(default_factory=list)  #: names of arrays of n declared by `let`
 
     def pick(self, *options: str) -> str:
-        return self.draw(st.sampled_from(options))
+        return self.random.choice(options)
 
     def inside(self, name: str, largest: int) -> Writer:
         return replace(self, loops=(*self.loops, (name, largest)))
@@ -38,7 +41,7 @@ class Writer:
 
     def index(self, size: int) -> str:
         """An index into an axis of this size."""
-        options = [str(self.draw(st.integers(-size, size - 1)))]
+        options = [str(self.random.randint(-size, size - 1))]
         for name, largest in self.loops:
             if largest < size:
                 options += [name] * 3 + [f"{size - 1} - {name}"]
@@ -54,9 +57,10 @@ class Writer:
         options = [(f"range({self.n})", self.n - 1), (f"range({self.m})", self.m - 1)]
         if self.n > 2:
             options.append((f"range(1, {self.n}, 2)", self.n - 1))
-        options += [(f"range({name})", largest - 1) for name, largest in self.loops if largest > 0]
-        options += [(f"range({name}, {self.n})", self.n - 1) for name, largest in self.loops if largest < self.n]
-        return self.draw(st.sampled_from(options))
+        plates = [(name, largest) for name, largest in self.loops if name != "q"]  # q runs over a recurrence
+        options += [(f"range({name})", largest - 1) for name, largest in plates if largest > 0]
+        options += [(f"range({name}, {self.n})", self.n - 1) for name, largest in plates if largest < self.n]
+        return self.random.choice(options)
 
     # --- expressions ---
 
@@ -68,10 +72,10 @@ class Writer:
             f"k[{self.index(self.n)}]", f"b[{self.index(self.n)}]", "sum(x)", *self.numbers,
             *(name for name, _ in self.loops), *(f"{v}[{self.index(self.n)}]" for v in self.vectors),
         ]  # fmt: skip
-        if depth == 0 or self.draw(st.integers(0, 3)) == 0:
+        if depth == 0 or self.random.randint(0, 3) == 0:
             return self.pick(*leaves)
         a = self.number(depth - 1)
-        match self.draw(st.integers(0, 14)):
+        match self.random.randint(0, 14):
             case 0 | 1 | 2:
                 return f"({a} {self.pick('+', '-', '*')} {self.number(depth - 1)})"
             case 3:
@@ -101,16 +105,16 @@ class Writer:
         domain, largest = self.range()
         inner = self.inside(self.fresh("j"), largest)
         name = inner.loops[-1][0]
-        condition = f" if {inner.filter()}" if self.draw(st.booleans()) else ""
+        condition = f" if {inner.filter()}" if self.random.random() < 0.5 else ""
         kind = self.pick("sum", "sum", "sum", "prod") if condition or "(j" in domain else self.pick("sum", "logsumexp")
         return f"{kind}({inner.number(depth - 1)} for {name} in {domain}{condition})"
 
     def vector(self, depth: int) -> str:
         """An array of n."""
         leaves = ["x", "s", "d", "k", "b", "x[::-1]", f"y[:, {self.index(self.m)}]", "x[z % len(x)]", *self.vectors]
-        if depth <= 0 or self.draw(st.booleans()):
+        if depth <= 0 or self.random.random() < 0.5:
             return self.pick(*leaves)
-        match self.draw(st.integers(0, 4)):
+        match self.random.randint(0, 4):
             case 0:
                 return f"({self.vector(depth - 1)} {self.pick('+', '*')} {self.vector(depth - 1)})"
             case 1:
@@ -132,7 +136,7 @@ class Writer:
             f"k[{self.index(self.n)}] in [1, 3]",
         ]  # fmt: skip
         test = self.pick(*tests)
-        if depth > 0 and self.draw(st.integers(0, 2)) == 0:
+        if depth > 0 and self.random.randint(0, 2) == 0:
             return f"({test} {self.pick('and', 'or')} not ({self.truth(depth - 1)}))"
         return test
 
@@ -147,10 +151,10 @@ class Writer:
         """A factor over a number."""
         name = self.pick("Normal", "Laplace", "Logistic", "Cauchy")
         leaf = f"{name}({self.number(1)}, {self.scale()})"
-        if depth == 0 or self.draw(st.booleans()):
+        if depth == 0 or self.random.random() < 0.5:
             return leaf
         other = self.factor(depth - 1)
-        match self.draw(st.integers(0, 5)):
+        match self.random.randint(0, 5):
             case 0:
                 return f"({leaf} * {other})"
             case 1:
@@ -169,7 +173,7 @@ class Writer:
     # --- statements ---
 
     def statement(self, depth: int = 2) -> str:
-        kind = self.draw(st.integers(0, 11 if depth else 6))
+        kind = self.random.randint(0, 11 if depth else 6)
         match kind:
             case 0 | 1:
                 return f"energy {self.number()}"
@@ -186,26 +190,26 @@ class Writer:
             case 7 | 8 | 9:
                 return self.plate(depth)
             case 10:
-                otherwise = f" else {{ {self.statement(depth - 1)} }}" if self.draw(st.booleans()) else ""
+                otherwise = f" else {{ {self.statement(depth - 1)} }}" if self.random.random() < 0.5 else ""
                 return f"if {self.truth()} {{ {self.statement(depth - 1)} }}{otherwise}"
             case _:
                 return f"require {self.pick('sum(k) >= 1', 'not (b[0] and b[-1])', 'x < 3', self.truth())}"
 
     def plate(self, depth: int) -> str:
         inner, clauses = self, []
-        for _ in range(self.draw(st.integers(1, 2))):
+        for _ in range(self.random.randint(1, 2)):
             domain, largest = inner.range()
             name = inner.fresh("i")
             clauses.append(f"{name} in {domain}")
             inner = inner.inside(name, largest)
-        condition = f" if {inner.filter()}" if self.draw(st.booleans()) else ""
-        body = "; ".join(inner.statement(depth - 1) for _ in range(self.draw(st.integers(1, 2))))
+        condition = f" if {inner.filter()}" if self.random.random() < 0.5 else ""
+        body = "; ".join(inner.statement(depth - 1) for _ in range(self.random.randint(1, 2)))
         return f"for {', '.join(clauses)}{condition} {{ {body} }}"
 
     def let(self) -> str:
         """A scalar, an array, or a recurrence."""
         place = len(self.numbers) + len(self.vectors)
-        match self.draw(st.integers(0, 2)):
+        match self.random.randint(0, 2):
             case 0:
                 text = f"let u{place} = {self.number(2)}"
                 self.numbers.append(f"u{place}")
@@ -234,16 +238,17 @@ var w: simplex(3); var s: spin[{n}]; var z: category(3)[{n}]; var b: bool[{n}]; 
 """
 
 
-@st.composite
-def _programs(draw: DrawFn) -> str:
-    n, m = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    writer = Writer(draw, n, m)
-    head = HEADER.format(n=n, m=m, d=", ".join(["0.5", "-1.5", "2", "0.25"][:n]))
-    lets = [writer.let() for _ in range(draw(st.integers(0, 2)))]
-    body = [writer.statement() for _ in range(draw(st.integers(1, 4)))]
-    return head + "\n".join([*lets, *body]) + "\n"
+def write(n: int, m: int, seeds: Sequence[int]) -> str:
+    """A program over arrays of n and m, with a statement for each seed."""
+    lines = [HEADER.format(n=n, m=m, d=", ".join(["0.5", "-1.5", "2", "0.25"][:n]))]
+    writer = Writer(Random(0), n, m)
+    for seed in seeds:
+        writer = replace(writer, random=Random(seed))
+        lines.append(writer.let() if seed % 4 == 0 else writer.statement())
+    return "\n".join([*lines, ""])
 
 
 def programs() -> SearchStrategy[str]:
     """Texts of random programs."""
-    return _programs()
+    seeds = st.lists(st.integers(0, 2**24), min_size=1, max_size=5, unique=True)
+    return st.builds(write, st.integers(1, 4), st.integers(1, 3), seeds)

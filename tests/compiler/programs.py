@@ -65,8 +65,11 @@ PROGRAMS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "supports": """
         density Flat(x: real(0, 2)) { energy log(2) }
         factor Low(x: real(lower=-1) | a: real) { energy a * x }
-        var x: real[4]
-        x[0] ~ Flat; x[1] ~ Low(0.5); x[2] ~ Uniform(-1, 1); x[3] ~ 0.5 * Flat + 0.5 * Normal(0, 1)
+        var x: real[4]; x ~ Normal(0, 1)
+        density Box(x: unit[n]) { energy 0 * n }
+        var u: real(0, 1.1)[3]; var v: real[2, 2]
+        u ~ Box; u[0:2] ~ Box; (v + 2) / 4 ~ Box
+        x[0] ~ Flat; x[1] ~ Low(0.5); x[3] ~ 0.5 * Flat + 0.5 * Normal(0, 1)
     """,
     "factor bodies": """
         fn hinge(d: real) -> real = max(0, 1 - d)

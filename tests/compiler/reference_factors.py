@@ -64,7 +64,8 @@ def standard(density: StandardDensity, inputs: list[Any]) -> Given:
 
     def one(subjects: list[Any], values: list[Any]) -> float:
         with np.errstate(all="ignore"):
-            return -float(density.log_density(subjects[0], *values))
+            # scipy subtracts, which NumPy refuses for truth values
+            return -float(density.log_density(*(np.asarray(v) + 0 for v in (subjects[0], *values))))
 
     return Given(one, (density.subject_rank,), tuple(rank for _, rank in density.inputs), inputs)
 
