@@ -1,7 +1,7 @@
-"""Time from text to a compiled energy as a plate grows: `python benchmarks/compile_time.py`.
+"""Time from text to a compiled energy as a plate grows: `python benchmarks/compile_time.py [--backend torch]`.
 
-Add `--backend torch` for PyTorch. A plate is one node with one axis, never unrolled, so the time should not grow with the number of instances.
-Each size is timed in a process of its own, with imports done before the clock starts.
+A plate is one node with one axis, never unrolled, so the time should not grow with the number of instances.
+Each size is timed in a process of its own, with the imports of the backend done before the clock starts.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -17,6 +18,7 @@ from scipy import stats
 
 import compose_lang as cg
 from compose_lang.compiler.pipeline import check
+from compose_lang.compiler.standard_library import known_names, library_modules
 from compose_lang.runtime.convergence import mcse_mean
 
 ROOT = Path(__file__).parent.parent
@@ -170,3 +172,25 @@ def test_planar_compositions_follow_quadrature(name):
     x = draws(run, "x")
     for measure in MEASURES.values():
         expect(measure(x[..., 0], x[..., 1]), float((PLANAR[name] * measure(X, Y)).sum()))
+
+
+# --- documents -----------------------------------------------------------------------------------------
+
+
+def test_the_readme_shows_the_program_it_runs():
+    program = (EXAMPLES / "schools/schools.cg").read_text(encoding="utf-8")
+    assert f"```cg\n{program}```" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_references_declarations_compile(tmp_path: Path):
+    text = (ROOT / "docs/language.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```cg\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "program.cg").write_text(program, encoding="utf-8")
+    (tmp_path / "y.csv").write_text("y\n1\n2\n3\n", encoding="utf-8")
+    assert [found for found in check(tmp_path / "program.cg") if found.severity == "error"] == []
+
+
+def test_the_reference_names_what_is_there():
+    """Every density, library module and built-in function stands in the language's reference."""
+    words = set(re.findall(r"\w+", (ROOT / "docs/language.md").read_text(encoding="utf-8")))
+    assert [name for name in [*known_names(), *library_modules()] if name not in words] == []
