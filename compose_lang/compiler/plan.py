@@ -88,7 +88,7 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
             blocks.append(Block(names, key[0], dict(key[1]), why="asked for"))
         else:
             blocks.append(continuous_block(graph, names, backend))
-    notes = tuple(approximations(blocks))
+    notes = (*approximations(blocks), *coordinates(graph))
     return Plan(tuple(blocks), notes)
 
 
@@ -197,4 +197,13 @@ def approximations(blocks: Sequence[Block]) -> list[str]:
         f"{', '.join(b.variables)}: {METHODS[b.kernel].approximate}"
         for b in blocks
         if METHODS[b.kernel].approximate
+    ]
+
+
+def coordinates(graph: FactorGraph) -> list[str]:
+    """What is sampled in other coordinates than its own, and why."""
+    return [
+        f"{name} is sampled by its offset from its location in units of its scale, which are variables too: "
+        "few factors hold each of its sites, and in its own coordinate it would be drawn into a funnel"
+        for name in graph.offsets
     ]

@@ -56,7 +56,9 @@ def test_energy_differs_by_the_jacobian_alone(backend: str) -> None:
 def test_the_whole_variable_in_a_plate() -> None:
     text = HIERARCHY.replace("var theta: real[4] ~ Normal(mu, tau)", "var theta: real[4]")
     assert set(graph_of(text + "for j in range(4) { theta[j] ~ Normal(mu, tau) }").offsets) == {"theta"}
-    assert not graph_of(text + "for j in range(3) { theta[j] ~ Normal(mu, tau) }\ntheta[3] ~ Normal(0, 1)").offsets
+    assert not graph_of(
+        text + "for j in range(3) { theta[j] ~ Normal(mu, tau) }\ntheta[3] ~ Normal(0, 1)"
+    ).offsets
 
 
 @pytest.mark.parametrize(
