@@ -12,7 +12,10 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,16 +166,24 @@ class Model:
             backend=backend,
             precision=precision,
         )
-        run, _ = launch(
-            self.program,
-            self.plan(settings),
-            settings,
-            constants=self.constants,
-            out=None if out is None else Path(out),
-            resume=resume,
-            watch=watch,
-            time_limit=time_limit,
-        )
+        folder = Path(mkdtemp(prefix="compose-")) if out is None else Path(out)
+        try:
+            run, _ = launch(
+                self.program,
+                self.plan(settings),
+                settings,
+                out=folder,
+                constants=self.constants,
+                resume=resume,
+                watch=watch,
+                time_limit=time_limit,
+            )
+        except BaseException:
+            if out is None:
+                rmtree(folder, ignore_errors=True)
+            raise
+        if out is None:
+            finalize(run, rmtree, folder, ignore_errors=True)
         return run
 
 

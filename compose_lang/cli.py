@@ -171,6 +171,8 @@ def run(
     status = done.manifest.status
     if status == "finished":
         screen.say(f"the draws are in {folder}: `compose export {folder} --to netcdf` for ArviZ and others")
+    if any(finding.severity == "error" for finding in findings):
+        return 1
     return ENDS.get(status) or (FAULTS if strict and findings else 0)
 
 

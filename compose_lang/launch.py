@@ -11,7 +11,6 @@ import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from compose_lang.runtime.columns import Column
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.driver import Driver, Watch, lanes_of
 from compose_lang.runtime.manifest import Lane, Manifest, Status
+from compose_lang.runtime.probe import undefined_near
 from compose_lang.runtime.samples import Run
 from compose_lang.runtime.settings import Settings
 from compose_lang.runtime.storage import MANIFEST, RunFolder
@@ -45,13 +45,13 @@ def launch(
     plan: Plan,
     settings: Settings,
     *,
+    out: Path,
     constants: Mapping[str, Any] | None = None,
-    out: Path | None = None,
     resume: bool = False,
     watch: Watch | None = None,
     time_limit: float = math.inf,
 ) -> tuple[Run, list[Diagnostic]]:
-    """Run a program into a folder (without `out`: a temporary one, gone with the run) and read it back.
+    """Run a program into a folder, and read it back.
 
     The manifest's `status` says whether it finished. The diagnostics are the program's and the draws'. Where
     a run was killed before its first file there is nothing to resume, and it begins.
@@ -59,11 +59,8 @@ def launch(
     backend = load_backend(settings.backend, settings.precision)  # type: ignore[arg-type]
     density = Density(program.graph, plan, backend)
     columns = _kept(density.columns, settings.keep)
-    temporary = None
-    if out is None:
-        temporary = TemporaryDirectory(prefix="compose-")
-        out = Path(temporary.name)
-    lanes = lanes_of(settings.chains, settings.backend)
+    found = [*program.diagnostics, *_size_of_output(columns, settings, out)]
+    lanes = [Lane(chains) for chains in lanes_of(settings.chains, settings.backend)]
     manifest = Manifest(
         program={
             "name": program.source.name,
@@ -75,9 +72,8 @@ def launch(
         versions=_versions(settings.backend),
         plan=plan_as_json(plan),
         columns=[column.as_json() for column in columns],
-        lanes=[Lane(chains) for chains in lanes],
+        lanes=lanes,
     )
-    size_warning = _size_of_output(columns, settings, out)
     begin = RunFolder.resume if resume and (out / MANIFEST).exists() else RunFolder.create
     folder = begin(out, manifest, _data(program))
     try:
@@ -87,13 +83,13 @@ def launch(
             backend,
             seed=settings.seed,
             warmup=settings.warmup,
-            chains=len(lanes[0]),
+            chains=len(lanes[0].chains),
             most_draws=settings.draws,
             keep=[column.name for column in columns],
         )
         outcome = Driver(sweeper, folder, settings, watch, time_limit).run()
-        run = Run(folder, temporary)
-        found = [*program.diagnostics, *size_warning, *_cut_short(outcome.status, run), *run.findings()]
+        run = Run(folder)
+        found += [*_cut_short(outcome.status, run), *undefined_near(run, program.graph), *run.findings()]
         folder.manifest.diagnostics = [as_json(diagnostic) for diagnostic in found]
         folder.commit()
         folder.write_summary(document(run))

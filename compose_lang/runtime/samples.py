@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import cached_property, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,11 +28,10 @@ STATISTICS = {"accept_prob": "acceptance_rate"}
 class Run:
     """The draws of a run and what is known about them."""
 
-    def __init__(self, folder: RunFolder, temporary: TemporaryDirectory[str] | None = None) -> None:
+    def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self.manifest = folder.manifest
         self.columns = tuple(Column.from_json(column) for column in self.manifest.columns)
-        self._temporary = temporary  # removed with the last reference to the run
 
     @staticmethod
     def open(out: str | Path) -> Run:
