@@ -36,9 +36,16 @@ class HostSpecial:
 
     def gammaln(self, x: np.ndarray) -> np.ndarray:
         x = np.asarray(x)
-        if x.size > SMALL or (x <= 0).any() or not np.isfinite(x).all():
-            return self.of_scipy.gammaln(x)
-        return np.vectorize(math.lgamma, otypes=[np.float64])(x) if x.size else np.zeros(x.shape)
+        return self.of_scipy.gammaln(x) if (x <= 0).any() else self._each("gammaln", math.lgamma, x)
+
+    def ndtr(self, x: np.ndarray) -> np.ndarray:
+        return self._each("ndtr", lambda v: 0.5 * math.erfc(-v / math.sqrt(2)), np.asarray(x))
+
+    def _each(self, name: str, function: Callable[[float], float], x: np.ndarray) -> np.ndarray:
+        if x.size > SMALL or not np.isfinite(x).all():
+            found: np.ndarray = getattr(self.of_scipy, name)(x)
+            return found
+        return np.vectorize(function, otypes=[np.float64])(x) if x.size else np.zeros(x.shape)
 
     @cached_property
     def of_scipy(self) -> ModuleType:
