@@ -36,7 +36,10 @@ DISCRETE: dict[str, str] = {
     """,
     "two variables": """
         var z: category(3)[4]; var b: bool[4]; var m: spin
-        for i in range(4) { energy if b[i] then 0.3 * z[i] else -0.2 * m; if b[i] { z[i] ~ Categorical([0.1, 0.2, 0.7]) } }
+        for i in range(4) {
+          energy if b[i] then 0.3 * z[i] else -0.2 * m
+          if b[i] { z[i] ~ Categorical([0.1, 0.2, 0.7]) }
+        }
         for (i, j) in chain(4) { energy 0.4 * (z[i] == z[j]) * m }
     """,
     "dynamic indices": """

@@ -106,12 +106,26 @@ class Writer:
         inner = self.inside(self.fresh("j"), largest)
         name = inner.loops[-1][0]
         condition = f" if {inner.filter()}" if self.random.random() < 0.5 else ""
-        kind = self.pick("sum", "sum", "sum", "prod") if condition or "(j" in domain else self.pick("sum", "logsumexp")
+        kind = (
+            self.pick("sum", "sum", "sum", "prod")
+            if condition or "(j" in domain
+            else self.pick("sum", "logsumexp")
+        )
         return f"{kind}({inner.number(depth - 1)} for {name} in {domain}{condition})"
 
     def vector(self, depth: int) -> str:
         """An array of n."""
-        leaves = ["x", "s", "d", "k", "b", "x[::-1]", f"y[:, {self.index(self.m)}]", "x[z % len(x)]", *self.vectors]
+        leaves = [
+            "x",
+            "s",
+            "d",
+            "k",
+            "b",
+            "x[::-1]",
+            f"y[:, {self.index(self.m)}]",
+            "x[z % len(x)]",
+            *self.vectors,
+        ]
         if depth <= 0 or self.random.random() < 0.5:
             return self.pick(*leaves)
         match self.random.randint(0, 4):
@@ -126,7 +140,9 @@ class Writer:
                 name = inner.loops[-1][0]
                 return f"[{inner.number(depth - 1)} for {name} in range({self.n})]"
             case _:
-                return f"where({self.vector(depth - 1)} > 0, {self.vector(depth - 1)}, {self.vector(depth - 1)})"
+                return (
+                    f"where({self.vector(depth - 1)} > 0, {self.vector(depth - 1)}, {self.vector(depth - 1)})"
+                )
 
     def truth(self, depth: int = 1) -> str:
         tests = [
@@ -168,7 +184,9 @@ class Writer:
             case _:
                 inner = self.inside(self.fresh("c"), 2)
                 name = inner.loops[-1][0]
-                return f"mixture(w[{name}] * Normal({inner.number(1)}, {inner.scale()}) for {name} in range(3))"
+                return (
+                    f"mixture(w[{name}] * Normal({inner.number(1)}, {inner.scale()}) for {name} in range(3))"
+                )
 
     # --- statements ---
 

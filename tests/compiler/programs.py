@@ -26,7 +26,8 @@ PROGRAMS: dict[str, str | tuple[str, dict[str, Any]]] = {
         p ~ HalfNormal(2); p ~ LogNormal(0.1, 0.7); p ~ HalfCauchy(1); p ~ Exponential(0.4); p ~ Gamma(2, 3)
         p ~ InverseGamma(2, 1.5); p ~ Weibull(1.4, 2); p ~ Pareto(0.01, 0.5)
         u ~ Beta(2, 3); w ~ VonMises(0.4, 2)
-        c ~ Poisson(2.5); c ~ NegativeBinomial(2, 1.5); c ~ Geometric(0.3); c ~ Binomial(7, u); c ~ BetaBinomial(7, 2, p)
+        c ~ Poisson(2.5); c ~ NegativeBinomial(2, 1.5); c ~ Geometric(0.3)
+        c ~ Binomial(7, u); c ~ BetaBinomial(7, 2, p)
         c ~ DiscreteUniform(0, 8); c ~ ZeroInflatedPoisson(0.2, 2)
         b ~ Bernoulli(u); b ~ BernoulliLogit(x); z ~ Categorical(q); z ~ CategoricalLogit([x, p, 0])
         q ~ Dirichlet([1, 2, 3]); v ~ MultivariateNormal([0, x], [[2, 0.3], [0.3, 1]])
@@ -49,7 +50,10 @@ PROGRAMS: dict[str, str | tuple[str, dict[str, Any]]] = {
     """,
     "user's factors": """
         factor Spring(a: real[2], b: real[2] | k: real = 1, rest: real = 1) { energy 0.5 * k * (norm(a - b) - rest)^2 }
-        density Step(x: real | m: real, s: positive = 0.5) { let z = (x - m) / s; energy 0.5 * z^2 + log(s) + 0.5 * log(2 * pi) }
+        density Step(x: real | m: real, s: positive = 0.5) {
+          let z = (x - m) / s
+          energy 0.5 * z^2 + log(s) + 0.5 * log(2 * pi)
+        }
         factor Smooth(x: real[n, d]) { for i in range(n - 1) { energy sum((x[i + 1, :] - x[i, :])^2) / d } }
         var x: real[5, 2]
         Spring(x[0], x[1] | k=2); (x[:-1], x[1:]) ~ Spring(k=3)
@@ -90,7 +94,9 @@ PROGRAMS: dict[str, str | tuple[str, dict[str, Any]]] = {
         y ~ Normal(0, 1); x ~ Normal(0, 2)
         for i in range(n) { energy 0.3 * s[i] * y[i] }
         for i in range(n), j in range(i) { energy x[i, j]^2 * s[j] }
-        for i in range(n) { for j in range(i, n) { x[i, j] ~ Normal(y[i], 1.5); for k in range(j) { energy 0.1 * x[k, j] } } }
+        for i in range(n) {
+          for j in range(i, n) { x[i, j] ~ Normal(y[i], 1.5); for k in range(j) { energy 0.1 * x[k, j] } }
+        }
         for i in range(n), j in range(n) if i != j and (i + j) % 2 == 0 { energy x[i, j] * x[j, i] }
         for i in range(1, n, 2) { energy s[i] * s[i - 1] }
         for i in range(n) if s[i] == 1 { energy 0.7 * y[i] }
@@ -139,11 +145,14 @@ PROGRAMS: dict[str, str | tuple[str, dict[str, Any]]] = {
         a ~ Normal(0, 1); m ~ Normal(0, 1); v ~ Normal(0, 1)
         energy sum(a[0, 1:3, ::2]) + 2 * sum(a[-1, :, -2]) + sum(a[:, -1]^2) - sum(a[1:, ::-1, 3])
         energy sum(v[::-1] * v) + dot(v[1:], v[:-1]) + v[-1] * v[-6] + sum(v[4:0:-2]) + sum(v[[0, 0, -1]])
-        energy trace(m @ m) + sum(transpose(m)[0]) + dot(m @ v[:4], v[2:]) + sum(diag(m)) + log_det(m @ transpose(m) + eye(4))
-        energy sum(reshape(a, 12, 5)[7]) + sum(concat(v, m[0])[5:]) + sum(stack(v[:4], m[1])[:, 2]) + sum(outer(v, v)[1])
+        energy trace(m @ m) + sum(transpose(m)[0]) + dot(m @ v[:4], v[2:]) + sum(diag(m))
+        energy log_det(m @ transpose(m) + eye(4))
+        energy sum(reshape(a, 12, 5)[7]) + sum(concat(v, m[0])[5:]) + sum(stack(v[:4], m[1])[:, 2])
+        energy sum(outer(v, v)[1])
         energy sum(a, axis=1)[0, 2] + max(m) + min(v) + logsumexp(v) + sum(max(m, axis=0)) + max(v[0], v[1], 0.3)
         energy sum(softmax(v)^2) + sum(cumsum(v)) + sum(sort(v)[:2]) + clip(v[0], -1, 1) + variance(v) + sd(v)
-        energy sum(logsumexp(m, axis=1)) + sum(where(v > 0, v, -2 * v)) + sum(a[:, [0, 2], 1]) + sum(a[[0, 1], :, [2, 3]])
+        energy sum(logsumexp(m, axis=1)) + sum(where(v > 0, v, -2 * v))
+        energy sum(a[:, [0, 2], 1]) + sum(a[[0, 1], :, [2, 3]])
         energy (if v[0] in [1, 2] then 1 else 2) + v[1] // 1 + v[2] % 2 + sum(zeros(2) + ones(2) * v[3])
     """,
     "discrete indices": """
@@ -173,7 +182,9 @@ PROGRAMS: dict[str, str | tuple[str, dict[str, Any]]] = {
         energy sum(xlogy(p[1], p[0])) + dot(o, p[1]) + q[1] - q[0]
     """,
     "products and quotients": """
-        density Bump(x: real[2] | m: real[2], s: real = 1) { energy 0.5 * sum((x - m)^2) / s^2 + 2 * log(s) + log(2 * pi) }
+        density Bump(x: real[2] | m: real[2], s: real = 1) {
+          energy 0.5 * sum((x - m)^2) / s^2 + 2 * log(s) + log(2 * pi)
+        }
         factor Near(a: real, b: real) { energy abs(a - b) }
         var x: real[2]; var y: real[3, 2]; var a: real[3]; var w: unit
         x ~ Normal([-1, 0], 1) * Normal([1, 0], 2)
@@ -187,10 +198,13 @@ PROGRAMS: dict[str, str | tuple[str, dict[str, Any]]] = {
         a ~ product(Normal(a[i], 1 + i) for i in range(3) if i != 1)
     """,
     "mixtures": """
-        density Bump(x: real[2] | m: real[2], s: real = 1) { energy 0.5 * sum((x - m)^2) / s^2 + 2 * log(s) + log(2 * pi) }
+        density Bump(x: real[2] | m: real[2], s: real = 1) {
+          energy 0.5 * sum((x - m)^2) / s^2 + 2 * log(s) + log(2 * pi)
+        }
         factor Near(a: real, b: real) { energy abs(a - b) }
         density Two(y: real | a: real, b: real, w: unit) = w * Normal(a, 1) + (1 - w) * Normal(b, 1)
-        var y: real[4]; var x: real[2]; var w: unit; var a: real; var b: real; var p: simplex(3); var mu: real[3]; var v: real[3, 2]
+        var y: real[4]; var x: real[2]; var w: unit; var a: real; var b: real; var p: simplex(3)
+        var mu: real[3]; var v: real[3, 2]
         a ~ Normal(0, 1); b ~ Normal(0, 1); mu ~ Normal(0, 1); v ~ Normal(0, 1)
         y ~ w * Normal(a, 1) + (1 - w) * Normal(b, 1)
         y ~ Two(a, b, w)
@@ -313,7 +327,10 @@ PROGRAMS: dict[str, str | tuple[str, dict[str, Any]]] = {
         const k = 3
         var p: simplex(k)[k]; var start: simplex(k); var mu: real[k] ~ Normal(0, 2)
         let g[0, j] = log(start[j]) + log_weight(Normal(y[0] | mu[j], 1)) for j in range(k)
-        let g[t, j] = logsumexp(g[t-1, i] + log(p[i, j]) for i in range(k)) + log_weight(Normal(y[t] | mu[j], 1)) for t in range(1, len(y)), j in range(k)
+        for t in range(1, len(y)), j in range(k) {
+          let emitted = log_weight(Normal(y[t] | mu[j], 1))
+          let g[t, j] = logsumexp(g[t-1, i] + log(p[i, j]) for i in range(k)) + emitted
+        }
         energy -logsumexp(g[-1])
         """,
         {"y": np.array([0.1, 2.0, -1.0, 0.5])},

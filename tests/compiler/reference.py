@@ -19,7 +19,14 @@ from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse
 from tests.compiler.reference_densities import STANDARD, StandardDensity
 from tests.compiler.reference_factors import (
-    Applied, Contrast, Factor, Given, Mixture, Product, copies, standard,
+    Applied,
+    Contrast,
+    Factor,
+    Given,
+    Mixture,
+    Product,
+    copies,
+    standard,
 )  # fmt: skip
 
 Scope = ChainMap[str, Any]
@@ -160,7 +167,16 @@ def unpack(target: ast.Expr, item: Any, scope: Scope) -> None:
         unpack(part, value, scope)
 
 
-OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "==", "in": "not in", "not in": "in"}
+OPPOSITE = {
+    "<": ">=",
+    "<=": ">",
+    ">": "<=",
+    ">=": "<",
+    "==": "!=",
+    "!=": "==",
+    "in": "not in",
+    "not in": "in",
+}
 
 
 def violation(e: ast.Expr, scope: Scope, holds: bool = True) -> float:
@@ -259,7 +275,9 @@ def flattened(cell: tuple[Any, ...]) -> list[Any]:
     return [leaf for item in cell for leaf in (flattened(item) if isinstance(item, tuple) else [item])]
 
 
-def comprehension(body: ast.Expr, clauses: Sequence[ast.Clause], condition: ast.Expr | None, scope: Scope) -> Any:
+def comprehension(
+    body: ast.Expr, clauses: Sequence[ast.Clause], condition: ast.Expr | None, scope: Scope
+) -> Any:
     if condition is not None or not clauses:
         return np.array([evaluate(body, inner) for inner in instances(clauses, condition, scope)])
     rows = [comprehension(body, clauses[1:], None, inner) if clauses[1:] else evaluate(body, inner)
@@ -322,7 +340,12 @@ def call(e: ast.Call, scope: Scope) -> Any:
     if isinstance(callee, tuple):
         return call_function(*callee, e.arguments, scope)
     by_name = {a.name: evaluate(a.value, scope) for a in e.arguments if a.name}
-    return FUNCTIONS[name](*(evaluate(a.value, scope) for a in e.arguments if not a.name), **by_name)
+    return FUNCTIONS[name](*(counted(evaluate(a.value, scope)) for a in e.arguments if not a.name), **by_name)
+
+
+def counted(x: Any) -> Any:
+    """Truth values as 0 and 1: NumPy would take their functions to half precision."""
+    return x + 0 if isinstance(x, np.bool_ | bool) or (isinstance(x, np.ndarray) and x.dtype == bool) else x
 
 
 def ordered(arguments: Sequence[ast.Argument], names: Sequence[str], scope: Scope) -> list[Any]:
@@ -374,7 +397,7 @@ def supported(type: ast.TypeExpr | None, value: Any, scope: Scope) -> bool:
     """Whether a subject lies in its declared type."""
     if not isinstance(type, ast.NamedType):
         return True
-    low, high = {"positive": (0, np.inf), "unit": (0, 1), "bool": (0, 1), "spin": (-1, 1)}.get(type.name, (-np.inf, np.inf))
+    low, high = SUPPORTS.get(type.name, (-np.inf, np.inf))
     if type.name in ("real", "int"):
         for place, a in enumerate(type.arguments):
             bound = evaluate(a.value, scope)
@@ -384,7 +407,9 @@ def supported(type: ast.TypeExpr | None, value: Any, scope: Scope) -> bool:
 
 def call_function(decl: ast.Fn, home: Scope, arguments: Sequence[ast.Argument], scope: Scope) -> Any:
     """A user's function of each copy that leading axes mean."""
-    given = {a.name or decl.parameters[place].name: evaluate(a.value, scope) for place, a in enumerate(arguments)}
+    given = {
+        a.name or decl.parameters[place].name: evaluate(a.value, scope) for place, a in enumerate(arguments)
+    }
     values = [given[p.name] if p.name in given else evaluate(p.default, home) for p in decl.parameters]
     results = []
     ranks = [rank_of(p) if p.type else np.ndim(v) for p, v in zip(decl.parameters, values, strict=True)]
@@ -435,6 +460,7 @@ def norm(x: Any) -> Any:
     return np.sqrt(np.sum(np.square(x)))
 
 
+SUPPORTS = {"positive": (0, np.inf), "unit": (0, 1), "bool": (0, 1), "spin": (-1, 1)}
 CONSTANTS = {"true": True, "false": False, "inf": np.inf, "pi": np.pi}
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.true_divide, "//": np.floor_divide, "%": np.mod,
@@ -460,7 +486,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "exp": np.exp, "log": np.log, "log1p": np.log1p, "expm1": np.expm1, "sqrt": np.sqrt, "abs": np.abs, "sin": np.sin,
     "cos": np.cos, "tanh": np.tanh, "logistic": special.expit, "logit": special.logit, "atan2": np.arctan2,
     "softplus": lambda x: np.logaddexp(0, x), "xlogy": special.xlogy, "lgamma": special.gammaln, "floor": np.floor,
-    "sign": np.sign, "round": np.round, "softmax": lambda x: special.softmax(x, axis=-1), "cumsum": lambda x: np.cumsum(x, axis=-1),
+    "sign": np.sign, "round": np.round,
+    "softmax": lambda x: special.softmax(x, axis=-1), "cumsum": lambda x: np.cumsum(x, axis=-1),
     "sort": lambda x: np.sort(x, axis=-1), "norm": norm, "dot": lambda x, y: np.sum(x * y, axis=-1), "outer": np.outer,
     "sum": lambda x, axis=None: np.sum(x, axis), "mean": lambda x, axis=None: np.mean(x, axis),
     "prod": lambda x, axis=None: np.prod(x, axis), "any": np.any, "all": np.all,
@@ -475,7 +502,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "solve": np.linalg.solve, "all_different": lambda x: len(set(np.asarray(x).tolist())) == len(x),
     "exactly_one": lambda x: np.sum(truth(x)) == 1, "at_most": lambda x, k: np.sum(truth(x)) <= k,
     "at_least": lambda x, k: np.sum(truth(x)) >= k, "implies": lambda p, q: ~truth(p) | truth(q),
-    "log_weight": lambda f: -f.energy([]), "contrast": lambda p, q, strength=1.0: Contrast(as_factor(p), as_factor(q), strength),
+    "log_weight": lambda f: -f.energy([]),
+    "contrast": lambda p, q, strength=1.0: Contrast(as_factor(p), as_factor(q), strength),
     "range": range, "pairs": lambda n: list(itertools.combinations(range(n), 2)),
     "chain": lambda n: [(i, i + 1) for i in range(n - 1)], "grid": lambda *n: pairwise(n, False),
     "torus": lambda *n: pairwise(n, True), "zip": lambda *xs: list(zip(*xs, strict=True)),

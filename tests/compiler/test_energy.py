@@ -117,7 +117,9 @@ def test_gradient_is_that_of_differences(name: str) -> None:
             slope = density.backend.to_numpy(gradient)
         assert np.isfinite(slope).all()
         found = np.sum(slope * direction, axis=1)
-        np.testing.assert_allclose(found, (ahead - behind) / (2 * step), rtol=1e-5, atol=1e-6, err_msg=backend)
+        np.testing.assert_allclose(
+            found, (ahead - behind) / (2 * step), rtol=1e-5, atol=1e-6, err_msg=backend
+        )
 
 
 @pytest.mark.parametrize("name", ["garch", "constrained vectors", "data and a regression", "observations"])

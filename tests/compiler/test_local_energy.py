@@ -1,4 +1,4 @@
-"""What a sampler is told about one site against the whole program: energy differences, and classes that share nothing."""
+"""What a sampler is told about one site against the whole program: energy differences, classes that share nothing."""
 
 from __future__ import annotations
 
