@@ -134,7 +134,7 @@ class Sites:
         return int(self.local.classes.shape[1])
 
     def sites_of(self, cls: Any) -> Array:
-        return self.tables["classes"][cls]
+        return _row(self.tables["classes"], cls)
 
     def current(self, position: Position, cls: Any) -> Array:
         sites = self.sites_of(cls)
@@ -162,7 +162,7 @@ class Sites:
         xp = self.density.backend.xp
         chains, width, count = candidates.shape
         degree = group.degree
-        instances = table[cls].reshape((1, width * degree))
+        instances = _row(table, cls).reshape((1, width * degree))
         real = instances >= 0
         full = self.tables["full"][self.sites_of(cls)]
         site = xp.broadcast_to(full[:, None], (width, degree)).reshape((1, width * degree))
@@ -195,3 +195,8 @@ class Sites:
         values = xp.astype(values, held.dtype)
         written = self.density.backend.set_at(room, (slice(None), sites), values)
         return {**position, self.name: written[:, : self.sites]}
+
+
+def _row(table: Array, cls: Any) -> Array:
+    """The row of a class; torch would read a number out of a scalar array, which it cannot where it traces."""
+    return table[cls] if isinstance(cls, int) else table[cls.reshape((1,))][0]
