@@ -27,7 +27,7 @@ from compose_lang.compiler.context import (
 from compose_lang.compiler.data import violation as domain_violation
 from compose_lang.compiler.declared_types import DeclaredType, declared_type
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
-from compose_lang.compiler.ir import Node, cast_to, constant, variable
+from compose_lang.compiler.ir import Node, cast_to, constant, postorder, require_room, variable
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
@@ -87,6 +87,8 @@ class Elaboration:
             self.data,
         )
         check_proper(graph)
+        for n in postorder([g.energy for g in graph.groups] + [d.node for d in graph.derived]):
+            require_room(n.shape, n.axes)
         return replace(graph, offsets=offsets(graph, self.session.stated))
 
     def attempt(self, statement: ast.Statement) -> None:
