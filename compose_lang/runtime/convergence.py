@@ -112,11 +112,21 @@ def _split(draws: Draws) -> Draws:
 
 
 def _normal_scores(draws: Draws) -> Draws:
-    """Replace draws by the normal quantiles of their ranks among all draws (Blom's offsets)."""
+    """Replace draws by the normal quantiles of their ranks among all draws (Blom's offsets).
+
+    Of two values the scores are two values: what is measured does not change under a scale and a shift, so such
+    columns (spins, truth values) stay as they are and spare the sort.
+    """
     from scipy.special import ndtri
 
-    pooled = draws.reshape(-1, draws.shape[2])
-    return ndtri((_average_ranks(pooled) - 0.375) / (len(pooled) + 0.25)).reshape(draws.shape)
+    two_valued = ((draws == draws.min((0, 1))) | (draws == draws.max((0, 1)))).all((0, 1))
+    if two_valued.all():
+        return draws
+    scores = draws.copy()
+    pooled = draws[:, :, ~two_valued].reshape(draws.shape[0] * draws.shape[1], -1)
+    ranks = ndtri((_average_ranks(pooled) - 0.375) / (len(pooled) + 0.25))
+    scores[:, :, ~two_valued] = ranks.reshape((*draws.shape[:2], -1))
+    return scores
 
 
 def _average_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
