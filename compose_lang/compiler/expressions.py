@@ -155,7 +155,7 @@ def algebra(ctx: Context, e: ast.Binary, left: Any, right: Any) -> factors.Facto
         if two is None:
             weight = node("div", unit, as_node(right, e.right.span))
             return factors.scaled(weight, one, e.span)
-        return quotient(ctx, e, one, two, minus)
+        return factors.product([(one, unit), (two, minus)], e.span, quotient=e.span)
     if e.op == "^" and one is not None and two is None:
         exponent = as_node(right, e.right.span)
         if exponent.shape:
@@ -166,26 +166,6 @@ def algebra(ctx: Context, e: ast.Binary, left: Any, right: Any) -> factors.Facto
     lhs, rhs = describe(left), describe(right)
     help = "factors compose by P * Q, w * P + v * Q, P / Q, P ^ b and contrast(P, Q)"
     fail("CG0401", f"`{e.op}` does not join {lhs} and {rhs}", e.span, help=help)
-
-
-def quotient(
-    ctx: Context, e: ast.Binary, one: factors.Factor, two: factors.Factor, minus: Node
-) -> factors.Factor:
-    made = factors.product([(one, constant(1.0)), (two, minus)], e.span)
-    assert isinstance(made, factors.Product)
-    net: dict[str, float] = {}
-    for part, exponent in made.parts:
-        net[part.description] = net.get(part.description, 0.0) + (
-            float(exponent.item()) if exponent.is_static_scalar else 0.0
-        )
-    if any(total < 0 for total in net.values()):
-        ctx.session.warn(
-            "CG0404",
-            "whether this quotient has a finite total cannot be shown",
-            e.span,
-            help="contrast(P, Q) is bounded by P; or give the variable a bounded type",
-        )
-    return made
 
 
 def _compare(ctx: Context, e: ast.Compare) -> Node:

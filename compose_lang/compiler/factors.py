@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from compose_lang.compiler import composition_lints
 from compose_lang.compiler.context import Context, Term, fail
 from compose_lang.compiler.ir import Axis, Node, add_all, along, constant, gather, node, reduce_axis, sum_axes
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
@@ -64,8 +65,11 @@ class Product:
     ranks: tuple[int, ...]
     description: str = "a product of factors"
     normalised: bool = False
+    quotient: Span | None = None  #: where a `/` is written in it
 
     def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
+        if self.quotient is not None:
+            composition_lints.lint_quotient(ctx, self.parts, subjects, self.quotient)
         found: list[Term] = []
         for factor, exponent in self.parts:
             for term in factor.terms(ctx, subjects, span):
@@ -126,6 +130,7 @@ class Mixture:
         wide = broadcast_shapes(*(w.shape for w, _ in self.parts))
         ranks = tuple(max(0, r - len(wide)) for r in self.ranks) if wide else self.ranks
         inner, copies, shape = each_copy(ctx, subjects, ranks, span, self.description)
+        composition_lints.lint_choices(ctx, [f for _, f in self.parts], ranks, shape, span)
         columns = [along(a) if a else constant(0) for a in shape]
         logs = []
         for weight, part in self.parts:
@@ -225,9 +230,12 @@ def powers(factor: Factor, exponent: Node) -> list[tuple[Factor, Node]]:
     return [(factor, exponent)]
 
 
-def product(parts: Sequence[tuple[Factor, Node]], span: Span) -> Factor:
+def product(parts: Sequence[tuple[Factor, Node]], span: Span, quotient: Span | None = None) -> Factor:
+    """The product of powers; quotient: where a `/` is written, if there is one."""
     flat = [p for f, e in parts for p in powers(f, e)]
-    return Product(tuple(flat), common_ranks([f for f, _ in flat], span, "a product"))
+    inner = [f.quotient for f, _ in parts if isinstance(f, Product) and f.quotient is not None]
+    ranks = common_ranks([f for f, _ in flat], span, "a product")
+    return Product(tuple(flat), ranks, quotient=quotient or next(iter(inner), None))
 
 
 def scaled(weight: Node, factor: Factor, span: Span) -> Factor:
@@ -304,13 +312,14 @@ class OverRange:
             inner = replace(ctx, plates=(*ctx.plates, *self.axes))
             inner = inner if self.mask is None else inner.under(self.mask)
             return self.body.terms(inner, subjects, span)
-        copies_ctx, copies, _ = each_copy(ctx, subjects, self.ranks, span, self.description)
+        copies_ctx, copies, shape = each_copy(ctx, subjects, self.ranks, span, self.description)
         inner = replace(copies_ctx, plates=(*copies_ctx.plates, *self.axes))
         weight, factor = (
             (self.body.weight, self.body.factor)
             if isinstance(self.body, Scaled)
             else (constant(1.0), self.body)
         )
+        composition_lints.lint_choices(ctx, [factor], self.ranks, shape, span)
         logs = node("sub", node("log", weight), total(factor, inner, copies, span))
         if self.mask is not None:
             logs = node("where", self.mask, logs, constant(float("-inf")))

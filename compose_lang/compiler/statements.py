@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler import expressions, factors, recurrences, violations
+from compose_lang.compiler import composition_lints, expressions, factors, recurrences, violations
 from compose_lang.compiler.context import Context, PoisonedUse, Term, fail, not_built
 from compose_lang.compiler.ir import Node, cast_to, constant, node
 from compose_lang.compiler.noncentre import LOCATION_SCALE, Statement
@@ -248,6 +248,7 @@ def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) 
             written.span,
             help="write it as a statement of its own, or leave out what is before `|`",
         )
+    composition_lints.lint_subjects(ctx, [(s, span) for s in subjects])
     note_location(ctx, subjects, factor)
     for term in factor.terms(ctx, subjects, span):
         ctx.emit(masked(ctx, term))
@@ -288,6 +289,7 @@ def _apply(ctx: Context, s: ast.Apply) -> None:
         callee = expressions.evaluate(ctx, e.function)
         if isinstance(callee, DeclaredFactor):
             made = applied(ctx, callee.with_inputs(ctx, (), e.span), e.arguments, e.span)
+            composition_lints.lint_subjects(ctx, composition_lints.applied_in(made))
             for term in made.terms(ctx, [], s.span):
                 ctx.emit(masked(ctx, term))
             return
@@ -301,6 +303,7 @@ def _apply(ctx: Context, s: ast.Apply) -> None:
             else "energy, require, let and ~ are statements"
         )
         fail("CG0406", f"this statement has no effect: it {what}", s.span, help=help)
+    composition_lints.lint_subjects(ctx, composition_lints.applied_in(factor))
     for term in factor.terms(ctx, [], s.span):
         ctx.emit(masked(ctx, term))
 

@@ -1,0 +1,217 @@
+"""What a composition of factors may say that its user does not mean: quotients, subjects, arrays of choices.
+
+In: factors as they are applied, and their subjects. Out: warnings in the session (language.md, "One idea").
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from compose_lang.compiler.context import Context
+from compose_lang.compiler.ir import Axis, Node, postorder
+from compose_lang.compiler.types import Domain
+from compose_lang.diagnostics import Span
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.factors import Factor
+
+COMPACT = frozenset({"angle", "simplex", "unit_vector", "cholesky_corr", "permutation"})
+
+# --- quotients ------------------------------------------------------------------------------------------
+
+
+def identity(factor: Factor) -> Hashable:
+    """What two factors share where they are the same factor with the same inputs (and subjects)."""
+    from compose_lang.compiler.application import WithInputs
+    from compose_lang.compiler.factors import Applied, Mixture, Scaled
+
+    match factor:
+        case WithInputs():
+            inputs = sorted((name, value_key(value)) for name, (value, _) in factor.inputs.items())
+            return ("declared", id(factor.factor.decl), tuple(inputs))
+        case Applied():
+            return ("applied", identity(factor.factor), tuple(map(value_key, factor.subjects)))
+        case Scaled():
+            return identity(factor.factor)
+        case Mixture():
+            return ("mixture", tuple((value_key(w), identity(f)) for w, f in factor.parts))
+    return ("other", id(factor))
+
+
+def value_key(value: Any) -> str:
+    """A text that equal constants share; any other value is itself alone."""
+    if isinstance(value, Node) and value.value is not None and not value.axes:
+        return f"{value.shape} {value.value.tolist()}"
+    return f"at {id(value)}"
+
+
+def linear(exponent: Node) -> tuple[float, int | None]:
+    """An exponent as a number times a base: the id of what is not known, or None."""
+    number, n = 1.0, exponent
+    while not n.is_static_scalar:
+        if n.op == "mul" and any(a.is_static_scalar for a in n.args):
+            known, n = n.args if n.args[0].is_static_scalar else n.args[::-1]
+            number *= known.item()
+        elif n.op in ("neg", "cast"):
+            number, n = (-number if n.op == "neg" else number), n.args[0]
+        else:
+            return number, id(n)
+    return number * n.item(), None
+
+
+def may_be_improper(parts: Sequence[tuple[Factor, Node]]) -> bool:
+    """Whether a product with negative exponents may have an infinite total over an unbounded subject.
+
+    What stands below must also stand above, the same factor with the same inputs, with a net exponent of at
+    least 1; or cancel, if something else is left. A factor below without inputs may be outweighed by the same
+    factor with inputs: that is guidance, `D * (D(c) / D)^g`.
+    """
+    net: dict[Hashable, dict[int | None, float]] = defaultdict(lambda: defaultdict(float))
+    by_name: dict[int, dict[int | None, float]] = defaultdict(lambda: defaultdict(float))
+    below: dict[Hashable, int | None] = {}
+    for factor, exponent in parts:
+        number, base = linear(exponent)
+        key, (declaration, bare) = identity(factor), declared(factor)
+        net[key][base] += number
+        by_name[declaration][base] += number
+        if number < 0:
+            below[key] = declaration if bare else None
+    left = any(known(total) >= 1 for total in net.values())
+    for key, guided in below.items():
+        total = known(net[key])
+        if total >= 1 or (total == 0 and left):
+            continue
+        if guided is None or known(by_name[guided]) < 1:
+            return True
+    return False
+
+
+def known(total: dict[int | None, float]) -> float:
+    """The number a sum of exponents comes to; minus infinity where it is not known."""
+    return -math.inf if any(v for base, v in total.items() if base is not None) else total.get(None, 0.0)
+
+
+def declared(factor: Factor) -> tuple[int, bool]:
+    """The id of a factor's declaration, and whether it stands there without inputs."""
+    from compose_lang.compiler.application import WithInputs
+    from compose_lang.compiler.factors import Applied
+
+    inner = factor.factor if isinstance(factor, Applied) else factor
+    return (id(inner.factor.decl), not inner.inputs) if isinstance(inner, WithInputs) else (id(inner), False)
+
+
+def lint_quotient(
+    ctx: Context, parts: Sequence[tuple[Factor, Node]], subjects: Sequence[Node], span: Span
+) -> None:
+    """CG0404 where a quotient is over something unbounded and cannot be shown to have a finite total."""
+    from compose_lang.compiler.factors import Applied
+
+    over = [*subjects, *(s for f, _ in parts if isinstance(f, Applied) for s in f.subjects)]
+    if any(s.variables and not is_bounded(s.domain) for s in over) and may_be_improper(parts):
+        ctx.session.warn(
+            "CG0404",
+            "whether this quotient has a finite total cannot be shown",
+            span,
+            help="contrast(P, Q) is bounded by P; or give the variable a bounded type",
+        )
+
+
+def is_bounded(domain: Domain | None) -> bool:
+    if domain is None:
+        return False
+    if domain.kind in COMPACT or (domain.is_discrete and domain.is_finite):
+        return True
+    return math.isfinite(domain.lower) and math.isfinite(domain.upper)
+
+
+# --- subjects -------------------------------------------------------------------------------------------
+
+#: a scan is what its steps are, which is not looked into
+ALWAYS_LINEAR = frozenset({
+    "add", "sub", "neg", "cast", "broadcast", "reshape", "transpose", "slice", "stack", "concat", "collect",
+    "cumsum", "sum", "mean", "var", "scan", "project",
+})  # fmt: skip
+IN_ONE_ARGUMENT = frozenset({"mul", "matmul"})
+IN_THE_FIRST = frozenset({"div", "gather"})
+IN_THE_OTHERS = frozenset({"where", "solve", "solve_triangular"})
+
+
+def is_linear(x: Node) -> bool:
+    """Whether a node is an affine function of the continuous variables, as far as its operations tell."""
+    varies: dict[int, bool] = {}
+    for n in postorder([x]):
+        moving = [varies[id(a)] for a in n.args]
+        varies[id(n)] = any(moving) or (n.op == "var" and n.dtype == "real")
+        if not varies[id(n)] or n.op in ALWAYS_LINEAR:
+            continue
+        fits = (
+            (n.op in IN_ONE_ARGUMENT and sum(moving) == 1)
+            or (n.op in IN_THE_FIRST and not any(moving[1:]))
+            or (n.op in IN_THE_OTHERS and not moving[0])
+            or (n.op == "reduce_axis" and n.attrs[0] in ("sum", "mean"))
+        )
+        if not fits:
+            return False
+    return True
+
+
+def lint_subjects(ctx: Context, subjects: Iterable[tuple[Node, Span]]) -> None:
+    """CG0407 where a factor is over a function of the variables whose volume changes from place to place."""
+    for subject, span in subjects:
+        if subject.dtype == "real" and not is_linear(subject):
+            ctx.session.warn(
+                "CG0407",
+                "the subject is not linear in the variables: no Jacobian is added",
+                span,
+                help="the factor weighs this value as it is; for the density of a change of variables add the term\n"
+                "`energy -log(abs(derivative))`, or state the factor of the variable itself",
+            )
+
+
+def applied_in(factor: Factor) -> Iterator[tuple[Node, Span]]:
+    """The subjects that stand inside a composition, each with the place of its application."""
+    from compose_lang.compiler import factors
+
+    match factor:
+        case factors.Applied():
+            yield from ((s, factor.span) for s in factor.subjects)
+        case factors.Product():
+            for part, _ in factor.parts:
+                yield from applied_in(part)
+        case factors.Mixture():
+            for _, part in factor.parts:
+                yield from applied_in(part)
+        case factors.Scaled():
+            yield from applied_in(factor.factor)
+        case factors.Contrast():
+            yield from applied_in(factor.likes)
+            yield from applied_in(factor.dislikes)
+
+
+# --- arrays of choices ----------------------------------------------------------------------------------
+
+
+def lint_choices(
+    ctx: Context, parts: Iterable[Factor], ranks: Sequence[int], copies: Sequence[Axis | None], span: Span
+) -> None:
+    """CG0409 where array inputs make a mixture of scalar densities choose once for a whole array."""
+    from compose_lang.compiler.application import WithInputs, rank_of
+
+    widened = [
+        p
+        for p in parts
+        if isinstance(p, WithInputs) and p.widened and not any(map(rank_of, p.factor.decl.subjects))
+    ]
+    if not widened or not any(ranks):
+        return
+    count = math.prod(a.size for a in (*ctx.plates, *copies) if a is not None)
+    ctx.session.warn(
+        "CG0409",
+        f"array inputs widen this mixture: it makes {count:,} choice{'s' if count != 1 else ''}, one for each whole"
+        " array and not for each element",
+        span,
+        help="for a choice per element write it for one element, in a `for`; for one per array all is well",
+    )
