@@ -233,13 +233,16 @@ class Call:
         """Report arguments whose leading axes do not broadcast, naming the two that differ."""
         subjects = {s.name for s in self.decl.subjects}
         named = [(n, s) for n, s in leading.items() if s]
+        named.sort(
+            key=lambda each: each[0] in subjects
+        )  # two inputs that differ say more than subject and input
         for place, (first, shape) in enumerate(named):
             for second, other in named[place + 1 :]:
                 try:
                     joint = broadcast_shapes(shape, other)
                 except ShapeError:
                     joint = None
-                wider = first in subjects and second not in subjects and joint is not None and joint != shape
+                wider = first not in subjects and second in subjects and joint is not None and joint != other
                 if joint is None or wider:
                     self.report_pair(first, second)
         shown = ", ".join(f"{n} is {describe(self.arguments[n][0])}" for n, _ in named)
@@ -256,11 +259,14 @@ class Call:
             text = place.text
             return text if text.isidentifier() else f"`{name}` of {self.name}"
 
-        where, label = (here, there) if here is not self.span else (there, here)
         left, right = f"{shown(first, here)} is {describe(one)}", f"{shown(second, there)} is {describe(two)}"
-        labels = (Label(label, describe(one if label is here else two)),) if label is not where else ()
-        text = describe(one if where is here else two)
-        fail("CG0203", f"shapes do not match: {left}, but {right}", where, labels=labels, label=text)
+        marked = f"{describe(one)} against {describe(two)}"
+        where, other = (there, here) if here is self.span and there.start < here.start else (here, there)
+        labels = () if where is other else (Label(other, marked),)
+        origins = self.outer.session.origins
+        read = [f"{p.text} was read from {origins[p.text]}" for p in (here, there) if p.text in origins]
+        text = f"shapes do not match: {left}, but {right}"
+        fail("CG0203", text, where, help="\n".join(read[-1:]), labels=labels, label="" if labels else marked)
 
     # --- types ---
 
@@ -293,6 +299,10 @@ class Call:
         """The condition that a value lies in a domain: None where it surely does, an error where it cannot."""
         what = f"the subject `{name}` of `{self.name}`" if is_subject else f"`{name}` of `{self.name}`"
         if domain.is_discrete and value.dtype == "real":
+            broken = value.value[value.value != np.floor(value.value)] if value.value is not None else ()
+            if len(broken) and self.outer.mask is None:
+                text = f"{what} is {domain}, given {broken.flat[0]:g}"  # type: ignore[union-attr]
+                fail("CG0405", text, span, label=f"{broken.flat[0]:g} is not a whole number")  # type: ignore[union-attr]
             fail("CG0204", f"{what} is {domain}, given {describe(value)}", span, label=describe(value))
         known = BOOL if value.dtype == "bool" else value.domain
         if in_domain(known, domain) or domain.event_shape:

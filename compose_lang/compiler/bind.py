@@ -38,7 +38,9 @@ def bind(ctx: Context, decl: ast.Data, declared: DeclaredType) -> Node | Texts:
     ):
         raw = read(ctx, decl.value)
         session.hashes[decl.name] = raw.sha256
-        return as_constant(bind_data(raw, declared.type, decl.name, decl.span), declared.type)
+        array = bind_data(raw, declared.type, decl.name, decl.span)
+        session.origins[decl.name] = f"{raw.origin}: {len(array)} rows" if array.ndim else raw.origin
+        return as_constant(array, declared.type)
     value = as_node(expressions.evaluate(ctx, decl.value), decl.value.span)
     if value.value is None or value.axes:
         fail("CG0208", f"data must be known at compile time: this is {describe(value)}", decl.value.span)

@@ -71,6 +71,7 @@ class Session:
     constants: dict[str, Any]
     diagnostics: list[Diagnostic] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)  #: where each datum was read, and how many rows
     stated: list[Any] = field(default_factory=list)  #: `noncentre.Statement`s
     noise: list[tuple[str, Node]] | None = None  #: what a `draw` has asked for, while one is elaborated
     later: dict[str, Span] = field(default_factory=dict)  #: names whose values come after all constants
