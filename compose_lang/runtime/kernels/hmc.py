@@ -2,9 +2,10 @@
 
 Momenta are p ~ N(0, 1/V) with V the variances learned in warm-up (the inverse of the diagonal mass), and the
 kinetic energy is ½ Σ V p². Where the number of leapfrog steps is not given, each trajectory's length is
-uniform on (0, 2π) in the units of V, in which a Gaussian coordinate turns once in 2π: a fixed length
+uniform on (0, 3π/2) in the units of V, in which a Gaussian coordinate turns once in 2π: a fixed length
 resonates with some coordinate, a random one with none (Neal, "MCMC using Hamiltonian dynamics", 2011, section
-3.2; Bou-Rabee and Sanz-Serna, "Randomized Hamiltonian Monte Carlo", 2017).
+3.2; Bou-Rabee and Sanz-Serna, "Randomized Hamiltonian Monte Carlo", 2017). A coordinate of unit scale then
+correlates from draw to draw by sin(3π/2) / (3π/2) = -0.2.
 
 A rejection should flip the momentum, so that the accept step leaves the joint density invariant. Here the
 momentum is drawn anew before every trajectory, so the flip changes nothing and is left out.
@@ -32,8 +33,9 @@ from compose_lang.runtime.kernel import BoundKernel, ContinuousBlock, Kernel, No
 from compose_lang.runtime.metropolis import acceptance, choose
 
 TARGET = 0.8
-LENGTH = 2.0 * math.pi
+LENGTH = 1.5 * math.pi
 MOST_LEAPFROGS = 256
+MOST_IN_WARMUP = 32  # while V is not known, longer trajectories cost much and teach little
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class HMC:
         h = adaptation.step_size(state.adaptation, t, self.schedule, backend)
         variance = state.adaptation.variance
         momentum = noise["momentum"] / xp.sqrt(variance)
-        steps, longest = self.trajectory(h, noise)
+        steps, longest = self.trajectory(h, noise, t)
 
         def leapfrog(i: Any, carry: Tree) -> Tree:
             u, momentum, _, gradient = carry
@@ -99,12 +101,14 @@ class HMC:
         }
         return block.unravel(position, u), state, statistics
 
-    def trajectory(self, h: Array, noise: Mapping[str, Array]) -> tuple[Array, Any]:
+    def trajectory(self, h: Array, noise: Mapping[str, Array], t: Any) -> tuple[Array, Any]:
         """The number of leapfrog steps of each chain (chains,), and the largest of them."""
         xp, integer = self.backend.xp, self.backend.integer
         if self.leapfrog is not None:
             return xp.full(h.shape, self.leapfrog, dtype=integer), self.leapfrog
-        steps = xp.clip(xp.ceil(LENGTH * noise["length"] / h), 1.0, float(MOST_LEAPFROGS))
+        warming = self.backend.asarray(t) < self.schedule.warmup
+        most = xp.where(warming, float(MOST_IN_WARMUP), float(MOST_LEAPFROGS))
+        steps = xp.clip(xp.ceil(LENGTH * noise["length"] / h), 1.0, most)
         steps = xp.astype(steps, integer)
         return steps, xp.max(steps)
 
