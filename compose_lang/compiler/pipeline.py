@@ -47,8 +47,7 @@ def compile_program(
     """
     module = parse(source)
     found = [*layout_warnings(source), *resolve(module, known_names())]
-    if any(d.severity == "error" for d in found):
-        raise ComposeError(found)
+    misnamed = any(d.severity == "error" for d in found)
     given = dict(data or {})
     if not ignore_unknown_data:
         declared = [s.name for s in module.statements if isinstance(s, ast.Data)]
@@ -64,7 +63,10 @@ def compile_program(
     try:
         graph = elaborate(module, session)
     except ComposeError as wrong:
-        raise ComposeError([*wrong.diagnostics, *found, *session.diagnostics], wrong.exit_code) from None
+        told = in_order([*found, *wrong.diagnostics, *session.diagnostics])
+        raise ComposeError(told, 1 if misnamed else wrong.exit_code) from None
+    if misnamed:
+        raise ComposeError(in_order([*found, *session.diagnostics]))
     wrong_requests = refusals(graph)
     if wrong_requests:
         raise ComposeError([*wrong_requests, *found, *session.diagnostics])
@@ -73,6 +75,16 @@ def compile_program(
         if request.method == "auto":
             settings.update(request.options)
     return CompiledProgram(source, module, graph, (*found, *session.diagnostics), session.hashes, settings)
+
+
+def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Diagnostics by their place in the program; of several errors at one place the first is told."""
+    kept: dict[Any, Diagnostic] = {}
+    for d in found:
+        place = d.span.start if d.span is not None else -1
+        what = "error" if d.severity == "error" and d.span is not None else (d.code, d.message)
+        kept.setdefault((place, what), d)
+    return [kept[key] for key in sorted(kept, key=lambda key: key[0])]
 
 
 def check(
