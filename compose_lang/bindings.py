@@ -15,7 +15,7 @@ from typing import Any
 
 from compose_lang.compiler.files import read_file
 from compose_lang.compiler.graph import Request
-from compose_lang.diagnostics import ComposeError, Diagnostic, Source
+from compose_lang.diagnostics import ComposeError, Diagnostic, Source, did_you_mean
 from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse
 
@@ -26,13 +26,18 @@ def bound_data(flags: Sequence[str], declared: Iterable[str]) -> dict[str, Any]:
     """The data that the flags bind, by name; later flags beat earlier ones.
 
     declared: the program's data; other fields of a file with all are not read. Raises a ComposeError: CG0602
-    for a flag of another form, CG0302 and CG0303 for files and fields that are not there.
+    for a flag of another form, CG0307 for a name that the program does not declare, CG0302 and CG0303 for
+    files and fields that are not there.
     """
     found: dict[str, Any] = {}
     wanted = list(declared)
     for flag in flags:
         name, equals, rest = flag.partition("=")
         if equals and name.isidentifier():
+            if name not in wanted:
+                help = did_you_mean(name, wanted) or f"its data: {', '.join(wanted) or 'none'}"
+                wrong = Diagnostic("CG0307", f"the program declares no data `{name}`", help=help)
+                raise ComposeError(wrong, exit_code=2)
             path, key = _split_key(rest)
             found[name] = read_file(path, key, None)
         elif Path(flag).suffix.lower() in ALL_IN_ONE:

@@ -56,6 +56,7 @@ CODES: dict[str, str] = {
     "CG0601": "method cannot serve the variable",
     "CG0602": "unknown method or option",
     "CG0603": "backend is not installed",
+    "CG0604": "nothing to sample",
     # 07 sampling
     "CG0701": "energy is not a number",
     "CG0702": "chains have not mixed (R-hat)",

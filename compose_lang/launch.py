@@ -56,6 +56,9 @@ def launch(
     The manifest's `status` says whether it finished. The diagnostics are the program's and the draws'. Where
     a run was killed before its first file there is nothing to resume, and it begins.
     """
+    if not plan.blocks:
+        text = "there is nothing to sample: the program has no variable that is not observed"
+        raise ComposeError(Diagnostic("CG0604", text))
     backend = load_backend(settings.backend, settings.precision)  # type: ignore[arg-type]
     density = Density(program.graph, plan, backend)
     columns = _kept(density.columns, settings.keep)

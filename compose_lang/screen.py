@@ -57,8 +57,7 @@ class Screen:
         """Diagnostics, on standard error; -q leaves the errors."""
         shown = [d for d in diagnostics if d.severity == "error" or not self.quiet]
         text = render(shown, "full", in_colour(sys.stderr))
-        if text:
-            print(text, file=sys.stderr)
+        print(text, end="", file=sys.stderr)
 
     def document(self, content: Any) -> None:
         """The one JSON document of a verb."""

@@ -95,7 +95,7 @@ def test_constants_and_data_from_outside(compose):
     "flags",
     [
         ["--chains", "0"], ["--draws", "many"], ["--unknown"], ["--backend", "abacus"], ["--precision", "int8"],
-        ["--data", "y"], ["--set", "n"], ["--method", "hmc("], ["--keep", "nothing"],
+        ["--data", "y"], ["--data", "z=y.csv"], ["--set", "n"], ["--method", "hmc("], ["--keep", "nothing"],
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -120,6 +120,13 @@ def test_no_point_satisfies_the_constraints(compose):
     Path("none.cg").write_text("var a: int(0, 3)\nvar b: int(0, 3)\nrequire a + b == 7\n")
     result = compose("run", "none.cg", *QUICK)
     assert result.code == 4 and "CG0502" in result.err
+
+
+@pytest.mark.parametrize("program", ["", "var x: real ~ Normal(0, 1)\nobserve x = 0.5\n"])
+def test_nothing_to_sample(compose, program):
+    Path("none.cg").write_text(program)
+    result = compose("run", "none.cg", *QUICK)
+    assert result.code == 1 and "CG0604" in result.err
 
 
 def test_an_unwritable_folder_is_refused_before_sampling(compose):
