@@ -41,9 +41,16 @@ def test_every_text_has_its_program() -> None:
     assert texts == {program.stem for program in PROGRAMS}
 
 
-@pytest.mark.parametrize("code", [code for code in CODES if code < "CG0300"])
-def test_every_code_of_syntax_and_names_has_a_program(code: str) -> None:
-    assert any(program.name.startswith(code) for program in PROGRAMS)
+#: what only a run, a flag or a finished folder can show; tests/test_bad_input.py, tests/cli and tests/results do
+BEYOND_CHECK = {
+    "CG0307", "CG0502", "CG0603", "CG0604", "CG0701", "CG0702", "CG0703", "CG0704", "CG0705", "CG0706", "CG0707", "CG0708",
+    "CG0709", "CG0802",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_that_check_can_show_has_a_program(code: str) -> None:
+    assert any(program.name.startswith(code) for program in PROGRAMS) != (code in BEYOND_CHECK)
 
 
 if __name__ == "__main__":

@@ -253,6 +253,7 @@ class Call:
         )
 
     def report_pair(self, first: str, second: str) -> None:
+        first, second = sorted((first, second), key=lambda name: self.arguments[name][1].start)
         (one, here), (two, there) = self.arguments[first], self.arguments[second]
 
         def shown(name: str, place: Span) -> str:
@@ -261,12 +262,11 @@ class Call:
 
         left, right = f"{shown(first, here)} is {describe(one)}", f"{shown(second, there)} is {describe(two)}"
         marked = f"{describe(one)} against {describe(two)}"
-        where, other = (there, here) if here is self.span and there.start < here.start else (here, there)
-        labels = () if where is other else (Label(other, marked),)
+        labels = () if here is there else (Label(there, marked),)
         origins = self.outer.session.origins
         read = [f"{p.text} was read from {origins[p.text]}" for p in (here, there) if p.text in origins]
         text = f"shapes do not match: {left}, but {right}"
-        fail("CG0203", text, where, help="\n".join(read[-1:]), labels=labels, label="" if labels else marked)
+        fail("CG0203", text, here, help="\n".join(read[-1:]), labels=labels, label="" if labels else marked)
 
     # --- types ---
 
