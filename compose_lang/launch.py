@@ -87,7 +87,6 @@ def launch(
             seed=settings.seed,
             warmup=settings.warmup,
             chains=len(lanes[0].chains),
-            most_draws=settings.draws,
             keep=[column.name for column in columns],
         )
         outcome = Driver(sweeper, folder, settings, watch, time_limit).run()

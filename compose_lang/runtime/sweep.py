@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from compose_lang.compiler.plan import Block
     from compose_lang.runtime.density import Density
 
-CHUNK_BYTES = 2**25
-"""Memory for the draws of one chunk of a batch."""
+CHUNK_DRAWS, CHUNK_BYTES = 4096, 2**25
+"""Room for the draws of one chunk. It is no function of how many are wanted: a program compiled for some draws
+serves any number, also from the cache of an earlier run."""
 
 START_STREAM = 0
 """The noise stream of the start; block b has `2b + 1` for its kernel's start and `2b + 2` for its steps."""
@@ -61,7 +62,6 @@ class Sweeper:
         seed: int,
         warmup: int,
         chains: int,
-        most_draws: int,
         keep: Sequence[str],
     ) -> None:
         self.density = density
@@ -72,7 +72,7 @@ class Sweeper:
         kept = [column for column in density.columns if column.name in set(keep)]
         self.stored = {column.name: stored_dtype(column.type.domain) for column in kept}
         values = sum(int(np.prod(column.type.full_shape, dtype=int)) for column in kept)
-        self.capacity = max(1, min(most_draws, CHUNK_BYTES // max(1, 8 * chains * values)))
+        self.capacity = max(1, min(CHUNK_DRAWS, CHUNK_BYTES // max(1, 8 * chains * values)))
         self._kernels = tuple(load_kernel(block.kernel) for block in self.blocks)
         if backend.whole_programs:
             self._start_kernels = backend.compile(self._start_kernels_of)

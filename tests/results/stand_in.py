@@ -181,7 +181,6 @@ def drive(
             seed=settings.seed,
             warmup=settings.warmup,
             chains=len(lanes[0]),
-            most_draws=settings.draws,
             keep=keep,
         )
         outcome = Driver(sweeper, folder, settings, watch, time_limit).run()
