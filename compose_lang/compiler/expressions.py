@@ -133,6 +133,9 @@ def power(ctx: Context, x: Node, y: Node, e: ast.Binary) -> Node:
         return made if y.dtype != "real" else cast_to(made, "real")
     if y.is_static_scalar and float(y.item()) == 0.5:
         return node("sqrt", guarded(ctx, x))
+    whole = x.is_static_scalar and y.is_static_scalar and x.dtype == y.dtype == "int"
+    if whole and y.item() * int(x.item()).bit_length() >= 63:  # 10^30 is no integer of 64 bits
+        x = cast_to(x, "real")
     if x.dtype != "real" and y.dtype != "real" and not (y.value is not None and (y.value >= 0).all()):
         x = cast_to(x, "real")
     return build("pow", (guarded(ctx, x), y), (e.left.span, e.right.span))

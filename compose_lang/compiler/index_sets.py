@@ -50,7 +50,7 @@ def _range(ctx: Context, e: ast.Call) -> IndexSet | DependentRange:
     if len(known) == 3 and known[2] == 0:
         fail("CG0204", "the step of range must not be 0", e.arguments[2].span)
     steps = range(*known)
-    limited(float(len(steps)), e)
+    limited((steps.stop - steps.start) / steps.step, e)  # len() is for what fits into 64 bits
     return IndexSet(len(steps), np.arange(steps.start, steps.stop, steps.step, dtype=np.int64))
 
 

@@ -112,7 +112,7 @@ def checked_index(ctx: Context, item: Any, size: int, span: Span, e: ast.Index) 
     """
     i = as_node(item, span)
     if i.dtype == "real":
-        if i.value is not None and (i.value == np.floor(i.value)).all():
+        if i.value is not None and (abs(i.value) < 2.0**62).all() and (i.value == np.floor(i.value)).all():
             i = constant(i.value.astype(np.int64), i.axes)
         else:
             fail("CG0204", f"an index must be an integer, not {describe(i)}", span)

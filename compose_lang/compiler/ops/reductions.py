@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from compose_lang.compiler.operation import OPS, Array, Op, promote, to_bool, to_real
+from compose_lang.compiler.operation import OPS, Array, Op, ShapeError, promote, to_bool, to_real
 
 if TYPE_CHECKING:
     from compose_lang.compiler.ir import Axis, Node
@@ -38,12 +38,22 @@ def reduction_coerce(kind: str) -> Callable[..., tuple[Node, ...]]:
     return to_bool if kind in ("any", "all") else promote
 
 
+NEEDS_ELEMENTS = frozenset({"mean", "max", "min", "logsumexp"})
+
+
+def require_elements(kind: str, count: int) -> None:
+    """A sum of nothing is 0; a maximum of nothing is no number."""
+    if count == 0 and kind in NEEDS_ELEMENTS:
+        raise ShapeError(f"`{kind}` needs at least one element", [(0,)])
+
+
 def _register_reduction(kind: str) -> None:
     """Over one axis of the shape, counted from the end: attrs = (axis,)."""
 
     def infer(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
         shape = args[0].shape
         place = len(shape) + attrs[0]
+        require_elements(kind, shape[place])
         return shape[:place] + shape[place + 1 :], args[0].dtype
 
     def run(b: Any, node: Node, xs: list[Array]) -> Array:
@@ -66,6 +76,7 @@ def _run_reduce_axis(b: Any, node: Node, xs: list[Array]) -> Array:
 
 
 def _infer_reduce_axis(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
+    require_elements(attrs[0], attrs[1].size)
     return args[0].shape, REDUCTION_DTYPES.get(attrs[0], args[0].dtype)
 
 
