@@ -69,6 +69,8 @@ def energies(density: Density, values: Values) -> np.ndarray:
     points = len(next(iter(values.values())))
     with backend.scope():
         arrays = {name: backend.asarray(v) for name, v in values.items()}
-        evaluate = backend.compile(lambda constants, at: density.with_constants(constants).energy_of_values(at))
+        evaluate = backend.compile(
+            lambda constants, at: density.with_constants(constants).energy_of_values(at)
+        )
         found = np.asarray(backend.to_numpy(evaluate(density.constants, arrays)))
     return np.broadcast_to(found, (points,))
