@@ -138,8 +138,7 @@ def bounded(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> Dec
         fail("CG0204", text, written.span)
     domain = REAL
     if given:
-        strict = (numbers["lower"], numbers["upper"]) in ((0.0, np.inf), (0.0, 1.0)) and False
-        domain = Domain("real", numbers["lower"], numbers["upper"], strict=strict)
+        domain = Domain("real", numbers["lower"], numbers["upper"])
     return DeclaredType(Type(domain, shape), nodes.get("lower"), nodes.get("upper"))
 
 

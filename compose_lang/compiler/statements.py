@@ -10,7 +10,7 @@ import numpy as np
 
 from compose_lang.compiler import composition_lints, expressions, factors, recurrences, violations
 from compose_lang.compiler.context import Context, PoisonedUse, Term, fail, not_built
-from compose_lang.compiler.ir import Node, cast_to, constant, node
+from compose_lang.compiler.ir import Node, broadcast_to, cast_to, constant, node
 from compose_lang.compiler.noncentre import LOCATION_SCALE, Statement
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.values import Cell, as_node, describe
@@ -146,65 +146,52 @@ def _require(ctx: Context, s: ast.Require) -> None:
     label = s.label or s.condition.span.text
     test = truth(ctx, s.condition)
     if test.is_const:
-        holds(ctx, test, s, label)
+        require_known(ctx, test, s, label)
         return
     hard = violations.equates_reals(ctx, s.condition)
     if hard is not None:
         help = "use `prefer … == …`, `observe` a variable, or put one side in place of the other with `let`"
-        fail(
-            "CG0501",
-            "a hard equality between continuous variables has no room: its measure is zero",
-            hard.span,
-            help=help,
-        )
-    away = violations.violation(ctx, s.condition)
-    if test.shape:
-        inner, (test,), _ = factors.each_copy(ctx, [test], [0], s.span, "a constraint")
-        # the violation is of the whole array: it goes with the first instance's plates
-        away = constant(0.0)
-        ctx = inner
-        away = cast_to(node("not", test), "real")
-    energy = node("where", test, constant(0.0), constant(np.inf))
-    add_term(ctx, energy, "require", label, s.span, away)
+        text = "a hard equality between continuous variables has no room: its measure is zero"
+        fail("CG0501", text, hard.span, help=help)
+    away = violations.elementwise(ctx, s.condition)
+    if test.shape:  # an array of conditions is a plate of them
+        both = [test, broadcast_to(away, test.shape)]
+        ctx, (test, away), _ = factors.each_copy(ctx, both, [0, 0], s.span, "a constraint")
+    add_requirement(ctx, test, label, s.span, away)
 
 
-def holds(ctx: Context, test: Node, s: ast.Require, label: str) -> None:
-    """A constraint without variables is checked once."""
+def add_requirement(ctx: Context, test: Node, label: str, span: Span, away: Node | None = None) -> None:
+    """A hard constraint: weight 0 where it fails; `away` is how far it is from holding, by default 0 or 1."""
+    away = cast_to(node("not", test), "real") if away is None else away
+    add_term(ctx, node("where", test, constant(0.0), constant(np.inf)), "require", label, span, away)
+
+
+def require_known(ctx: Context, test: Node, s: ast.Require, label: str) -> None:
+    """A constraint without variables is checked once, at compile time."""
     assert test.value is not None
-    truths = test.value
-    if ctx.mask is not None:
-        if ctx.mask.value is None:
-            if truths.all():
-                return
-            add_term(
-                ctx,
-                node("where", test, constant(0.0), constant(np.inf)),
-                "require",
-                label,
-                s.span,
-                cast_to(node("not", test), "real"),
-            )
-            return
-        truths = np.logical_or(node("or", node("not", ctx.mask), test).value, False)  # type: ignore[arg-type]
-    if truths.all():
+    if test.value.all() or equal_enough(ctx, s.condition):
         return
-    if isinstance(s.condition, ast.Compare) and s.condition.ops == ("==",):
-        away = violations.violation(replace(ctx, mask=None), s.condition)
-        if away.value is not None and (away.value <= 1e-9).all():
+    if ctx.mask is not None and ctx.mask.is_const:
+        relevant = node("or", node("not", ctx.mask), test)
+        if relevant.value is not None and relevant.value.all():
             return
+    gated = ctx.mask is not None and not ctx.mask.is_const
+    if gated or ctx.calls:  # weight 0 under a gate, or outside a factor's support, is no error of the program
+        if test.shape:
+            ctx, (test,), _ = factors.each_copy(ctx, [test], [0], s.span, "a constraint")
+        add_requirement(ctx, test, label, s.span)
+        return
     named = f' "{s.label}"' if s.label else ""
-    if ctx.calls:  # a factor's own support: weight 0, which a mixture may well have
-        add_term(
-            ctx,
-            node("where", test, constant(0.0), constant(np.inf)),
-            "require",
-            label,
-            s.span,
-            cast_to(node("not", test), "real"),
-        )
-        return
     text = f"the constraint{named} is false whatever the variables"
     raise ComposeError(Diagnostic("CG0503", text, s.condition.span), exit_code=4)
+
+
+def equal_enough(ctx: Context, condition: ast.Expr) -> bool:
+    """Whether reals that are required to be equal are so to 1e-9: a sum of weights that rounding put off 1."""
+    if not isinstance(condition, ast.Compare) or condition.ops != ("==",):
+        return False
+    away = violations.violation(replace(ctx, mask=None), condition)
+    return away.value is not None and bool((away.value <= 1e-9).all())
 
 
 def _prefer(ctx: Context, s: ast.Prefer) -> None:

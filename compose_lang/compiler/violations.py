@@ -10,7 +10,7 @@ import functools
 
 from compose_lang.compiler import expressions
 from compose_lang.compiler.context import Context
-from compose_lang.compiler.ir import Node, cast_to, constant, node
+from compose_lang.compiler.ir import Node, cast_to, constant, leaves, node
 from compose_lang.grammar import ast
 
 OPPOSITE = {
@@ -25,12 +25,20 @@ OPPOSITE = {
 }
 
 
-def violation(ctx: Context, condition: ast.Expr, holds: bool = True) -> Node:
-    """The violation of a condition (of its negation where `holds` is false)."""
+def violation(ctx: Context, condition: ast.Expr) -> Node:
+    """The violation of a condition as one number: that of an array is the sum."""
+    away = elementwise(ctx, condition)
+    for _ in away.shape:
+        away = node("sum", away, attrs=(-1,))
+    return away
+
+
+def elementwise(ctx: Context, condition: ast.Expr, holds: bool = True) -> Node:
+    """The violation of each element of a condition (of its negation where `holds` is false)."""
     if isinstance(condition, ast.Unary) and condition.op == "not":
-        return violation(ctx, condition.operand, not holds)
+        return elementwise(ctx, condition.operand, not holds)
     if isinstance(condition, ast.Logical):
-        parts = [violation(ctx, o, holds) for o in condition.operands]
+        parts = [elementwise(ctx, o, holds) for o in condition.operands]
         every = (condition.op == "and") == holds
         return functools.reduce(lambda a, b: node("add" if every else "minimum", a, b), parts)
     if isinstance(condition, ast.Compare):
@@ -38,30 +46,23 @@ def violation(ctx: Context, condition: ast.Expr, holds: bool = True) -> Node:
         parts = [compare(ctx, left, right, op if holds else OPPOSITE[op]) for left, right, op in pairs]
         return functools.reduce(lambda a, b: node("add" if holds else "minimum", a, b), parts)
     truth = cast_to(expressions.number(ctx, condition), "bool")
-    return total(node("not", truth) if holds else truth)
+    return cast_to(node("not", truth) if holds else truth, "real")
 
 
 def compare(ctx: Context, left: ast.Expr, right: ast.Expr, op: str) -> Node:
     span = left.span.to(right.span)
     whole = ast.Compare((left, right), (op,), span=span)
     if op in ("in", "not in", "!="):
-        return total(node("not", expressions.number(ctx, whole)))
+        return cast_to(node("not", expressions.number(ctx, whole)), "real")
     sides = [expressions.evaluate_beside(ctx, s, (left, right)) for s in (left, right)]
     a, b = (expressions.as_node(v, s.span) for v, s in zip(sides, (left, right), strict=True))
     if a.dtype != "real" and b.dtype != "real":
-        return total(node("not", expressions.number(ctx, whole)))
+        return cast_to(node("not", expressions.number(ctx, whole)), "real")
     if op == "==":
-        return total(node("abs", expressions.build("sub", (a, b), (left.span, right.span))))
+        return node("abs", expressions.build("sub", (a, b), (left.span, right.span)))
     low, high = (a, b) if op in ("<", "<=") else (b, a)
     gap = expressions.build("sub", (low, high), (left.span, right.span))
-    return total(node("maximum", gap, constant(0.0)))
-
-
-def total(x: Node) -> Node:
-    x = cast_to(x, "real")
-    for _ in x.shape:
-        x = node("sum", x, attrs=(-1,))
-    return x
+    return cast_to(node("maximum", gap, constant(0.0)), "real")
 
 
 def equates_reals(ctx: Context, condition: ast.Expr) -> ast.Expr | None:
@@ -80,6 +81,4 @@ def equates_reals(ctx: Context, condition: ast.Expr) -> ast.Expr | None:
 
 
 def depends_on_continuous(x: Node) -> bool:
-    from compose_lang.compiler.ir import leaves
-
     return any(leaf.op == "var" and leaf.dtype == "real" for leaf in leaves(x))
