@@ -1,9 +1,13 @@
 """Step size and diagonal mass, learned by each chain during warm-up and frozen after it.
 
 Step size: dual averaging of the acceptance probability (Hoffman and Gelman, "The No-U-Turn sampler", JMLR
-2014, section 3.2). Mass: variances of the coordinates in windows that double, by Welford's recurrence, with
-the windows and the shrinkage of the Stan Reference Manual, "HMC algorithm parameters". Everything is an array
-with the chain as its leading axis, so that state is checkpointed as it is and no chain looks at another.
+2014, section 3.2). Mass: variances V of the coordinates in windows that double, by Welford's recurrence, with
+the windows and the shrinkage of the Stan Reference Manual, "HMC algorithm parameters". In windows before the
+last, V is sqrt(Var u / Var ∇E) where there are gradients, as in nutpie: it is the scale of the density where
+the chain is, also while it is still on its way and its variance is that of the way.
+
+Everything is an array with the chain as its leading axis, so that state is checkpointed as it is and no chain
+looks at another.
 """
 
 from __future__ import annotations
@@ -42,7 +46,8 @@ class Moments(NamedTuple):
 
 class Adaptation(NamedTuple):
     step: StepSize
-    moments: Moments
+    moments: Moments  #: of the coordinates
+    slopes: Moments | None  #: of the gradient, for kernels that have one
     variance: Array  #: (chains, D): the inverse of the diagonal mass
 
 
@@ -73,12 +78,15 @@ def windows(warmup: int) -> Windows:
     return Windows(warmup, start, tuple(ends))
 
 
-def begin(step: float, like: Array, backend: Backend) -> Adaptation:
+def begin(step: float, like: Array, backend: Backend, *, gradients: bool) -> Adaptation:
     """The state before warm-up, for coordinates like (chains, D): a first step and unit mass."""
     xp = backend.xp
 
     def each_chain(value: float) -> Array:
         return xp.full((like.shape[0],), value, dtype=backend.real)
+
+    def nothing_seen() -> Moments:
+        return Moments(each_chain(0.0), xp.zeros_like(like), xp.zeros_like(like))
 
     log_step = math.log(step)
     # Arrays of their own: torch.compile would compile again once two that were one are two.
@@ -90,7 +98,8 @@ def begin(step: float, like: Array, backend: Backend) -> Adaptation:
             count=each_chain(0.0),
             centre=each_chain(log_step + math.log(10.0)),
         ),
-        Moments(each_chain(0.0), xp.zeros_like(like), xp.zeros_like(like)),
+        nothing_seen(),
+        nothing_seen() if gradients else None,
         xp.ones_like(like),
     )
 
@@ -111,6 +120,7 @@ def step_size(state: Adaptation, t: Array, schedule: Windows, backend: Backend) 
 def adapt(
     state: Adaptation,
     u: Array,
+    gradient: Array | None,
     accept_prob: Array,
     target: float,
     t: Array,
@@ -121,16 +131,28 @@ def adapt(
     if not schedule.warmup:
         return state
     t = backend.asarray(t)
-    step = _averaged(state.step, target - accept_prob, backend)
-    moments, variance = state.moments, state.variance
+    learned = state._replace(step=_averaged(state.step, target - accept_prob, backend))
     if schedule.ends:
+        seen = learned._replace(moments=_observed(state.moments, u))
+        if gradient is not None and state.slopes is not None:
+            seen = seen._replace(slopes=_observed(state.slopes, gradient))
         collecting = (t >= schedule.start) & (t < schedule.ends[-1])
-        moments = _where(collecting, _observed(moments, u), moments, backend)
+        learned = _where(collecting, seen, learned, backend)
         at_end = backend.xp.any(backend.asarray(schedule.ends) == t + 1)
-        variance = backend.xp.where(at_end, _shrunk(moments), variance)
-        moments = _where(at_end, tree_map(backend.xp.zeros_like, moments), moments, backend)
-        step = _where(at_end, _restarted(step, backend), step, backend)
-    return _where(t < schedule.warmup, Adaptation(step, moments, variance), state, backend)
+        learned = _where(at_end, _next_window(learned, t + 1 == schedule.ends[-1], backend), learned, backend)
+    return _where(t < schedule.warmup, learned, state, backend)
+
+
+def _next_window(state: Adaptation, last: Array, backend: Backend) -> Adaptation:
+    """The mass that a window has shown, and everything else anew."""
+    xp = backend.xp
+    variance = _shrunk(state.moments)
+    if state.slopes is not None:
+        rough = xp.sqrt(state.moments.squares / state.slopes.squares)
+        rough = xp.where(xp.isfinite(rough) & (rough > 0.0), rough, state.variance)
+        variance = xp.where(last, variance, rough)
+    moments, slopes = tree_map(xp.zeros_like, (state.moments, state.slopes))
+    return Adaptation(_restarted(state.step, backend), moments, slopes, variance)
 
 
 def _averaged(state: StepSize, error: Array, backend: Backend) -> StepSize:

@@ -23,7 +23,7 @@ class State(NamedTuple):
 def start(block: ContinuousBlock, position: Position, step: float, backend: Backend) -> State:
     """The state at a position."""
     energy, gradient = block.energy_and_gradient(block.ravel(position), position)
-    return State(energy, gradient, adaptation.begin(step, gradient, backend))
+    return State(energy, gradient, adaptation.begin(step, gradient, backend, gradients=True))
 
 
 def here(block: ContinuousBlock, position: Position, state: State) -> tuple[Array, Array, Array]:

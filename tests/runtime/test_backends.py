@@ -134,10 +134,10 @@ def test_eager_torch_gives_the_same_values(monkeypatch: pytest.MonkeyPatch) -> N
 def test_torch_without_a_compiler_runs_eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
     attempts = []
 
-    def failing(function: Any) -> Any:
+    def failing(function: Any, **settings: Any) -> Any:
         def run(*args: Any) -> Any:
             attempts.append(1)
-            raise RuntimeError("no C++ compiler")
+            raise torch._dynamo.exc.TorchDynamoException("no C++ compiler")
 
         return run
 

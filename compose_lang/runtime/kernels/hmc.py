@@ -35,7 +35,6 @@ from compose_lang.runtime.metropolis import acceptance, choose
 TARGET = 0.8
 LENGTH = 1.5 * math.pi
 MOST_LEAPFROGS = 256
-MOST_IN_WARMUP = 32  # while V is not known, longer trajectories cost much and teach little
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class HMC:
         h = adaptation.step_size(state.adaptation, t, self.schedule, backend)
         variance = state.adaptation.variance
         momentum = noise["momentum"] / xp.sqrt(variance)
-        steps, longest = self.trajectory(h, noise, t)
+        steps, longest = self.trajectory(h, noise)
 
         def leapfrog(i: Any, carry: Tree) -> Tree:
             u, momentum, _, gradient = carry
@@ -83,32 +82,29 @@ class HMC:
         new_kinetic = 0.5 * xp.sum(variance * end_momentum * end_momentum, axis=-1)
         accept_prob = acceptance(energy, new_energy, backend, kinetic - new_kinetic)
 
+        error = new_energy + new_kinetic - energy - kinetic
         accept = noise["accept"] < accept_prob
         u = choose(accept, proposed, u, backend)
-        learned = adaptation.adapt(state.adaptation, u, accept_prob, self.target, t, self.schedule, backend)
-        state = State(
-            choose(accept, new_energy, energy, backend),
-            choose(accept, new_gradient, gradient, backend),
-            learned,
+        energy = choose(accept, new_energy, energy, backend)
+        gradient = choose(accept, new_gradient, gradient, backend)
+        learned = adaptation.adapt(
+            state.adaptation, u, gradient, accept_prob, self.target, t, self.schedule, backend
         )
-        error = new_energy + new_kinetic - energy - kinetic
         statistics = {
             "accept_prob": accept_prob,
             "step_size": h,
-            "energy": state.energy,
+            "energy": energy,
             "diverging": ~(error <= MOST_ENERGY_ERROR),
             "num_steps": steps,
         }
-        return block.unravel(position, u), state, statistics
+        return block.unravel(position, u), State(energy, gradient, learned), statistics
 
-    def trajectory(self, h: Array, noise: Mapping[str, Array], t: Any) -> tuple[Array, Any]:
+    def trajectory(self, h: Array, noise: Mapping[str, Array]) -> tuple[Array, Any]:
         """The number of leapfrog steps of each chain (chains,), and the largest of them."""
         xp, integer = self.backend.xp, self.backend.integer
         if self.leapfrog is not None:
             return xp.full(h.shape, self.leapfrog, dtype=integer), self.leapfrog
-        warming = self.backend.asarray(t) < self.schedule.warmup
-        most = xp.where(warming, float(MOST_IN_WARMUP), float(MOST_LEAPFROGS))
-        steps = xp.clip(xp.ceil(LENGTH * noise["length"] / h), 1.0, most)
+        steps = xp.clip(xp.ceil(LENGTH * noise["length"] / h), 1.0, float(MOST_LEAPFROGS))
         steps = xp.astype(steps, integer)
         return steps, xp.max(steps)
 

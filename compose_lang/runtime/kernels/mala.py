@@ -61,25 +61,24 @@ class Langevin:
         correction = self.correction(u, proposed, noise["normal"], new_gradient, scale)
         accept_prob = acceptance(energy, new_energy, backend, correction)
 
+        error = new_energy - energy
         if self.corrected:
             accept = noise["accept"] < accept_prob
         else:
             accept = xp.isfinite(new_energy) & xp.all(xp.isfinite(new_gradient), axis=-1)
         u = choose(accept, proposed, u, backend)
-        learned = adaptation.adapt(state.adaptation, u, accept_prob, self.target, t, self.schedule, backend)
-        state = State(
-            choose(accept, new_energy, energy, backend),
-            choose(accept, new_gradient, gradient, backend),
-            learned,
+        energy = choose(accept, new_energy, energy, backend)
+        gradient = choose(accept, new_gradient, gradient, backend)
+        learned = adaptation.adapt(
+            state.adaptation, u, gradient, accept_prob, self.target, t, self.schedule, backend
         )
-        diverging = ~(new_energy - energy <= MOST_ENERGY_ERROR)
         statistics = {
             "accept_prob": accept_prob,
             "step_size": h,
-            "energy": state.energy,
-            "diverging": diverging,
+            "energy": energy,
+            "diverging": ~(error <= MOST_ENERGY_ERROR),
         }
-        return block.unravel(position, u), state, statistics
+        return block.unravel(position, u), State(energy, gradient, learned), statistics
 
     def correction(
         self, u: Array, proposed: Array, normal: Array, new_gradient: Array, scale: Array

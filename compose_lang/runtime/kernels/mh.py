@@ -54,7 +54,7 @@ class RandomWalk:
         u = self.block.ravel(position)
         return {
             "energy": self.block.energy(u, position),
-            "adaptation": adaptation.begin(self.scale, u, self.backend),
+            "adaptation": adaptation.begin(self.scale, u, self.backend, gradients=False),
         }
 
     def step(
@@ -71,7 +71,7 @@ class RandomWalk:
         accept = noise["accept"] < accept_prob
         u, energy = choose(accept, proposed, u, backend), choose(accept, new_energy, energy, backend)
         target = TARGET_ONE if block.size == 1 else TARGET_MANY
-        learned = adaptation.adapt(learned, u, accept_prob, target, t, self.schedule, backend)
+        learned = adaptation.adapt(learned, u, None, accept_prob, target, t, self.schedule, backend)
         statistics = {"accept_prob": accept_prob, "step_size": s, "energy": energy}
         return block.unravel(position, u), {"energy": energy, "adaptation": learned}, statistics
 

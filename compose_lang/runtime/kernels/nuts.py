@@ -59,7 +59,14 @@ class NUTS:
 
         accept_prob = tree.sum_accept_probs / tree.num_proposals
         learned = adaptation.adapt(
-            state.adaptation, tree.z_proposal, accept_prob, self.target, t, self.schedule, self.backend
+            state.adaptation,
+            tree.z_proposal,
+            tree.z_proposal_grad,
+            accept_prob,
+            self.target,
+            t,
+            self.schedule,
+            self.backend,
         )
         statistics = {
             "accept_prob": accept_prob,

@@ -1,0 +1,80 @@
+"""Warm-up's parts: Stan's windows, dual averaging to its target, and the mass that windows leave behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from compose_lang.runtime import adaptation
+from compose_lang.runtime.backend import load_backend
+
+NUMPY = load_backend("numpy")
+U = np.random.default_rng(0).normal(size=(1000, 2, 3)) * [0.1, 1.0, 10.0]
+
+
+def adapted(steps: int, warmup: int, gradients: bool, slope: float = 1.0) -> adaptation.Adaptation:
+    """The state after some steps of independent draws U, with gradients u / slope², at target acceptance."""
+    schedule = adaptation.windows(warmup)
+    state = adaptation.begin(0.5, U[0], NUMPY, gradients=gradients)
+    accept = np.full(2, 0.8)
+    for t in range(steps):
+        gradient: Any = U[t] / slope**2 if gradients else None
+        state = adaptation.adapt(state, U[t], gradient, accept, 0.8, t, schedule, NUMPY)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("warmup", "start", "ends"),
+    [
+        (1000, 75, (100, 150, 250, 450, 950)),
+        (500, 75, (100, 150, 250, 450)),
+        (150, 75, (100,)),
+        (100, 15, (90,)),
+        (19, 19, ()),
+        (0, 0, ()),
+    ],
+)
+def test_windows_are_stans(warmup: int, start: int, ends: tuple[int, ...]) -> None:
+    assert adaptation.windows(warmup) == adaptation.Windows(warmup, start, ends)
+
+
+def test_dual_averaging_finds_the_step_of_its_target() -> None:
+    """Where acceptance is exp(-step), a target of 0.8 is met by -log 0.8; each chain finds it alone."""
+    schedule = adaptation.windows(1000)
+    state = adaptation.begin(30.0, U[0], NUMPY, gradients=False)
+    for t in range(1000):
+        accept = np.exp(-adaptation.step_size(state, t, schedule, NUMPY))
+        state = adaptation.adapt(state, U[t], None, accept, 0.8, t, schedule, NUMPY)
+    final = adaptation.step_size(state, 1000, schedule, NUMPY)
+    np.testing.assert_allclose(final, -np.log(0.8), rtol=0.05)
+
+
+def test_the_last_window_leaves_shrunken_variances() -> None:
+    state = adapted(1000, 1000, gradients=True, slope=3.0)
+    window = U[450:950]
+    expected = (500 * window.var(axis=0, ddof=1) + 5 * 1e-3) / 505
+    np.testing.assert_allclose(state.variance, expected, rtol=1e-12)
+
+
+def test_earlier_windows_take_the_scale_from_gradients() -> None:
+    """With ∇E = u / 9 the local variance is 9, whatever the spread of the draws."""
+    np.testing.assert_allclose(adapted(200, 1000, gradients=True, slope=3.0).variance, 9.0, rtol=1e-12)
+    spread = adapted(200, 1000, gradients=False).variance
+    np.testing.assert_allclose(spread, (50 * U[100:150].var(axis=0, ddof=1) + 5e-3) / 55, rtol=1e-12)
+
+
+def test_nothing_changes_after_warmup() -> None:
+    before, after = adapted(300, 300, gradients=True), adapted(700, 300, gradients=True)
+    np.testing.assert_array_equal(after.variance, before.variance)
+    np.testing.assert_array_equal(after.step.log_mean, before.step.log_mean)
+
+
+def test_chains_that_never_moved_keep_their_mass() -> None:
+    schedule = adaptation.windows(1000)
+    state = adaptation.begin(0.5, U[0], NUMPY, gradients=True)
+    with NUMPY.scope():
+        for t in range(200):
+            state = adaptation.adapt(state, U[0], U[0], np.zeros(2), 0.8, t, schedule, NUMPY)
+    np.testing.assert_array_equal(state.variance, 1.0)
