@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,12 @@ from compose_lang.runtime.backend import load_backend
 
 NUMPY = load_backend("numpy")
 U = np.random.default_rng(0).normal(size=(1000, 2, 3)) * [0.1, 1.0, 10.0]
+
+
+@pytest.fixture(autouse=True)
+def scope() -> Iterator[None]:
+    with NUMPY.scope():
+        yield
 
 
 def adapted(steps: int, warmup: int, gradients: bool, slope: float = 1.0) -> adaptation.Adaptation:
@@ -74,7 +81,6 @@ def test_nothing_changes_after_warmup() -> None:
 def test_chains_that_never_moved_keep_their_mass() -> None:
     schedule = adaptation.windows(1000)
     state = adaptation.begin(0.5, U[0], NUMPY, gradients=True)
-    with NUMPY.scope():
-        for t in range(200):
-            state = adaptation.adapt(state, U[0], U[0], np.zeros(2), 0.8, t, schedule, NUMPY)
+    for t in range(200):
+        state = adaptation.adapt(state, U[0], U[0], np.zeros(2), 0.8, t, schedule, NUMPY)
     np.testing.assert_array_equal(state.variance, 1.0)
