@@ -112,7 +112,7 @@ def search(density: Density, keys: Array, start: Position) -> Position:
     """Sample the softened program at a rising price until the constraints hold in every chain."""
     from compose_lang.compiler.plan import Block, Plan
     from compose_lang.runtime.density import Density
-    from compose_lang.runtime.sweep import load_kernel
+    from compose_lang.runtime.kernels import load_kernel
 
     backend = density.backend
     xp = backend.xp
