@@ -31,6 +31,7 @@ from compose_lang.compiler.ir import Node, cast_to, constant, postorder, require
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
+from compose_lang.compiler.tighten import tighten
 from compose_lang.compiler.types import Domain, Type
 from compose_lang.compiler.values import Function, NamedType, Namespace, as_node, describe
 from compose_lang.diagnostics import ComposeError, Diagnostic, InternalError, did_you_mean
@@ -89,6 +90,7 @@ class Elaboration:
         check_proper(graph)
         for n in postorder([g.energy for g in graph.groups] + [d.node for d in graph.derived]):
             require_room(n.shape, n.axes)
+        graph = tighten(graph)
         return replace(graph, offsets=offsets(graph, self.session.stated))
 
     def attempt(self, statement: ast.Statement) -> None:
