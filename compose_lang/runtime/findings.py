@@ -69,7 +69,8 @@ def _divergent(run: Run) -> Iterator[Diagnostic]:
             "CG0704",
             f"{count} of {total} transitions diverged: the draws miss where the density bends sharply",
             "write hierarchies by their offsets (theta = mu + tau * z with z ~ Normal(0, 1)), "
-            "or take smaller steps",
+            "or take smaller steps; where hard constraints join several variables, their walls count too: "
+            "try --method mh",
         )
 
 
