@@ -87,6 +87,7 @@ class Stage(StrEnum):
     """A stage of the compiler that `check --dump` shows."""
 
     ast = "ast"
+    typed = "typed"
     graph = "graph"
     energy = "energy"
 

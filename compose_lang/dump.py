@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from compose_lang.grammar.ast import Node
+from compose_lang.compiler.values import describe
+from compose_lang.grammar.ast import FactorDecl, Node
 
 if TYPE_CHECKING:
     from compose_lang.compiler.pipeline import CompiledProgram
 
 
 def dump_stage(program: CompiledProgram, stage: str) -> str:
-    """What a stage (`ast`, `graph` or `energy`) makes of a program."""
+    """What a stage (`ast`, `typed`, `graph` or `energy`) makes of a program."""
     match stage:
         case "ast":
             return "\n".join(_tree(program.module))
+        case "typed":
+            return "\n".join(_typed(program))
         case "graph":
             return "\n".join(_graph(program))
         case _:
@@ -39,6 +42,21 @@ def _tree(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
             yield from _tree(part, "-", depth + 1)
     else:
         yield f"{start}{value!r}"
+
+
+def _typed(program: CompiledProgram) -> Iterator[str]:
+    """Declarations with the types that data and shapes gave them; for factors, what they are over."""
+    for name, node in program.graph.data.items():
+        yield f"data {name}: {describe(node)}"
+    for variable in program.graph.variables:
+        yield f"var {variable.name}: {variable.type}"
+    for let in program.graph.derived:
+        yield f"let {let.name}: {describe(let.node)}"
+    for declared in program.module.statements:
+        if isinstance(declared, FactorDecl):
+            kind = "density" if declared.is_density else "factor"
+            subjects = ", ".join(subject.span.text for subject in declared.subjects)
+            yield f"{kind} {declared.name} over ({subjects})"
 
 
 def _graph(program: CompiledProgram) -> Iterator[str]:

@@ -51,7 +51,8 @@ def test_check_as_json(compose):
 
 
 @pytest.mark.parametrize(
-    ("stage", "shown"), [("ast", "Var"), ("graph", "var s: spin[6]"), ("energy", "Normal: ")]
+    ("stage", "shown"),
+    [("ast", "Var"), ("typed", "var s: spin[6]"), ("graph", "var s: spin[6]"), ("energy", "Normal: ")],
 )
 def test_check_dumps_a_stage(compose, stage, shown):
     assert shown in compose("check", "mixed.cg", "--dump", stage).out
