@@ -8,50 +8,77 @@ numbers are Python numbers, no types and no shapes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar, dataclass_transform
 
 from compose_lang.diagnostics import Span
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def syntax(cls: type[T]) -> type[T]:
+    """Make a class of nodes: a frozen dataclass to the type checker.
+
+    At run time only its `__init__` is generated; forty classes with all their methods would cost every
+    `compose check` a fifth of its half second.
+    """
+    return dataclass(eq=False, repr=False)(cls)
+
+
+@syntax
 class Node:
-    span: Span = field(compare=False, repr=False)
+    __match_args__: ClassVar[tuple[str, ...]]  # made by dataclass: the names of the fields but the span
+    span: Span = field(kw_only=True)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._parts()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._parts()))})"
+
+    def _parts(self) -> tuple[object, ...]:
+        """All fields but the span."""
+        return tuple(getattr(self, name) for name in type(self).__match_args__)
 
 
 # --- expressions -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Number(Node):
     value: int | float
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class String(Node):
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Name(Node):
     """A name, `true`, `none` and `_` among them: what it stands for is the resolver's business."""
 
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Array(Node):
     """`[1, 2, 3]`"""
 
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Tuple(Node):
     """`(a, b)`: several subjects before `~`, or the members of a cell."""
 
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Unary(Node):
     """`-x`, `+x`, `not x`"""
 
@@ -59,7 +86,7 @@ class Unary(Node):
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Binary(Node):
     """`+ - * / // % ^ @`"""
 
@@ -68,7 +95,7 @@ class Binary(Node):
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Compare(Node):
     """`a < b <= c`: chained as in Python; ops are `< <= > >= == != in` and `not in`."""
 
@@ -76,7 +103,7 @@ class Compare(Node):
     ops: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Logical(Node):
     """`a and b and c`: op is `and` or `or`."""
 
@@ -84,7 +111,7 @@ class Logical(Node):
     operands: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Conditional(Node):
     """`if test then a else b`"""
 
@@ -93,7 +120,7 @@ class Conditional(Node):
     otherwise: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Slice(Node):
     """`start:stop:step` inside an index; absent parts are None."""
 
@@ -102,7 +129,7 @@ class Slice(Node):
     step: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Index(Node):
     """`base[items]`"""
 
@@ -110,7 +137,7 @@ class Index(Node):
     items: tuple[Expr | Slice, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Attribute(Node):
     """`base.name`"""
 
@@ -118,7 +145,7 @@ class Attribute(Node):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Argument(Node):
     """One argument of a call, by place (name is None) or by name."""
 
@@ -126,7 +153,7 @@ class Argument(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Call(Node):
     """`f(arguments)`, or with a bar `F(arguments | inputs)`; `inputs` is None where no bar is written."""
 
@@ -135,7 +162,7 @@ class Call(Node):
     inputs: tuple[Argument, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Clause(Node):
     """`target in domain`: target is a Name or a (nested) Tuple of Names."""
 
@@ -143,7 +170,7 @@ class Clause(Node):
     domain: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Generator(Node):
     """`body for clauses if condition`: the sole argument of a call such as `sum`."""
 
@@ -152,7 +179,7 @@ class Generator(Node):
     condition: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class ArrayComprehension(Node):
     """`[body for clauses if condition]`: an array with one axis a clause."""
 
@@ -161,7 +188,7 @@ class ArrayComprehension(Node):
     condition: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class LearnValue(Node):
     """`learn METHOD(...)` on the right of a declaration's `=`."""
 
@@ -177,7 +204,7 @@ Expr = (
 # --- types -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class NamedType(Node):
     """`real(0, 1)[n, m]`: a type's name (dotted for another module's), its arguments, and the array's shape.
 
@@ -189,7 +216,7 @@ class NamedType(Node):
     shape: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class NamedValues(Node):
     """`{red, green, blue}[n]`"""
 
@@ -203,7 +230,7 @@ TypeExpr = NamedType | NamedValues
 # --- declarations ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Use(Node):
     """`use std.geometry (distance)`, `use "parts/arm.cg" as arm`; `is_file` tells the two apart."""
 
@@ -213,34 +240,34 @@ class Use(Node):
     alias: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class TypeDecl(Node):
     name: str
     type: TypeExpr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Const(Node):
     name: str
     type: TypeExpr | None
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Data(Node):
     name: str
     type: TypeExpr
     value: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Param(Node):
     name: str
     type: TypeExpr | None
     value: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Var(Node):
     """`var x: T` and `var x: T ~ factor`."""
 
@@ -249,7 +276,7 @@ class Var(Node):
     factor: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Let(Node):
     """`let x = value`, and with indices the recurrence `let s[t] = value for t in range(1, n) if c`."""
 
@@ -260,7 +287,7 @@ class Let(Node):
     condition: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Parameter(Node):
     """One subject, input or argument in a signature."""
 
@@ -269,7 +296,7 @@ class Parameter(Node):
     default: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Fn(Node):
     """`fn f(x: real) -> real = value`, or with a block of `let`s that ends in a value."""
 
@@ -280,7 +307,7 @@ class Fn(Node):
     value: Expr  # a LearnValue for a learned function
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class FactorDecl(Node):
     """`density F(subjects | inputs) { body }` (value is None) or `… = value` (body is None).
 
@@ -295,7 +322,7 @@ class FactorDecl(Node):
     value: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Draw(Node):
     """`draw value`, inside a density: how to draw it outright."""
 
@@ -305,25 +332,25 @@ class Draw(Node):
 # --- statements ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Energy(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Require(Node):
     label: str | None
     condition: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Prefer(Node):
     label: str | None
     condition: Expr
     weight: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Observe(Node):
     """`observe target = value`"""
 
@@ -331,7 +358,7 @@ class Observe(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Tilde(Node):
     """`subject ~ factor`; several subjects are a Tuple."""
 
@@ -339,21 +366,21 @@ class Tilde(Node):
     factor: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Apply(Node):
     """An expression as a statement: it must apply a factor."""
 
     factor: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class For(Node):
     clauses: tuple[Clause, ...]
     condition: Expr | None
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class If(Node):
     """`if test { then } else { otherwise }`; `else if` nests."""
 
@@ -362,7 +389,7 @@ class If(Node):
     otherwise: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Infer(Node):
     """`infer x, y by method`; no targets means all variables. method is a Name or a Call."""
 
@@ -370,7 +397,7 @@ class Infer(Node):
     method: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Learn(Node):
     """`learn Scene(x=imgs) by diffusion(steps=10)`, `learn k, W by maximum_likelihood(steps=500)`."""
 
@@ -384,7 +411,7 @@ Statement = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@syntax
 class Module(Node):
     """One file."""
 
