@@ -299,7 +299,6 @@ class OverRange:
     body: Factor
     axes: tuple[Axis, ...]
     mask: Node | None
-    plates: tuple[Axis, ...]
     ranks: tuple[int, ...]
     normalised: bool
 
@@ -332,4 +331,4 @@ def over_range(kind: str, body: Factor, opened: Any, span: Span) -> Factor:
     """A factor over the range that some clauses opened."""
     inner = body.factor if isinstance(body, Scaled) else body
     normalised = kind == "mixture" and isinstance(body, Scaled) and inner.normalised
-    return OverRange(kind, body, opened.axes, opened.mask, opened.context.plates, inner.ranks, normalised)
+    return OverRange(kind, body, opened.axes, opened.mask, inner.ranks, normalised)

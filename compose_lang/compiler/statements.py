@@ -98,7 +98,7 @@ def run_statement(ctx: Context, statement: ast.Statement, pending: PendingArrays
 def shared_clauses(statement: ast.For) -> list[ast.Let]:
     """The definitions of a `for`, each under its clauses."""
     return [
-        replace(s, clauses=(*statement.clauses, *s.clauses), condition=statement.condition)
+        replace(s, clauses=(*statement.clauses, *s.clauses), condition=s.condition or statement.condition)
         if s.indices
         else s
         for s in statement.body
