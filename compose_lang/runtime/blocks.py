@@ -39,8 +39,8 @@ class Coordinates:
 
     @cached_property
     def alone(self) -> bool:
-        """Whether no other block moves between its steps."""
-        return len(self.density.plan.blocks) == 1
+        """Whether energies stay what they are between its steps: no other block moves, no price rises."""
+        return len(self.density.plan.blocks) == 1 and self.density.steady
 
     @cached_property
     def groups(self) -> list[FactorGroup]:

@@ -56,6 +56,9 @@ class Density:
         roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
         roots += [g.energy for local in self.local.values() for g in local.groups]
         self.inlined = large_constants(roots)
+        self.steady = (
+            True  #: whether the energy of a position never changes (it does while a search raises prices)
+        )
         self.programs: dict[Any, Callable[..., Any]] = {}  #: see `compiled`
         #: torch.compile would unroll a recurrence, which takes longer than running it
         self.recurs = any(n.op == "scan" for n in postorder(roots))

@@ -126,6 +126,7 @@ def search(density: Density, keys: Array, start: Position) -> Position:
         else:
             blocks.append(Block(b.variables, "hmc" if gradients else "mh"))
     soft = Density(replace(density.graph, groups=tuple(groups)), Plan(tuple(blocks)), backend)
+    soft.steady = False
     warmup = ROUNDS * SWEEPS
 
     def bound(constants: Any, level: Array) -> tuple[Density, list[Any]]:
