@@ -16,7 +16,7 @@ import numpy as np
 
 from compose_lang.compiler.context import Term
 from compose_lang.compiler.ir import Axis, Node
-from compose_lang.compiler.types import Type
+from compose_lang.compiler.types import Domain, Type
 from compose_lang.diagnostics import Span
 
 
@@ -36,6 +36,12 @@ class Variable:
     span: Span
     lower: Node | None = None
     upper: Node | None = None
+    tightened: Domain | None = None  #: the part of the type's domain that constraints leave, see tighten.py
+
+    @property
+    def support(self) -> Domain:
+        """Where a sampler moves each site: the type's domain, less what constraints take from it."""
+        return self.tightened or self.type.domain
 
     @property
     def is_discrete(self) -> bool:

@@ -60,7 +60,7 @@ def offsets(graph: FactorGraph, stated: Sequence[Statement]) -> dict[str, Offset
 
 
 def bounded(v: Variable) -> bool:
-    domain = v.type.domain
+    domain = v.support
     return (
         v.lower is not None or v.upper is not None or np.isfinite(domain.lower) or np.isfinite(domain.upper)
     )

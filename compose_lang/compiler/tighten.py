@@ -37,7 +37,7 @@ def tightened(v: Variable, low: float, high: float) -> Variable:
     low, high = max(low, domain.lower), min(high, domain.upper)
     if (low, high) == (domain.lower, domain.upper) or low >= high:
         return v  # where no room is left, the search for a start says so
-    return replace(v, type=replace(v.type, domain=replace(domain, lower=low, upper=high)))
+    return replace(v, tightened=replace(domain, lower=low, upper=high))
 
 
 def required(graph: FactorGraph, group: FactorGroup) -> Iterator[tuple[str, float, float]]:

@@ -117,7 +117,7 @@ class Density:
                 free = u
             else:
                 low, high = self._bounds(v, values)
-                free, jacobians[v.name] = transforms.constrain(v.type.domain, u, low, high, self.backend)
+                free, jacobians[v.name] = transforms.constrain(v.support, u, low, high, self.backend)
                 if v.name in self.graph.offsets:
                     location, scale = self._offset(v, values)
                     free = location + scale * free
@@ -128,7 +128,7 @@ class Density:
     def _bounds(self, v: Variable, values: Values) -> tuple[Any, Any]:
         """Lower and upper bound of the free sites: numbers, or (chains, sites) where they depend on variables."""
         found: list[Any] = []
-        for node, number in ((v.lower, v.type.domain.lower), (v.upper, v.type.domain.upper)):
+        for node, number in ((v.lower, v.support.lower), (v.upper, v.support.upper)):
             if node is None:
                 found.append(number)
                 continue
@@ -186,7 +186,7 @@ class Density:
                 if v.name in self.graph.offsets:
                     location, scale = self._offset(v, whole)
                     free = (free - location) / scale
-                position[v.name] = transforms.unconstrain(v.type.domain, free, low, high, self.backend)
+                position[v.name] = transforms.unconstrain(v.support, free, low, high, self.backend)
         return position
 
     # --- energies ---

@@ -16,7 +16,7 @@ from compose_lang.runtime.density import Density
 
 def domains(text: str) -> dict[str, tuple[float, float]]:
     graph = compile_program(Source("<text>", text)).graph
-    return {v.name: (v.type.domain.lower, v.type.domain.upper) for v in graph.variables}
+    return {v.name: (v.support.lower, v.support.upper) for v in graph.variables}
 
 
 @pytest.mark.parametrize(
