@@ -125,14 +125,6 @@ def static_int(value: Any, span: Span, what: str) -> int:
     return int(number)
 
 
-def static_array(value: Any, span: Span, what: str) -> np.ndarray:
-    """The value as an array known at compile time and the same for every instance."""
-    x = as_node(value, span)
-    if x.value is None or x.axes:
-        fail("CG0208", f"{what} must be known at compile time", span)
-    return x.value
-
-
 def in_domain(inner: Domain | None, outer: Domain) -> bool:
     """Whether every value of one domain is surely a value of another."""
     if inner is None:
