@@ -47,6 +47,7 @@ CODES: dict[str, str] = {
     "CG0407": "the subject is not linear in the variables: no Jacobian is added",
     "CG0408": "factors of a composition are over different things",
     "CG0409": "a mixture over an array chooses once per array, not per element",
+    "CG0410": "a factor with its own variables where its weight must be a number",
     # 05 constraints
     "CG0501": "hard equality between continuous variables",
     "CG0502": "no point satisfies the constraints",

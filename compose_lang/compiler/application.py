@@ -155,7 +155,8 @@ class Call:
         if self.decl.body is None and self.decl.value is None:
             fail("CG0901", f"`{self.name}` is to be learned, which is not built yet", self.span)
         found: list[Term] = []
-        ctx = replace(ctx, emit=found.append, mask=None, calls=(*ctx.calls, self.span))
+        path = instance_path(ctx, self.name)
+        ctx = replace(ctx, emit=found.append, mask=None, calls=(*ctx.calls, self.span), path=path)
         try:
             if self.decl.body is not None:
                 statements.run_body(ctx, self.decl.body)
@@ -167,6 +168,8 @@ class Call:
             fail("CG0203", f"{wrong} inside `{self.name}`: {shapes}", self.span)
         except ComposeError as wrong:
             raise inside(wrong, self.name, self.span) from None
+        if all(term.is_prior for term in found):  # so that the support has a term to stand in
+            found.append(Term(constant(0.0), ctx.plates, "factor", self.name, self.span))
         return self.settled(found, supported)
 
     def settled(self, found: list[Term], supported: Node | None) -> list[Term]:
@@ -174,6 +177,9 @@ class Call:
         mask = self.outer.mask
         out = []
         for term in found:
+            if term.is_prior:
+                out.append(term)
+                continue
             energy = term.energy
             if supported is not None:
                 energy = node("where", supported, energy, constant(float("inf")))
@@ -333,6 +339,13 @@ class Call:
             for _ in condition.shape:
                 condition = node("all", condition, attrs=(-1,))
         return condition
+
+
+def instance_path(ctx: Context, name: str) -> tuple[str, ...]:
+    """Where the own variables of one more application are recorded: `Outer.Noisy`, then `Outer.Noisy.2`."""
+    path = (*ctx.path, name)
+    count = ctx.session.applied[path] = ctx.session.applied.get(path, 0) + 1
+    return path if count == 1 else (*path, str(count))
 
 
 def span_name(span: Span) -> str:

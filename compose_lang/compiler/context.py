@@ -17,6 +17,8 @@ from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, did_
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from compose_lang.compiler.graph import Variable
+
 
 class Scope:
     """Names and what they stand for; inner scopes hide outer ones."""
@@ -52,6 +54,8 @@ class Term:
     """A contribution to the energy: the sum of `energy` over `axes`.
 
     `violation` (nats of 1 a unit, see language.md) is there for constraints, whose energy is 0 or infinite.
+    is_prior: the term holds a factor's own variables to a density also where the factor does not count (under a
+    gate, or while a mixture chooses another part), so that they sum out to 1 there.
     """
 
     energy: Node
@@ -60,6 +64,7 @@ class Term:
     label: str
     span: Span
     violation: Node | None = None
+    is_prior: bool = False
 
 
 @dataclass
@@ -75,6 +80,10 @@ class Session:
     stated: list[Any] = field(default_factory=list)  #: `noncentre.Statement`s
     noise: list[tuple[str, Node]] | None = None  #: what a `draw` has asked for, while one is elaborated
     later: dict[str, Span] = field(default_factory=dict)  #: names whose values come after all constants
+    applied: dict[tuple[str, ...], int] = field(
+        default_factory=dict
+    )  #: how often each factor was, by its path
+    programs: tuple[Path, ...] = ()  #: the files being elaborated, each used by the one before
 
     def warn(
         self, code: str, message: str, span: Span, help: str = "", labels: tuple[Label, ...] = ()
@@ -89,10 +98,16 @@ class Context:
     scope: Scope
     session: Session
     emit: Callable[[Term], None]
+    declare: Callable[[Variable], None]
     plates: tuple[Axis, ...] = ()
     mask: Node | None = None  #: where false, a factor stated here does not count
     guards: tuple[Node, ...] = ()  #: conditions under which an expression built here is used at all
     calls: tuple[Span, ...] = ()  #: the applications this body is being elaborated for, outermost first
+    path: tuple[str, ...] = ()  #: those applications' names, under which their own variables are recorded
+    is_choice: bool = False  #: whether a mixture around this may choose another of its parts
+    weighed_by: str = (
+        ""  #: what around this needs its weight as a number; a factor's own variables cannot stand here
+    )
 
     def child(self, **names: Any) -> Context:
         return replace(self, scope=Scope(self.scope, names))

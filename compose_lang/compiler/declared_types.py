@@ -77,6 +77,14 @@ def declared_type(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
     return named(ctx, written, shape)
 
 
+def declared_with_values(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
+    """A declared type; the names of its values come into scope."""
+    declared = declared_type(ctx, written)
+    for place, value in enumerate(declared.type.domain.names):
+        ctx.scope.names.setdefault(value, constant(place, domain=declared.type.domain))
+    return declared
+
+
 def named(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> DeclaredType:
     scope = ctx.scope
     *path, last = written.name.split(".")
@@ -126,12 +134,10 @@ def bounded(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> Dec
     numbers = {"lower": -np.inf, "upper": np.inf}
     nodes: dict[str, Node] = {}
     given = bounds(ctx, written)
-    for name, (value, span) in given.items():
+    for name, (value, _) in given.items():
         if value.is_static_scalar:
             numbers[name] = float(value.item())
         else:
-            if value.axes:
-                fail("CG0208", "a bound may not depend on a plate", span)
             nodes[name] = value
     if numbers["lower"] >= numbers["upper"]:
         text = f"the lower bound {numbers['lower']:g} is not below the upper bound {numbers['upper']:g}"

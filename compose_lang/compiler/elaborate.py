@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from compose_lang.compiler import bind, expressions, statements
+from compose_lang.compiler import bind, expressions, statements, variables
 from compose_lang.compiler.application import DeclaredFactor
 from compose_lang.compiler.context import (
     Context,
@@ -24,20 +24,17 @@ from compose_lang.compiler.context import (
     fail,
     not_built,
 )  # fmt: skip
-from compose_lang.compiler.data import violation as domain_violation
-from compose_lang.compiler.declared_types import DeclaredType, declared_type
+from compose_lang.compiler.declared_types import declared_with_values
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
-from compose_lang.compiler.ir import Node, cast_to, constant, postorder, require_room, variable
+from compose_lang.compiler.ir import Node, cast_to, constant, postorder, require_room
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
 from compose_lang.compiler.tighten import tighten
-from compose_lang.compiler.types import Domain, Type
+from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import Function, NamedType, Namespace, as_node, describe
 from compose_lang.diagnostics import ComposeError, Diagnostic, InternalError, did_you_mean
 from compose_lang.grammar import ast
-
-MAX_SITES = 10**8
 
 
 def elaborate(module: ast.Module, session: Session) -> FactorGraph:
@@ -53,8 +50,8 @@ class Elaboration:
         self.session = session
         self.scope = Scope(builtin_scope())
         self.terms: list[Term] = []
-        self.ctx = Context(self.scope, session, self.terms.append)
         self.variables: dict[str, Variable] = {}
+        self.ctx = Context(self.scope, session, self.terms.append, self.declared)
         self.derived: list[Derived] = []
         self.requests: list[Request] = []
         self.data: dict[str, Node] = {}
@@ -92,6 +89,9 @@ class Elaboration:
             require_room(n.shape, n.axes)
         graph = tighten(graph)
         return replace(graph, offsets=offsets(graph, self.session.stated))
+
+    def declared(self, made: Variable) -> None:
+        self.variables[made.name] = made
 
     def attempt(self, statement: ast.Statement) -> None:
         """Elaborate one statement; an error poisons what it declares and does not hide the next."""
@@ -155,14 +155,7 @@ class Elaboration:
             self.scope.names[each] = module.find(each)
 
     def _type(self, s: ast.TypeDecl) -> None:
-        self.scope.names[s.name] = NamedType(self.typed(s.type).type)
-
-    def typed(self, written: ast.TypeExpr) -> DeclaredType:
-        """A declared type; the names of its values come into scope."""
-        declared = declared_type(self.ctx, written)
-        for place, value in enumerate(declared.type.domain.names):
-            self.scope.names.setdefault(value, constant(place, domain=declared.type.domain))
-        return declared
+        self.scope.names[s.name] = NamedType(declared_with_values(self.ctx, s.type).type)
 
     def _const(self, s: ast.Const) -> None:
         if s.name in self.session.constants:
@@ -174,7 +167,7 @@ class Elaboration:
         if isinstance(value, Node) and (value.value is None or value.axes):
             fail("CG0208", f"a const must be known at compile time: this is {describe(value)}", s.value.span)
         if s.type is not None and isinstance(value, Node) and value.value is not None:
-            declared = self.typed(s.type)
+            declared = declared_with_values(self.ctx, s.type)
             value = bind.as_constant(
                 bind.bind_data(value.value, declared.type, s.name, s.value.span, f"the value of {s.name}"),
                 declared.type,
@@ -182,7 +175,7 @@ class Elaboration:
         self.scope.names[s.name] = value
 
     def _data(self, s: ast.Data) -> None:
-        value = bind.bind(self.ctx, s, self.typed(s.type))
+        value = bind.bind(self.ctx, s, declared_with_values(self.ctx, s.type))
         self.scope.names[s.name] = value
         if isinstance(value, Node):
             self.data[s.name] = value
@@ -194,72 +187,14 @@ class Elaboration:
         if value.value is None:
             fail("CG0208", "a param's value must be known before it is fitted", s.value.span)
         if s.type is not None:
-            declared = self.typed(s.type)
+            declared = declared_with_values(self.ctx, s.type)
             array = bind.bind_data(value.value, declared.type, s.name, s.value.span, f"the value of {s.name}")
             self.scope.names[s.name] = bind.as_constant(array, declared.type)
         else:
             self.scope.names[s.name] = value
 
     def _var(self, s: ast.Var) -> None:
-        declared = self.typed(s.type)
-        kind = declared.type.domain
-        if any(n < 0 for n in declared.type.shape):
-            fail("CG0208", "the shape of a variable must be known: `_` is for data", s.type.span)
-        if kind.kind == "text":
-            fail("CG0204", "a variable cannot be text", s.type.span)
-        if kind.kind in ("permutation", "unit_vector"):
-            not_built(f"a variable of type {kind.kind}", s.type.span)
-        if declared.type.sites > MAX_SITES:
-            text = f"`{s.name}` has {declared.type.sites:.3g} sites, more than the limit of {MAX_SITES:.0e}"
-            raise ComposeError(Diagnostic("CG0801", text, s.type.span), exit_code=5)
-        made = self.declare(s, declared)
-        self.variables[s.name] = made
-        self.scope.names[s.name] = made.node
-        if s.factor is not None:
-            statements.apply_to(self.ctx, [made.node], s.factor, s.span)
-
-    def declare(self, s: ast.Var, declared: DeclaredType) -> Variable:
-        """The variable, with what `observe` clamps of it."""
-        type = declared.type
-        dtype = "real" if not type.domain.is_discrete else "bool" if type.domain.kind == "bool" else "int"
-        leaf = variable(s.name, type.full_shape, dtype, type.domain)  # type: ignore[arg-type]
-        free = np.ones(type.shape, dtype=bool)
-        values = np.zeros(type.full_shape, dtype=np.int64 if type.domain.is_discrete else np.float64)
-        for o in self.observed:
-            base = o.target.base if isinstance(o.target, ast.Index) else o.target
-            if isinstance(base, ast.Name) and base.id == s.name:
-                self.clamp(o, leaf, type, free, values)
-        if not free.any() and type.sites:
-            leaf = constant(values, dtype=dtype, domain=type.domain)  # type: ignore[arg-type]
-        return Variable(s.name, type, leaf, free, values, s.span, declared.lower, declared.upper)
-
-    def clamp(self, o: ast.Observe, leaf: Node, type: Type, free: np.ndarray, values: np.ndarray) -> None:
-        """`observe target = value`: which sites it fixes, and to what."""
-        sites = constant(np.arange(type.sites).reshape(type.shape), dtype="int")
-        ctx = self.ctx.child(**{leaf.attrs[0]: sites})
-        chosen = sites if isinstance(o.target, ast.Name) else expressions.number(ctx, o.target)
-        if chosen.value is None or chosen.axes:
-            fail("CG0208", "what is observed must be known at compile time", o.target.span)
-        beside = expressions.evaluate_in_domain(self.ctx, o.value, type.domain)
-        value = as_node(beside, o.value.span)
-        if value.value is None:
-            fail("CG0208", "an observed value must be known at compile time", o.value.span)
-        wanted = chosen.shape + type.domain.event_shape
-        try:
-            array = np.broadcast_to(value.value, wanted)
-        except ValueError:
-            text = (
-                f"shapes do not match: {o.target.span.text} is {list(wanted)}, observed is {describe(value)}"
-            )
-            fail("CG0203", text, o.value.span)
-        wrong = domain_violation(np.asarray(array, dtype=np.float64), type.domain)
-        if wrong is not None:
-            fail("CG0504", f"the observed value breaks its type: {wrong[1]}", o.value.span)
-        if (~free.reshape(-1)[chosen.value.reshape(-1)]).any():
-            fail("CG0202", f"`{leaf.attrs[0]}` is observed twice", o.span)
-        free.reshape(-1)[chosen.value.reshape(-1)] = False
-        flat = values.reshape((type.sites, *type.domain.event_shape))
-        flat[chosen.value.reshape(-1)] = np.asarray(array).reshape((-1, *type.domain.event_shape))
+        variables.declare(self.ctx, s, self.observed)
 
     def _observe(self, s: ast.Observe) -> None:
         base = s.target.base if isinstance(s.target, ast.Index) else s.target

@@ -60,4 +60,4 @@ def log_weight(ctx: Context, e: ast.Call) -> Node:
     made = factor_argument(ctx, e.arguments[0])
     if made.ranks:
         fail("CG0206", "log_weight takes a factor with its subjects: log_weight(F(x | …))", e.span)
-    return node("neg", factors.total(made, replace(ctx, mask=None), [], e.span))
+    return node("neg", factors.total(made, replace(ctx, mask=None, weighed_by="log_weight"), [], e.span))

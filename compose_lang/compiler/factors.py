@@ -72,8 +72,10 @@ class Product:
             composition_lints.lint_quotient(ctx, self.parts, subjects, self.quotient)
         found: list[Term] = []
         for factor, exponent in self.parts:
-            for term in factor.terms(ctx, subjects, span):
-                if exponent.is_static_scalar and exponent.item() == 1:
+            is_plain = exponent.is_static_scalar and exponent.item() == 1
+            inner = ctx if is_plain else replace(ctx, weighed_by="a quotient or a power")
+            for term in factor.terms(inner, subjects, span):
+                if is_plain:
                     found.append(term)
                 elif term.kind == "require":
                     positive = exponent.is_static_scalar and exponent.item() > 0
@@ -132,7 +134,8 @@ class Mixture:
         inner, copies, shape = each_copy(ctx, subjects, ranks, span, self.description)
         composition_lints.lint_choices(ctx, [f for _, f in self.parts], ranks, shape, span)
         columns = [along(a) if a else constant(0) for a in shape]
-        logs = []
+        chosen = replace(inner, is_choice=inner.is_choice or len(self.parts) > 1)
+        logs, priors = [], []
         for weight, part in self.parts:
             if weight.shape:
                 if len(weight.shape) > len(columns):
@@ -143,9 +146,11 @@ class Mixture:
                 weight = gather(
                     weight, [zero if n == 1 else c for n, c in zip(weight.shape, mine, strict=True)]
                 )
-            logs.append(node("sub", node("log", weight), total(part, inner, copies, span)))
+            energy, beside = weigh(part, chosen, copies, span)
+            priors += beside
+            logs.append(node("sub", node("log", weight), energy))
         energy = node("neg", node("logsumexp", node("stack", *logs), attrs=(-1,)))
-        return [Term(energy, inner.plates, "factor", self.description, span)]
+        return [Term(energy, inner.plates, "factor", self.description, span), *priors]
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,7 @@ class Contrast:
 
     def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
         inner, copies, _ = each_copy(ctx, subjects, self.ranks, span, self.description)
+        inner = replace(inner, weighed_by="a contrast")
         p = node("neg", total(self.likes, inner, copies, span))
         q = node("sub", node("log", self.strength), total(self.dislikes, inner, copies, span))
         both = node("logsumexp", node("stack", p, q), attrs=(-1,))
@@ -175,11 +181,18 @@ class Contrast:
 
 def total(part: Factor, ctx: Context, subjects: Sequence[Node], span: Span) -> Node:
     """A factor's energy as one number for each instance of the context's plates."""
+    return summed(part.terms(ctx, subjects, span), ctx)
+
+
+def weigh(part: Factor, ctx: Context, subjects: Sequence[Node], span: Span) -> tuple[Node, list[Term]]:
+    """A factor's energy as `total` gives it, and beside it the densities of its own variables that always count."""
+    terms = part.terms(ctx, subjects, span)
+    return summed([t for t in terms if not t.is_prior], ctx), [t for t in terms if t.is_prior]
+
+
+def summed(terms: Sequence[Term], ctx: Context) -> Node:
     outer = set(ctx.plates)
-    sums = []
-    for term in part.terms(ctx, subjects, span):
-        sums.append(sum_axes(term.energy, [a for a in term.axes if a not in outer]))
-    return add_all(sums)
+    return add_all([sum_axes(t.energy, [a for a in t.axes if a not in outer]) for t in terms])
 
 
 def each_copy(
@@ -319,12 +332,13 @@ class OverRange:
             else (constant(1.0), self.body)
         )
         composition_lints.lint_choices(ctx, [factor], self.ranks, shape, span)
-        logs = node("sub", node("log", weight), total(factor, inner, copies, span))
+        energy, priors = weigh(factor, replace(inner, is_choice=True), copies, span)
+        logs = node("sub", node("log", weight), energy)
         if self.mask is not None:
             logs = node("where", self.mask, logs, constant(float("-inf")))
         for axis in self.axes:
             logs = reduce_axis("logsumexp", logs, axis)
-        return [Term(node("neg", logs), copies_ctx.plates, "factor", self.description, span)]
+        return [Term(node("neg", logs), copies_ctx.plates, "factor", self.description, span), *priors]
 
 
 def over_range(kind: str, body: Factor, opened: Any, span: Span) -> Factor:

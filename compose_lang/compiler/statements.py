@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler import composition_lints, expressions, factors, recurrences, violations
-from compose_lang.compiler.context import Context, PoisonedUse, Term, fail, not_built
+from compose_lang.compiler.context import Context, Poisoned, PoisonedUse, Term, fail
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, constant, node
 from compose_lang.compiler.noncentre import LOCATION_SCALE, Statement
 from compose_lang.compiler.operation import ShapeError
@@ -37,6 +37,10 @@ def run_body(ctx: Context, body: Sequence[ast.Statement]) -> None:
         except ShapeError as wrong:
             shapes = " against ".join(str(list(s)) for s in wrong.shapes)
             found.append(Diagnostic("CG0203", f"{wrong}: {shapes}", statement.span))
+        else:
+            continue
+        if isinstance(statement, ast.Var | ast.Let):
+            ctx.scope.names[statement.name] = Poisoned()
     if found:
         raise ComposeError(found, code)
 
@@ -260,6 +264,7 @@ def masked(ctx: Context, term: Term) -> Term:
     """Composed terms take the caller's mask here; applications of declared factors have taken it already."""
     if (
         ctx.mask is None
+        or term.is_prior
         or term.kind in ("require", "prefer")
         or (term.energy.op == "where" and term.energy.args[0] is ctx.mask)
     ):
@@ -324,7 +329,9 @@ def _if(ctx: Context, s: ast.If) -> None:
 
 
 def _var(ctx: Context, s: ast.Var) -> None:
-    not_built("a latent `var` inside a factor", s.span)
+    from compose_lang.compiler import variables
+
+    variables.declare(ctx, s)
 
 
 _RULES: dict[type, Callable[[Context, Any], None]] = {
