@@ -14,7 +14,7 @@ import numpy as np
 
 from compose_lang.compiler import expressions, statements
 from compose_lang.compiler.context import Context, Scope, Term, fail
-from compose_lang.compiler.declared_types import bind_shape, declared_type
+from compose_lang.compiler.declared_types import bind_shape, declared_type, rank_of
 from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.types import BOOL, Domain
@@ -88,7 +88,7 @@ class WithInputs:
         for parameter in self.factor.decl.inputs:
             if parameter.name in self.inputs and isinstance(self.inputs[parameter.name][0], Node):
                 value = self.inputs[parameter.name][0]
-                extra = max(extra, len(value.shape) - rank_of(parameter))
+                extra = max(extra, len(value.shape) - rank_of(parameter, self.factor.scope))
         object.__setattr__(self, "widened", extra)
 
     @property
@@ -101,7 +101,7 @@ class WithInputs:
 
     @property
     def ranks(self) -> tuple[int, ...]:
-        return tuple(rank_of(s) + self.widened for s in self.factor.decl.subjects)
+        return tuple(rank_of(s, self.factor.scope) + self.widened for s in self.factor.decl.subjects)
 
     def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
         decl = self.factor.decl
@@ -115,14 +115,6 @@ class WithInputs:
             fail("CG0206", text, span)
         call = Call(self, ctx, list(subjects), span)
         return call.terms()
-
-
-def rank_of(parameter: ast.Parameter) -> int:
-    """Axes of one value of a parameter, those inside a simplex or a Cholesky factor included."""
-    if not isinstance(parameter.type, ast.NamedType):
-        return len(parameter.type.shape) if parameter.type else 0
-    inside = {"simplex": 1, "ordered": 1, "positive_ordered": 1, "unit_vector": 1, "permutation": 1}
-    return len(parameter.type.shape) + {**inside, "cholesky_corr": 2}.get(parameter.type.name, 0)
 
 
 class Call:
@@ -213,7 +205,7 @@ class Call:
             value, span = self.arguments[parameter.name]
             if not isinstance(value, Node):
                 continue
-            rank = rank_of(parameter)
+            rank = rank_of(parameter, self.scope)
             if len(value.shape) < rank:
                 assert parameter.type is not None
                 text = f"`{parameter.name}` of `{self.name}` is {parameter.type.span.text}, given {describe(value)}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from compose_lang.compiler import application, expressions, factors
 from compose_lang.compiler.context import Context, Scope, fail, not_built
-from compose_lang.compiler.declared_types import bind_shape
+from compose_lang.compiler.declared_types import bind_shape, rank_of
 from compose_lang.compiler.ir import Axis, Node, along, broadcast_to, collect, constant, gather
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.values import Function, as_node, describe
@@ -91,7 +91,7 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
     for p in decl.parameters:
         value, span = given[p.name]
         if isinstance(value, Node) and p.type is not None:
-            rank = application.rank_of(p)
+            rank = rank_of(p, function.scope)
             if len(value.shape) < rank:
                 text = f"`{p.name}` of `{decl.name}` is {p.type.span.text}, given {describe(value)}"
                 fail("CG0203", f"shapes do not match: {text}", span)

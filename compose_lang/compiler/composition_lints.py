@@ -198,12 +198,15 @@ def lint_choices(
     ctx: Context, parts: Iterable[Factor], ranks: Sequence[int], copies: Sequence[Axis | None], span: Span
 ) -> None:
     """CG0409 where array inputs make a mixture of scalar densities choose once for a whole array."""
-    from compose_lang.compiler.application import WithInputs, rank_of
+    from compose_lang.compiler.application import WithInputs
+    from compose_lang.compiler.declared_types import rank_of
 
     widened = [
         p
         for p in parts
-        if isinstance(p, WithInputs) and p.widened and not any(map(rank_of, p.factor.decl.subjects))
+        if isinstance(p, WithInputs)
+        and p.widened
+        and not any(rank_of(s, p.factor.scope) for s in p.factor.decl.subjects)
     ]
     if not widened or not any(ranks):
         return

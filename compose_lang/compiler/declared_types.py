@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compose_lang.compiler import expressions
-from compose_lang.compiler.context import Context, fail
+from compose_lang.compiler.context import Context, Scope, fail
 from compose_lang.compiler.ir import Node, constant
 from compose_lang.compiler.types import BOOL, INT, POSITIVE, REAL, TEXT, UNIT, Domain, Type
 from compose_lang.compiler.values import NamedType, Namespace, as_node, describe, static_int
@@ -86,18 +86,8 @@ def declared_with_values(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
 
 
 def named(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> DeclaredType:
-    scope = ctx.scope
-    *path, last = written.name.split(".")
-    try:
-        for part in path:
-            inner = scope.find(part)
-            if not isinstance(inner, Namespace):
-                raise KeyError(part)
-            scope = inner.scope
-        found = scope.find(last)
-    except KeyError:
-        found = None
-    if not isinstance(found, NamedType):
+    found = type_called(ctx.scope, written.name)
+    if found is None:
         known = [*TYPE_NAMES, *(n for n in ctx.scope.all_names() if isinstance(ctx.scope.find(n), NamedType))]
         help = did_you_mean(written.name, known)
         if written.name in ELSEWHERE:
@@ -107,6 +97,32 @@ def named(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> Decla
             help = f"write `{base}[{sizes}]`" if sizes else f"write `{meant}`"
         fail("CG0205", f"unknown type `{written.name}`", written.span, help=help)
     return DeclaredType(found.type.with_shape(shape + found.type.shape))
+
+
+def type_called(scope: Scope, name: str) -> NamedType | None:
+    """The `type` of a name, which may be dotted; None where there is none."""
+    *path, last = name.split(".")
+    try:
+        for part in path:
+            inner = scope.find(part)
+            if not isinstance(inner, Namespace):
+                return None
+            scope = inner.scope
+        found = scope.find(last)
+    except KeyError:
+        return None
+    return found if isinstance(found, NamedType) else None
+
+
+def rank_of(parameter: ast.Parameter, scope: Scope) -> int:
+    """Axes of one value of a parameter, those inside a simplex or a Cholesky factor included."""
+    written = parameter.type
+    if not isinstance(written, ast.NamedType):
+        return len(written.shape) if written else 0
+    inside = {"simplex": 1, "ordered": 1, "positive_ordered": 1, "unit_vector": 1, "permutation": 1}
+    named = type_called(scope, written.name)
+    event = len(named.type.full_shape) if named else {**inside, "cholesky_corr": 2}.get(written.name, 0)
+    return len(written.shape) + event
 
 
 def size(ctx: Context, written: ast.Expr) -> int:
@@ -165,6 +181,9 @@ def bind_shape(ctx: Context, written: ast.TypeExpr, value: Node, what: str, span
     """Match an argument's axes with a declared shape: new names are bound, known sizes must agree."""
     dims: list[ast.Expr] = list(written.shape)
     actual = list(value.shape)
+    named = type_called(ctx.scope, written.name) if isinstance(written, ast.NamedType) else None
+    if named is not None:
+        dims += [ast.Number(n, span=written.span) for n in named.type.full_shape]
     if isinstance(written, ast.NamedType) and written.name in SIZED and written.arguments:
         inner = written.arguments[0].value
         if written.name == "category":

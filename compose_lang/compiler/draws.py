@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compose_lang.compiler import expressions
-from compose_lang.compiler.application import rank_of
 from compose_lang.compiler.context import Context, Scope, fail, not_built
-from compose_lang.compiler.declared_types import bind_shape
+from compose_lang.compiler.declared_types import bind_shape, rank_of
 from compose_lang.compiler.ir import Axis, Node, along, broadcast_to, collect, constant, gather, node, slot
 from compose_lang.compiler.operation import broadcast_shapes
 from compose_lang.compiler.values import static_int
@@ -96,7 +95,7 @@ def draw(ctx: Context, factor: WithInputs, subject: tuple[int, ...] = ()) -> Nod
             fail("CG0206", f"`{decl.name}` needs a value for `{p.name}`", factor.span)
         if isinstance(values[p.name], Node):
             shape = values[p.name].shape
-            leading[p.name] = shape[: len(shape) - rank_of(p)]
+            leading[p.name] = shape[: len(shape) - rank_of(p, factor.factor.scope)]
     batch = broadcast_shapes(*leading.values())
     axes = [Axis(n) for n in batch]
     lets = {s.name: s.value for s in decl.body or () if isinstance(s, ast.Let) and not s.indices}
