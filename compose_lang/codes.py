@@ -28,6 +28,7 @@ CODES: dict[str, str] = {
     "CG0211": "used before it is declared",
     "CG0212": "name style",
     "CG0213": "never used",
+    "CG0214": "programs use each other in a circle",
     # 03 data
     "CG0301": "data without a value",
     "CG0302": "file cannot be read",

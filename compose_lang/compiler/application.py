@@ -6,9 +6,9 @@ so a body always sees exactly what its signature says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class DeclaredFactor:
 
     decl: ast.FactorDecl
     scope: Scope
+    is_program: ClassVar[bool] = False
+    hint: ClassVar[str] = ""  #: how to give the right subjects
 
     @property
     def description(self) -> str:
@@ -43,6 +45,19 @@ class DeclaredFactor:
 
     def without_inputs(self) -> WithInputs:
         return WithInputs(self, {}, self.decl.span)
+
+    def over(self, names: Collection[str], span: Span) -> DeclaredFactor:
+        """The factor over the subjects that an application names: all of them, unless it is a program."""
+        for subject in self.decl.subjects:
+            if subject.name not in names:
+                text = (
+                    f"`{self.decl.name}` is missing its subject `{subject.name}`: give all subjects or none"
+                )
+                fail("CG0206", text, span)
+        return self
+
+    def call(self, waiting: WithInputs, ctx: Context, subjects: list[Node], span: Span) -> Call:
+        return Call(waiting, ctx, subjects, span)
 
 
 def assign(
@@ -112,15 +127,15 @@ class WithInputs:
         if len(subjects) != len(decl.subjects):
             names = ", ".join(s.name for s in decl.subjects)
             text = f"{self.description} is over {len(decl.subjects)} subjects ({names}), {len(subjects)} are given"
-            fail("CG0206", text, span)
-        call = Call(self, ctx, list(subjects), span)
-        return call.terms()
+            fail("CG0206", text, span, help=self.factor.hint)
+        return self.factor.call(self, ctx, list(subjects), span).terms()
 
 
 class Call:
     """One application: arguments with their leading axes made into plates, and the body's terms."""
 
     def __init__(self, waiting: WithInputs, ctx: Context, subjects: list[Node], span: Span) -> None:
+        self.factor = waiting.factor
         self.decl = waiting.factor.decl
         self.name = self.decl.name
         self.span = span
@@ -138,23 +153,21 @@ class Call:
             else:
                 fail("CG0206", f"`{self.name}` needs a value for `{parameter.name}`", waiting.span)
         self.axes: list[Axis | None] = []
+        self.supported: Node | None = None  #: where the subjects lie in their declared domains; None: always
         self.parameters = [*self.decl.subjects, *self.decl.inputs]
 
     def terms(self) -> list[Term]:
         self.split()
-        ctx, supported = self.checked()
-        ctx = ctx if supported is None else ctx.under(supported)
+        ctx = self.checked()
+        if self.supported is not None:
+            ctx = ctx.under(self.supported)
         if self.decl.body is None and self.decl.value is None:
             fail("CG0901", f"`{self.name}` is to be learned, which is not built yet", self.span)
         found: list[Term] = []
         path = instance_path(ctx, self.name)
         ctx = replace(ctx, emit=found.append, mask=None, calls=(*ctx.calls, self.span), path=path)
         try:
-            if self.decl.body is not None:
-                statements.run_body(ctx, self.decl.body)
-            else:
-                assert self.decl.value is not None
-                self.alias(ctx, self.decl.value)
+            self.run_body(ctx)
         except ShapeError as wrong:
             shapes = " against ".join(str(list(s)) for s in wrong.shapes)
             fail("CG0203", f"{wrong} inside `{self.name}`: {shapes}", self.span)
@@ -162,9 +175,16 @@ class Call:
             raise inside(wrong, self.name, self.span) from None
         if all(term.is_prior for term in found):  # so that the support has a term to stand in
             found.append(Term(constant(0.0), ctx.plates, "factor", self.name, self.span))
-        return self.settled(found, supported)
+        return self.settled(found)
 
-    def settled(self, found: list[Term], supported: Node | None) -> list[Term]:
+    def run_body(self, ctx: Context) -> None:
+        if self.decl.body is not None:
+            statements.run_body(ctx, self.decl.body)
+        else:
+            assert self.decl.value is not None
+            self.alias(ctx, self.decl.value)
+
+    def settled(self, found: list[Term]) -> list[Term]:
         """The body's terms as this application's: gated by the caller's mask, infinite outside the support."""
         mask = self.outer.mask
         out = []
@@ -173,8 +193,8 @@ class Call:
                 out.append(term)
                 continue
             energy = term.energy
-            if supported is not None:
-                energy = node("where", supported, energy, constant(float("inf")))
+            if self.supported is not None:
+                energy = node("where", self.supported, energy, constant(float("inf")))
             if mask is not None:
                 energy = node("where", mask, energy, constant(0.0))
             kind = term.kind if term.kind in ("require", "prefer") else "factor"
@@ -268,10 +288,14 @@ class Call:
 
     # --- types ---
 
-    def checked(self) -> tuple[Context, Node | None]:
-        """The body's context, and the condition (None: always) that the subjects lie in their declared domains."""
+    def context(self) -> Context:
+        """Where the body stands: inside the plates of the arguments' leading axes."""
         plates = (*self.outer.plates, *(a for a in self.axes if a))
-        ctx = replace(self.outer, scope=self.scope, plates=plates)
+        return replace(self.outer, scope=self.scope, plates=plates)
+
+    def checked(self) -> Context:
+        """The body's context, the arguments held to their declared types."""
+        ctx = self.context()
         for parameter in self.parameters:
             value, span = self.arguments[parameter.name]
             if parameter.type is not None and isinstance(value, Node):
@@ -279,7 +303,6 @@ class Call:
         for parameter in self.parameters:
             value, span = self.arguments[parameter.name]
             self.scope.names[parameter.name] = value
-        supported: Node | None = None
         subjects = {s.name for s in self.decl.subjects}
         for parameter in self.parameters:
             value, span = self.arguments[parameter.name]
@@ -290,8 +313,10 @@ class Call:
                 value, declared.type.domain, parameter.name, span, parameter.name in subjects
             )
             if condition is not None:
-                supported = condition if supported is None else node("and", supported, condition)
-        return ctx, supported
+                self.supported = (
+                    condition if self.supported is None else node("and", self.supported, condition)
+                )
+        return ctx
 
     def admits(self, value: Node, domain: Domain, name: str, span: Span, is_subject: bool) -> Node | None:
         """The condition that a value lies in a domain: None where it surely does, an error where it cannot."""

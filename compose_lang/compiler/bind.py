@@ -25,7 +25,7 @@ def bind(ctx: Context, decl: ast.Data, declared: DeclaredType) -> Node | Texts:
     if decl.name in session.data:
         given = session.data[decl.name]
         if isinstance(given, RawData) and given.sha256:
-            session.hashes[decl.name] = given.sha256
+            session.hashes[session.prefix + decl.name] = given.sha256
         array = bind_data(given, declared.type, decl.name, decl.span, f"the value given for {decl.name}")
         return as_constant(array, declared.type)
     if decl.value is None:
@@ -37,7 +37,7 @@ def bind(ctx: Context, decl: ast.Data, declared: DeclaredType) -> Node | Texts:
         and decl.value.function.id == "read"
     ):
         raw = read(ctx, decl.value)
-        session.hashes[decl.name] = raw.sha256
+        session.hashes[session.prefix + decl.name] = raw.sha256
         array = bind_data(raw, declared.type, decl.name, decl.span)
         session.origins[decl.name] = f"{raw.origin}: {len(array)} rows" if array.ndim else raw.origin
         return as_constant(array, declared.type)

@@ -54,15 +54,10 @@ def applied(
     ctx: Context, waiting: application.WithInputs, arguments: Sequence[ast.Argument], span: Span
 ) -> factors.Applied:
     """A factor given its subjects, by place or by name."""
-    decl = waiting.factor.decl
-    given = application.assign(ctx, decl.subjects, arguments, waiting.description, span)
-    missing = [s.name for s in decl.subjects if s.name not in given]
-    if missing:
-        fail(
-            "CG0206", f"`{decl.name}` is missing its subject `{missing[0]}`: give all subjects or none", span
-        )
-    nodes = tuple(as_node(*given[s.name]) for s in decl.subjects)
-    return factors.Applied(waiting, nodes, span)
+    given = application.assign(ctx, waiting.factor.decl.subjects, arguments, waiting.description, span)
+    factor = waiting.factor.over(given, span)
+    nodes = tuple(as_node(*given[s.name]) for s in factor.decl.subjects)
+    return factors.Applied(application.WithInputs(factor, waiting.inputs, waiting.span), nodes, span)
 
 
 def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:

@@ -7,7 +7,7 @@ of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,6 +27,10 @@ class Scope:
         self.parent = parent
         self.names: dict[str, Any] = names or {}
 
+    def own_names(self) -> Collection[str]:
+        """The names of this scope alone."""
+        return self.names
+
     def find(self, name: str) -> Any:
         """What a name stands for; KeyError where it is unknown."""
         if name in self.names:
@@ -42,7 +46,10 @@ class Scope:
 
 
 class Poisoned:
-    """What a declaration that failed stands for: its uses are not reported again."""
+    """What a declaration that failed stands for: its uses are not reported again, unless they must be: `why`."""
+
+    def __init__(self, why: str = "") -> None:
+        self.why = why
 
 
 class PoisonedUse(Exception):  # noqa: N818 - what it tells is no error
@@ -83,6 +90,7 @@ class Session:
     applied: dict[tuple[str, ...], int] = field(
         default_factory=dict
     )  #: how often each factor was, by its path
+    prefix: str = ""  #: before the names of data that another program reads
     programs: tuple[Path, ...] = ()  #: the files being elaborated, each used by the one before
 
     def warn(
@@ -126,9 +134,16 @@ class Context:
                 labels = (Label(self.session.later[name], "declared here"),)
                 fail("CG0208", text, span, help="a `const` may use constants, params and data", labels=labels)
             fail("CG0201", f"unknown name `{name}`", span, help=did_you_mean(name, self.scope.all_names()))
-        if isinstance(value, Poisoned):
-            raise PoisonedUse
-        return value
+        return usable(value, span)
+
+
+def usable(value: Any, span: Span) -> Any:
+    """What a name stands for, unless its declaration failed."""
+    if isinstance(value, Poisoned):
+        if value.why:
+            fail("CG0208", value.why, span)
+        raise PoisonedUse
+    return value
 
 
 def fail(

@@ -105,7 +105,7 @@ def type_called(scope: Scope, name: str) -> NamedType | None:
     try:
         for part in path:
             inner = scope.find(part)
-            if not isinstance(inner, Namespace):
+            if not isinstance(inner, Namespace) or last not in inner.scope.own_names():
                 return None
             scope = inner.scope
         found = scope.find(last)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from compose_lang.compiler import bind, expressions, statements, variables
-from compose_lang.compiler.application import DeclaredFactor
+from compose_lang.compiler.application import Call, DeclaredFactor
 from compose_lang.compiler.context import (
     Context,
     Poisoned,
@@ -24,44 +24,69 @@ from compose_lang.compiler.context import (
     fail,
     not_built,
 )  # fmt: skip
-from compose_lang.compiler.declared_types import declared_with_values
+from compose_lang.compiler.declared_types import DeclaredType, declared_with_values
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
-from compose_lang.compiler.ir import Node, cast_to, constant, postorder, require_room
+from compose_lang.compiler.ir import Node, cast_to, constant, node, postorder, require_room
+from compose_lang.compiler.name_scopes import declarations
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
 from compose_lang.compiler.tighten import tighten
 from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import Function, NamedType, Namespace, as_node, describe
-from compose_lang.diagnostics import ComposeError, Diagnostic, InternalError, did_you_mean
+from compose_lang.diagnostics import ComposeError, Diagnostic, InternalError, Label, Span, did_you_mean
 from compose_lang.grammar import ast
 
 
 def elaborate(module: ast.Module, session: Session) -> FactorGraph:
     """The factor graph of a program."""
-    return Elaboration(module, session).run()
+    terms: list[Term] = []
+    declared: list[Variable] = []
+    scope = Scope(builtin_scope())
+    program = Elaboration(module, Context(scope, session, terms.append, declared.append))
+    program.check_settings()
+    program.run()
+    graph = FactorGraph(
+        tuple(declared),
+        tuple(FactorGroup.of(t) for t in terms),
+        tuple(program.derived),
+        tuple(program.requests),
+        {s.name: scope.names[s.name] for s in program.data if isinstance(scope.names[s.name], Node)},
+    )
+    check_proper(graph)
+    for n in postorder([g.energy for g in graph.groups] + [d.node for d in graph.derived]):
+        require_room(n.shape, n.axes)
+    graph = tighten(graph)
+    return replace(graph, offsets=offsets(graph, session.stated))
 
 
 class Elaboration:
-    """The state of one elaboration: what has been declared and stated so far."""
+    """The state of one elaboration of a program: what has been declared and stated so far.
 
-    def __init__(self, module: ast.Module, session: Session) -> None:
+    call: the application that binds the program's subjects and inputs, where it is a factor of another one.
+    """
+
+    def __init__(self, module: ast.Module, ctx: Context, call: Call | None = None) -> None:
         self.module = module
-        self.session = session
-        self.scope = Scope(builtin_scope())
-        self.terms: list[Term] = []
-        self.variables: dict[str, Variable] = {}
-        self.ctx = Context(self.scope, session, self.terms.append, self.declared)
+        self.ctx = ctx
+        self.session = ctx.session
+        self.scope = ctx.scope
+        self.call = call
+        self.given = call.arguments if call is not None else {}
+        self.supported: Node | None = (
+            None  #: where the subjects given lie in their declared types; None: always
+        )
+        self.variables: set[str] = set()
+        self.data: list[ast.Data] = []
         self.derived: list[Derived] = []
         self.requests: list[Request] = []
-        self.data: dict[str, Node] = {}
         self.pending = statements.PendingArrays(module.statements)
         self.observed = [s for s in module.statements if isinstance(s, ast.Observe)]
         self.found: list[Diagnostic] = []
         self.exit_code = 1
 
-    def run(self) -> FactorGraph:
-        self.check_settings()
+    def run(self) -> None:
+        """Elaborate all statements; what they state goes to the context. Raises every error found."""
         for s in self.module.statements:
             if isinstance(s, ast.FactorDecl):
                 self.scope.names[s.name] = DeclaredFactor(s, self.scope)
@@ -70,28 +95,13 @@ class Elaboration:
         early = (ast.Use, ast.TypeDecl, ast.Const, ast.Data, ast.Param)
         ordered: list[ast.Statement] = [s for s in self.module.statements if isinstance(s, early)]
         ordered += [s for s in self.module.statements if not isinstance(s, early)]
-        self.session.later = {
-            s.name: s.span for s in self.module.statements if isinstance(s, ast.Var | ast.Let)
-        }
+        self.session.later.update(
+            {s.name: s.span for s in self.module.statements if isinstance(s, ast.Var | ast.Let)}
+        )
         for statement in ordered:
             self.attempt(statement)
         if self.found:
             raise ComposeError(self.found, self.exit_code)
-        graph = FactorGraph(
-            tuple(self.variables.values()),
-            tuple(FactorGroup.of(t) for t in self.terms),
-            tuple(self.derived),
-            tuple(self.requests),
-            self.data,
-        )
-        check_proper(graph)
-        for n in postorder([g.energy for g in graph.groups] + [d.node for d in graph.derived]):
-            require_room(n.shape, n.axes)
-        graph = tighten(graph)
-        return replace(graph, offsets=offsets(graph, self.session.stated))
-
-    def declared(self, made: Variable) -> None:
-        self.variables[made.name] = made
 
     def attempt(self, statement: ast.Statement) -> None:
         """Elaborate one statement; an error poisons what it declares and does not hide the next."""
@@ -113,9 +123,7 @@ class Elaboration:
             self.found.append(Diagnostic("CG0104", "this is nested too deeply", statement.span))
         else:
             return
-        name = getattr(statement, "name", None)
-        if name is not None:
-            self.scope.names[name] = Poisoned()
+        self.scope.names.update({each.name: Poisoned() for each in declarations(statement)})
 
     def statement(self, s: ast.Statement) -> None:
         rule = self._RULES.get(type(s))
@@ -136,7 +144,10 @@ class Elaboration:
 
     def _use(self, s: ast.Use) -> None:
         if s.is_file:
-            not_built("using another program", s.span)
+            from compose_lang.compiler.programs import use_program
+
+            self.scope.names.update(use_program(self.ctx, s))
+            return
         root, _, name = s.module.partition(".")
         module = library_module(name) if root == "std" else None
         if module is None:
@@ -158,27 +169,35 @@ class Elaboration:
         self.scope.names[s.name] = NamedType(declared_with_values(self.ctx, s.type).type)
 
     def _const(self, s: ast.Const) -> None:
-        if s.name in self.session.constants:
-            value: Any = self.session.constants[s.name]
-            if not isinstance(value, str):
-                value = constant(value)
-        else:
-            value = expressions.evaluate(self.ctx, s.value)
+        value, span = self.value_of_const(s)
         if isinstance(value, Node) and (value.value is None or value.axes):
-            fail("CG0208", f"a const must be known at compile time: this is {describe(value)}", s.value.span)
+            fail("CG0208", f"a const must be known at compile time: this is {describe(value)}", span)
         if s.type is not None and isinstance(value, Node) and value.value is not None:
             declared = declared_with_values(self.ctx, s.type)
             value = bind.as_constant(
-                bind.bind_data(value.value, declared.type, s.name, s.value.span, f"the value of {s.name}"),
+                bind.bind_data(value.value, declared.type, s.name, span, f"the value of {s.name}"),
                 declared.type,
             )
         self.scope.names[s.name] = value
 
+    def value_of_const(self, s: ast.Const) -> tuple[Any, Span]:
+        if s.name in self.given:
+            return self.given[s.name]
+        if s.name in self.session.constants:
+            value = self.session.constants[s.name]
+            return (value if isinstance(value, str) else constant(value)), s.span
+        if s.value is None:
+            help = f"give it one: --set {s.name}=…"
+            fail("CG0301", f"const `{s.name}` has no value", s.span, help=help)
+        return expressions.evaluate(self.ctx, s.value), s.value.span
+
     def _data(self, s: ast.Data) -> None:
-        value = bind.bind(self.ctx, s, declared_with_values(self.ctx, s.type))
-        self.scope.names[s.name] = value
-        if isinstance(value, Node):
-            self.data[s.name] = value
+        declared = declared_with_values(self.ctx, s.type)
+        if s.name in self.given:
+            self.scope.names[s.name] = self.argument(s, declared)
+            return
+        self.scope.names[s.name] = bind.bind(self.ctx, s, declared)
+        self.data.append(s)
 
     def _param(self, s: ast.Param) -> None:
         if s.value is None:
@@ -194,15 +213,74 @@ class Elaboration:
             self.scope.names[s.name] = value
 
     def _var(self, s: ast.Var) -> None:
-        variables.declare(self.ctx, s, self.observed)
+        self.variables.add(s.name)
+        if s.name in self.given:
+            self.subject(s)
+        else:
+            variables.declare(self.ctx, s, self.observed)
 
     def _observe(self, s: ast.Observe) -> None:
         base = s.target.base if isinstance(s.target, ast.Index) else s.target
         if not isinstance(base, ast.Name):
             fail("CG0204", "observe takes a variable, an element or a slice", s.target.span)
+        if base.id in self.given:
+            text = f"`{base.id}` is observed in {s.span.source.name}, so it is no subject of the program"
+            assert self.call is not None
+            fail("CG0202", text, self.given[base.id][1], labels=(Label(s.span, "observed here"),))
         if base.id not in self.variables:
             known = self.ctx.lookup(base.id, base.span)
             fail("CG0204", f"only a variable can be observed, not {describe(known)}", base.span)
+
+    # --- a program as a factor: what its application gives ---
+
+    def argument(self, s: ast.Data, declared: DeclaredType) -> Any:
+        """The value given for a `data` declaration, as its type says."""
+        assert self.call is not None
+        value, span = self.given[s.name]
+        what = f"`{s.name}` of `{self.call.name}`"
+        if not isinstance(value, Node):
+            return value
+        if value.value is not None and not value.axes:
+            array = bind.bind_data(value.value, declared.type, s.name, span, what)
+            return bind.as_constant(array, declared.type)
+        self.check_shape(value, declared, what, s, span)
+        self.call.admits(value, declared.type.domain, s.name, span, is_subject=False)
+        return value
+
+    def subject(self, s: ast.Var) -> None:
+        """A `var` that stands for what the program is applied to; outside its type the program's weight is 0."""
+        assert self.call is not None
+        value, span = self.given[s.name]
+        value = as_node(value, span)
+        declared = declared_with_values(self.ctx, s.type)
+        self.check_shape(value, declared, f"the subject `{s.name}` of `{self.call.name}`", s, span)
+        holds = [self.call.admits(value, declared.type.domain, s.name, span, is_subject=True)]
+        for op, bound in (("ge", declared.lower), ("le", declared.upper)):
+            if bound is not None:
+                inside = node(op, value, bound)
+                for _ in inside.shape:
+                    inside = node("all", inside, attrs=(-1,))
+                holds.append(inside)
+        for test in holds:
+            if test is not None:
+                self.supported = test if self.supported is None else node("and", self.supported, test)
+                self.ctx = self.ctx.under(test)
+        self.scope.names[s.name] = value
+        if s.factor is not None:
+            statements.apply_to(self.ctx, [value], s.factor, s.span)
+
+    def check_shape(
+        self, value: Node, declared: DeclaredType, what: str, s: ast.Declaration, span: Span
+    ) -> None:
+        wanted = declared.type.full_shape
+        fits = len(wanted) == len(value.shape) and all(
+            n in (-1, m) for n, m in zip(wanted, value.shape, strict=True)
+        )
+        if not fits:
+            text = f"shapes do not match: {what} is {declared.type}, given {describe(value)}"
+            fail("CG0203", text, span, labels=(Label(s.span, "declared here"),))
+
+    # --- statements of the top level ---
 
     def _let(self, s: ast.Let) -> None:
         if s.indices:
@@ -210,7 +288,7 @@ class Elaboration:
                 self.record(name, value, s)
             return
         value = expressions.evaluate(self.ctx, s.value)
-        if isinstance(value, Node) and value.axes:
+        if isinstance(value, Node) and set(value.axes) - set(self.ctx.plates):
             raise InternalError(f"{s.name} varies over a plate outside it")
         self.scope.names[s.name] = value
         self.record(s.name, value, s)
@@ -228,6 +306,8 @@ class Elaboration:
         statements.run_statement(self.ctx, s, self.pending)
 
     def _infer(self, s: ast.Infer) -> None:
+        if self.call is not None:
+            return  # how a program is sampled by itself is no part of its density
         for name in s.targets:
             if name not in self.variables:
                 text = f"`{name}` is not a variable" if name in self.scope.names else f"unknown name `{name}`"

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler import calls, factors, indexing
-from compose_lang.compiler.context import Context, fail, not_built
+from compose_lang.compiler.context import Context, fail, not_built, usable
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, collect, constant, node
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import Cell, IndexSet, NamedType, Namespace, as_node, describe
-from compose_lang.diagnostics import Label, Span
+from compose_lang.diagnostics import Label, Span, did_you_mean
 from compose_lang.grammar import ast
 
 ARITHMETIC = {
@@ -247,10 +247,11 @@ def _conditional(ctx: Context, e: ast.Conditional) -> Any:
 def _attribute(ctx: Context, e: ast.Attribute) -> Any:
     base = evaluate(ctx, e.base)
     if isinstance(base, Namespace):
-        try:
-            return base.scope.find(e.name)
-        except KeyError:
-            fail("CG0201", f"`{base.name}` has no `{e.name}`", e.span)
+        if e.name in base.scope.own_names():
+            return usable(base.scope.find(e.name), e.span)
+        own = base.scope.own_names()
+        help = did_you_mean(e.name, own) or f"it declares {', '.join(sorted(own))}"
+        fail("CG0201", f"`{base.name}` has no `{e.name}`", e.span, help=help)
     if isinstance(base, NamedType) and e.name in base.type.domain.names:
         return constant(base.type.domain.names.index(e.name), domain=base.type.domain)
     fail("CG0201", f"{describe(base)} has no `{e.name}`", e.span)

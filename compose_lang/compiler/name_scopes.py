@@ -143,9 +143,9 @@ def value_names(module: ast.Module) -> frozenset[str]:
 
 
 def imports_everything(module: ast.Module) -> bool:
-    """Whether a `use` brings in names that it does not list."""
+    """Whether a `use` brings in names that it does not list: a module's, or the values of a program's types."""
     return any(
-        isinstance(s, ast.Use) and not s.is_file and s.names is None and s.alias is None
+        isinstance(s, ast.Use) and (s.is_file or (s.names is None and s.alias is None))
         for s in module.statements
     )
 

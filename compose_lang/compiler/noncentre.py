@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compose_lang.compiler.graph import FactorGraph, Offset, Variable
-from compose_lang.compiler.ir import Node, collect, depends_on_discrete
+from compose_lang.compiler.ir import Axis, Node, broadcast_to, collect, depends_on_discrete
 
 LOCATION_SCALE = {
     "Normal": ("mu", "sigma"),
@@ -68,29 +68,37 @@ def bounded(v: Variable) -> bool:
 
 def of_whole(s: Statement, v: Variable) -> Offset | None:
     """The statement's location and scale as arrays over all of a variable, if it is about all of it."""
-    subject = s.subject
+    axes = plates_of(s.subject, v)
+    if axes is None:
+        return None
+    inner = v.type.shape[len(axes) :]
+    if any(x.shape not in ((), inner) or set(x.axes) - set(axes) for x in (s.location, s.scale)):
+        return None
+    return Offset(*(over(x, axes, inner) for x in (s.location, s.scale)))
+
+
+def plates_of(subject: Node, v: Variable) -> tuple[Axis, ...] | None:
+    """The plates that lead through all of a variable, one for each of its first axes; None where some is left out."""
     if subject is v.node:
-        fits = all(x.shape in ((), v.type.shape) and not x.axes for x in (s.location, s.scale))
-        return Offset(s.location, s.scale) if fits else None
-    if (
-        subject.op != "gather"
-        or subject.args[0] is not v.node
-        or len(subject.args) != 2
-        or len(v.type.shape) != 1
-    ):
+        return ()
+    if subject.op != "gather" or subject.args[0] is not v.node:
         return None
-    index = subject.args[1]
-    if (
-        index.value is None
-        or len(index.axes) != 1
-        or not np.array_equal(index.value, np.arange(v.type.shape[0]))
-    ):
-        return None
-    axis = index.axes[0]
-    if any(x.shape or set(x.axes) - {axis} for x in (s.location, s.scale)):
-        return None
-    location, scale = (collect(x, axis) if axis in x.axes else x for x in (s.location, s.scale))
-    return Offset(location, scale)
+    axes: list[Axis] = []
+    for n, index in zip(v.type.shape, subject.args[1:], strict=False):
+        if index.value is None or len(index.axes) != 1 or not np.array_equal(index.value, np.arange(n)):
+            return None
+        axes += index.axes
+    return tuple(axes) if len(set(axes)) == len(axes) else None
+
+
+def over(x: Node, axes: Sequence[Axis], inner: tuple[int, ...]) -> Node:
+    """What varies over plates as an array of them, or the number it is for all."""
+    if not set(x.axes) & set(axes):
+        return x
+    x = broadcast_to(x, inner)
+    for axis in reversed(axes):
+        x = collect(x, axis)
+    return x
 
 
 def factors_a_site(graph: FactorGraph, v: Variable) -> float:

@@ -59,7 +59,8 @@ def compile_program(
                 )
     if folder is None and not source.name.startswith("<"):
         folder = Path(source.name).parent
-    session = Session(folder, given, dict(constants or {}))
+    itself = () if source.name.startswith("<") else (Path(source.name).resolve(),)
+    session = Session(folder, given, dict(constants or {}), programs=itself)
     try:
         graph = elaborate(module, session)
     except ComposeError as wrong:

@@ -7,7 +7,7 @@ wait for forty other densities to be parsed, so a file is cut at its top-level d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -34,6 +34,9 @@ class ModuleScope(Scope):
         starts = [(m.group(1), m.start()) for m in DECLARATION.finditer(text)]
         ends = [start for _, start in starts[1:]] + [len(text)]
         self.parts = {name: text[start:end] for (name, start), end in zip(starts, ends, strict=True)}
+
+    def own_names(self) -> Collection[str]:
+        return self.parts
 
     def find(self, name: str) -> Any:
         if name not in self.names and name in self.parts:

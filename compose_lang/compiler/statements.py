@@ -249,7 +249,8 @@ def note_location(ctx: Context, subjects: list[Node], factor: factors.Factor) ->
     """Remember `x ~ F(location, scale)` of the standard library, for the choice of coordinates."""
     from compose_lang.compiler.application import WithInputs
 
-    if len(subjects) != 1 or ctx.calls or ctx.mask is not None or not isinstance(factor, WithInputs):
+    is_plain = ctx.mask is None and not ctx.is_choice and not ctx.weighed_by
+    if len(subjects) != 1 or not is_plain or not isinstance(factor, WithInputs):
         return
     decl = factor.factor.decl
     names = LOCATION_SCALE.get(decl.name)
@@ -274,7 +275,7 @@ def masked(ctx: Context, term: Term) -> Term:
 
 def _apply(ctx: Context, s: ast.Apply) -> None:
     e = s.factor
-    from compose_lang.compiler.application import DeclaredFactor
+    from compose_lang.compiler.application import DeclaredFactor, WithInputs
     from compose_lang.compiler.calls import applied
 
     if isinstance(e, ast.Call) and e.inputs is None:
@@ -287,6 +288,8 @@ def _apply(ctx: Context, s: ast.Apply) -> None:
             return
     value = expressions.evaluate(ctx, e)
     factor = factors.as_factor(value)
+    if isinstance(factor, WithInputs) and factor.factor.is_program:
+        factor = applied(ctx, factor, (), e.span)  # all its variables are its own
     if factor is None or factor.ranks:
         what = "names a factor but does not apply it" if factor is not None else f"is {describe(value)}"
         help = (

@@ -250,7 +250,7 @@ class TypeDecl(Node):
 class Const(Node):
     name: str
     type: TypeExpr | None
-    value: Expr
+    value: Expr | None
 
 
 @syntax

@@ -60,7 +60,7 @@ class Builder:
     def type_decl(self, span: Span, name: str, type_: ast.TypeExpr) -> ast.TypeDecl:
         return ast.TypeDecl(name, type_, span=span)
 
-    def const(self, span: Span, name: str, type_: ast.TypeExpr | None, value: ast.Expr) -> ast.Const:
+    def const(self, span: Span, name: str, type_: ast.TypeExpr | None, value: ast.Expr | None) -> ast.Const:
         return ast.Const(name, type_, value, span=span)
 
     def data(self, span: Span, name: str, type_: ast.TypeExpr, value: ast.Expr | None) -> ast.Data:

@@ -9,7 +9,6 @@ import pytest
 from compose_lang.api import compile
 from compose_lang.codes import CODES
 from compose_lang.compiler.pipeline import check
-from compose_lang.diagnostics import Source
 from compose_lang.explanation import PROGRAM, explanations
 
 PROGRAMS = [
@@ -24,8 +23,10 @@ def test_every_code_has_a_section_and_no_other():
 
 
 @pytest.mark.parametrize(("code", "kind", "program"), PROGRAMS, ids=lambda value: value[:6])
-def test_programs_show_what_they_should(code, kind, program):
-    found = check(Source("<text>", program))
+def test_programs_show_what_they_should(code, kind, program, tmp_path):
+    path = tmp_path / "program.cg"
+    path.write_text(program, encoding="utf-8")
+    found = check(path)
     if code.startswith("CG06") and kind == "bad":
         with pytest.raises(Exception, match=code):
             compile(program).explain()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import compose_lang as cg
 from tests.compiler import program_strategies, reference
 from tests.compiler.points import Values, density_of, energies, graph_of, random_values
 from tests.compiler.programs import PROGRAMS
@@ -143,3 +144,9 @@ def test_position_has_the_energy_of_its_values_less_the_jacobian(name: str) -> N
             np.testing.assert_allclose(back[v.name], values[v.name], rtol=1e-10, atol=1e-12)
     expected = energies(density, values) - sum(jacobians.values())
     np.testing.assert_allclose(density.energy(position), expected, rtol=1e-12)
+
+
+def test_a_named_type_brings_its_axes():
+    program = "type V = real[2]\nfactor F(x: V) { energy norm(x) }\nvar y: V[3] ~ F"
+    y = np.arange(6.0).reshape(3, 2)
+    assert cg.compile(program).energy({"y": y}) == pytest.approx(np.linalg.norm(y, axis=1).sum(), rel=1e-12)
