@@ -81,6 +81,7 @@ class Session:
     folder: Path | None
     data: dict[str, Any]
     constants: dict[str, Any]
+    variables: dict[str, Variable] = field(default_factory=dict)  #: all declared so far, those of factors too
     diagnostics: list[Diagnostic] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)  #: where each datum was read, and how many rows
@@ -106,7 +107,6 @@ class Context:
     scope: Scope
     session: Session
     emit: Callable[[Term], None]
-    declare: Callable[[Variable], None]
     plates: tuple[Axis, ...] = ()
     mask: Node | None = None  #: where false, a factor stated here does not count
     guards: tuple[Node, ...] = ()  #: conditions under which an expression built here is used at all

@@ -41,13 +41,12 @@ from compose_lang.grammar import ast
 def elaborate(module: ast.Module, session: Session) -> FactorGraph:
     """The factor graph of a program."""
     terms: list[Term] = []
-    declared: list[Variable] = []
     scope = Scope(builtin_scope())
-    program = Elaboration(module, Context(scope, session, terms.append, declared.append))
+    program = Elaboration(module, Context(scope, session, terms.append))
     program.check_settings()
     program.run()
     graph = FactorGraph(
-        tuple(declared),
+        tuple(session.variables.values()),
         tuple(FactorGroup.of(t) for t in terms),
         tuple(program.derived),
         tuple(program.requests),
@@ -94,7 +93,10 @@ class Elaboration:
                 self.scope.names[s.name] = Function(s, self.scope)
         early = (ast.Use, ast.TypeDecl, ast.Const, ast.Data, ast.Param)
         ordered: list[ast.Statement] = [s for s in self.module.statements if isinstance(s, early)]
-        ordered += [s for s in self.module.statements if not isinstance(s, early)]
+        ordered += [s for s in self.module.statements if not isinstance(s, (*early, ast.Infer))]
+        ordered += [
+            s for s in self.module.statements if isinstance(s, ast.Infer)
+        ]  # of all variables, factors' too
         self.session.later.update(
             {s.name: s.span for s in self.module.statements if isinstance(s, ast.Var | ast.Let)}
         )
@@ -309,10 +311,10 @@ class Elaboration:
         if self.call is not None:
             return  # how a program is sampled by itself is no part of its density
         for name in s.targets:
-            if name not in self.variables:
+            if name not in self.session.variables:
                 text = f"`{name}` is not a variable" if name in self.scope.names else f"unknown name `{name}`"
                 code = "CG0601" if name in self.scope.names else "CG0201"
-                fail(code, text, s.span, help=did_you_mean(name, self.variables))
+                fail(code, text, s.span, help=did_you_mean(name, self.session.variables))
         method = s.method.id if isinstance(s.method, ast.Name) else ""
         options: dict[str, Any] = {}
         if isinstance(s.method, ast.Call):

@@ -87,7 +87,7 @@ def declarations(module: ast.Module, session: Session, name: str) -> Scope:
     kinds = (ast.Use, ast.TypeDecl, ast.Const, ast.Data, ast.Param, ast.Fn, ast.FactorDecl)
     kept = tuple(s for s in module.statements if isinstance(s, kinds))
     scope = Scope(builtin_scope())
-    ctx = Context(scope, session, emit=lambda term: None, declare=lambda variable: None)
+    ctx = Context(scope, session, emit=lambda term: None)
     part = Elaboration(replace(module, statements=kept), ctx)
     try:
         part.run()

@@ -50,7 +50,7 @@ def declare(ctx: Context, s: ast.Var, observed: Sequence[ast.Observe] = ()) -> N
     declared = declared_with_values(ctx, s.type)
     check_kind(declared.type, s)
     made = variable_in(ctx, s, declared, observed)
-    ctx.declare(made)
+    ctx.session.variables[made.name] = made
     value = gather(made.node, [along(a) for a in ctx.plates])
     ctx.scope.names[s.name] = value
     if ctx.is_choice or any(not g.is_const for g in ctx.guards):

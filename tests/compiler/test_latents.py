@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 import compose_lang as cg
 from compose_lang.diagnostics import ComposeError
@@ -133,3 +134,26 @@ var x: real ~ 0.4 * Near + 0.6 * Normal(3, 1)
         mass = sum(np.exp(-model.energy({"x": x, "Near.t": u})) for u in t[::4]) * (t[4] - t[0])
         normal = lambda m, v, x=x: np.exp(-0.5 * (x - m) ** 2 / v) / np.sqrt(2 * np.pi * v)  # noqa: E731
         assert mass == pytest.approx(0.4 * normal(0, 5) + 0.6 * normal(3, 1), rel=1e-6)
+
+
+def test_a_latent_may_be_asked_for_before_its_factor_is_applied():
+    model = cg.compile(f"{COIN}\ninfer Coin.hidden by mh\nvar x: bool ~ Coin(0.3)")
+    kernels = {b.variables: b.kernel for b in model.plan(model.settings()).blocks}
+    assert kernels == {("x",): "gibbs", ("Coin.hidden",): "mh"}
+
+
+def test_draws_of_a_mixture_with_latents_have_its_shares():
+    """Near chooses x ≈ t with t ~ Normal(-3, 1); the other part leaves t to its prior."""
+    program = """
+density Near(x: real) {
+  var t: real ~ Normal(-3, 1)
+  x ~ Normal(t, 0.5)
+}
+var x: real ~ 0.3 * Near + 0.7 * Normal(1, 2)
+"""
+    run = cg.compile(program).sample(seed=3, chains=8, draws=2000, warmup=500)
+    below = np.asarray(run.posterior["x"]) < -3
+    wanted = 0.3 * 0.5 + 0.7 * norm.cdf(-3, 1, 2)
+    error = below.mean(1).std(ddof=1) / np.sqrt(8)
+    assert abs(below.mean() - wanted) < 4 * error + 0.005
+    assert np.asarray(run.posterior["Near.t"]).mean() == pytest.approx(-3, abs=0.15)

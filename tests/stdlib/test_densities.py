@@ -178,7 +178,7 @@ def drawn(case: Case) -> np.ndarray:
     """Draws at the first setting, (DRAWS, *shape)."""
     inputs = ", ".join(str(np.asarray(value).tolist()) for value in case.settings[0])
     session = Session(None, {}, {}, noise=[])
-    context = Context(builtin_scope(), session, emit=lambda term: None, declare=lambda variable: None)
+    context = Context(builtin_scope(), session, emit=lambda term: None)
     factor = evaluate(context, parse_expression(Source("<test>", f"{case.name}({inputs})")))
     made = draw(context, factor, np.shape(case.xs[0]))
     rng = np.random.default_rng(0)
