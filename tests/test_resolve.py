@@ -85,7 +85,7 @@ def test_nothing_is_said_of_names_in_order(text: str) -> None:
         ("let a = a + 1", ["CG0211"]),
         ("let b[t] = a[t - 1] for t in range(9)\nlet a[t] = b[t] for t in range(9)", ["CG0211"]),
         ("for i in range(3) { var z: real }", ["CG0209"]),
-        ("if true { var z: real }", ["CG0209"]),
+        ("for i in range(3) { if true { var z: real } }", ["CG0209"]),
         ("factor F(x: real) { for i in range(3) { var z: real } }", ["CG0209"]),
         ("factor F(x: real) { draw 1 }", ["CG0209"]),
         ("draw 1", ["CG0209"]),

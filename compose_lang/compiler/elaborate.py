@@ -27,7 +27,7 @@ from compose_lang.compiler.context import (
 from compose_lang.compiler.declared_types import DeclaredType, declared_with_values
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir import Node, cast_to, constant, node, postorder, require_room
-from compose_lang.compiler.name_scopes import declarations
+from compose_lang.compiler.name_scopes import may_declare
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
@@ -125,7 +125,7 @@ class Elaboration:
             self.found.append(Diagnostic("CG0104", "this is nested too deeply", statement.span))
         else:
             return
-        self.scope.names.update({each.name: Poisoned() for each in declarations(statement)})
+        self.scope.names.update(dict.fromkeys(may_declare(statement), Poisoned()))
 
     def statement(self, s: ast.Statement) -> None:
         rule = self._RULES.get(type(s))
@@ -335,7 +335,9 @@ class Elaboration:
         """On a constant, the chosen branch stands in the program's place: it may declare."""
         test = cast_to(expressions.number(self.ctx, s.test), "bool")
         if test.is_static_scalar:
-            for inner in s.then if test.item() else s.otherwise:
+            chosen = s.then if test.item() else s.otherwise
+            self.pending.expect(chosen)
+            for inner in chosen:
                 self.attempt(inner)
             return
         statements.run_statement(self.ctx, s, self.pending)

@@ -45,6 +45,7 @@ class Scope:
     block: str = ""
     sizes: tuple[ast.Expr, ...] = ()
     names: dict[str, Declared] = field(default_factory=dict)
+    chosen: dict[str, Declared] = field(default_factory=dict)  #: of `if` blocks, which may stand in this one's place
 
     def find(self, name: str) -> tuple[Declared | None, bool]:
         """The declaration that a name means here, and whether it may be used already.
@@ -56,6 +57,8 @@ class Scope:
         while scope is not None:
             if name in scope.names:
                 return scope.names[name], scope.names[name].is_ready or runs_later
+            if name in scope.chosen:
+                return scope.chosen[name], True
             runs_later = runs_later or scope.block in ("fn", "factor", "density")
             scope = scope.outer
         return None, False
@@ -63,6 +66,7 @@ class Scope:
     def visible(self) -> Iterator[str]:
         """Every name in scope."""
         yield from self.names
+        yield from self.chosen
         if self.outer is not None:
             yield from self.outer.visible()
 
@@ -100,6 +104,15 @@ def declarations(statement: ast.Statement) -> Iterator[Declared]:
         is_indexed = isinstance(statement, ast.Let) and bool(statement.indices)
         span = name_span(statement, statement.name)
         yield Declared(statement.name, KINDS[type(statement)], span, is_indexed)
+
+
+def may_declare(statement: ast.Statement) -> Iterator[str]:
+    """The names that a statement, or a branch of it that may stand in its place, declares in its block."""
+    for new in declarations(statement):
+        yield new.name
+    if isinstance(statement, ast.If):
+        for inner in (*statement.then, *statement.otherwise):
+            yield from may_declare(inner)
 
 
 def module_name(use: ast.Use) -> str:

@@ -151,8 +151,10 @@ class _Resolver:
                 self.block(body, inner)
             case ast.If(test, then, otherwise):
                 self.expr(test, scope)
-                self.block(then, Scope(scope, "if"))
-                self.block(otherwise, Scope(scope, "if"))
+                for branch in (then, otherwise):
+                    inner = Scope(scope, "if")
+                    self.block(branch, inner)
+                    scope.chosen |= inner.names
             case ast.Infer(targets, method):
                 for target in targets:
                     name = target.partition(".")[0]
@@ -184,8 +186,8 @@ class _Resolver:
             )
         elif isinstance(statement, TOP_LEVEL_ONLY) and scope.block:
             message, help = f"`{word}` stands inside a block", "move it to the top level of the program"
-        elif isinstance(statement, ast.Var | ast.Param) and scope.block in ("for", "if"):
-            message = f"a `{word}` cannot be declared inside `{scope.block}`"
+        elif isinstance(statement, ast.Var | ast.Param) and scope.is_loop:
+            message = f"a `{word}` cannot be declared inside `for`"
             help = f"declare it before: `{word} {statement.name}: {_widened(statement, scope)}`"
         else:
             return

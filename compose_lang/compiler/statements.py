@@ -11,6 +11,7 @@ import numpy as np
 from compose_lang.compiler import composition_lints, expressions, factors, recurrences, violations
 from compose_lang.compiler.context import Context, Poisoned, PoisonedUse, Term, fail
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, constant, node
+from compose_lang.compiler.name_scopes import may_declare
 from compose_lang.compiler.noncentre import LOCATION_SCALE, Statement
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.values import Cell, as_node, describe
@@ -39,8 +40,7 @@ def run_body(ctx: Context, body: Sequence[ast.Statement]) -> None:
             found.append(Diagnostic("CG0203", f"{wrong}: {shapes}", statement.span))
         else:
             continue
-        if isinstance(statement, ast.Var | ast.Let):
-            ctx.scope.names[statement.name] = Poisoned()
+        ctx.scope.names.update(dict.fromkeys(may_declare(statement), Poisoned()))
     if found:
         raise ComposeError(found, code)
 
@@ -50,10 +50,13 @@ class PendingArrays:
 
     def __init__(self, body: Sequence[ast.Statement]) -> None:
         self.last: dict[str, ast.Statement] = {}
+        self.arrays: dict[str, recurrences.Recurrence] = {}
+        self.expect(body)
+
+    def expect(self, body: Sequence[ast.Statement]) -> None:
         for statement in body:
             for name in indexed_names(statement):
                 self.last[name] = statement
-        self.arrays: dict[str, recurrences.Recurrence] = {}
 
     def define(self, ctx: Context, statement: ast.Statement, lets: Sequence[ast.Let]) -> dict[str, Node]:
         """Add definitions; returns the arrays this statement finishes."""
@@ -321,7 +324,7 @@ def _if(ctx: Context, s: ast.If) -> None:
     if test.shape:
         fail("CG0204", f"`if` needs one truth value, not {describe(test)}", s.test.span)
     if test.is_static_scalar:
-        run_body(ctx.child(), s.then if test.item() else s.otherwise)
+        run_body(ctx, s.then if test.item() else s.otherwise)  # the chosen branch stands in the statement's place
         return
     for inner in (*s.then, *s.otherwise):
         if isinstance(inner, ast.Var):

@@ -157,3 +157,31 @@ var x: real ~ 0.3 * Near + 0.7 * Normal(1, 2)
     error = below.mean(1).std(ddof=1) / np.sqrt(8)
     assert abs(below.mean() - wanted) < 4 * error + 0.005
     assert np.asarray(run.posterior["Near.t"]).mean() == pytest.approx(-3, abs=0.15)
+
+
+def test_the_chosen_branch_of_a_constant_if_stands_in_its_place():
+    program = """
+const wide = true
+if wide {
+  var v: real ~ Normal(0, 5)
+  let s[0] = 1.0
+  let s[t] = 0.5 * s[t - 1] for t in range(1, 4)
+} else { var v: real ~ Normal(10, 1) }
+factor F(x: real | kind: int) {
+  if kind == 1 { var h: real ~ Normal(0, 1) } else { let h = 2 }
+  x ~ Normal(h, 1)
+}
+var a: real ~ F(1)
+var b: real ~ F(2)
+a ~ Normal(v, s[3])
+"""
+    model = cg.compile(program)
+    assert [v.name for v in model.program.graph.variables] == ["v", "a", "F.h", "b"]
+    parts = [
+        norm.logpdf(1, 0, 5),
+        norm.logpdf(0.3),
+        norm.logpdf(2, 0.3),
+        norm.logpdf(0, 2),
+        norm.logpdf(2, 1, 1 / 8),
+    ]
+    assert model.energy({"v": 1, "a": 2, "F.h": 0.3, "b": 0}) == pytest.approx(-sum(parts))
