@@ -6,6 +6,7 @@ place, and parsing goes on with the next one, so that one run reports all syntax
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from compose_lang.diagnostics import ComposeError, Diagnostic, Source, Span
 from compose_lang.grammar import ast
 from compose_lang.grammar.automaton import Automaton
 from compose_lang.grammar.build_ast import Builder
-from compose_lang.grammar.syntax_errors import Failure, describe, written_as_assignment
 from compose_lang.grammar.tokens import (
     CLOSERS,
     OPENERS,
@@ -86,6 +86,21 @@ def layout_warnings(source: Source) -> list[Diagnostic]:
     return warnings
 
 
+def written_as_assignment(statement: ast.Statement) -> Diagnostic | None:
+    """`x <- value`, which the grammar reads as the comparison `x < -value`."""
+    match statement:
+        case ast.Apply(ast.Compare((left, ast.Unary("-") as right), ("<",))) if (
+            statement.span.source.text[right.span.start - 1] == "<"
+        ):
+            return Diagnostic(
+                "CG0103",
+                "`<-` does not assign",
+                Span(right.span.source, right.span.start - 1, right.span.start + 1),
+                help=f"`let {left.span.text} = …` names a value, `{left.span.text} ~ F(…)` states a factor",
+            )
+    return None
+
+
 def _parse(source: Source, start: str) -> Any:
     null = source.text.find("\0")
     if null >= 0:
@@ -154,16 +169,27 @@ class _Run:
         return self.at == 0 or (before.kind == "_END" and before.text != ";")
 
     def _report(self, token: Token) -> None:
+        # what explains errors is loaded where there is one: most programs have none
+        from compose_lang.grammar.failure import Failure
+        from compose_lang.grammar.syntax_errors import describe
+
         failure = Failure(
             source=self.source,
             token=token,
             statement=tuple(self.tokens[self.begun : self.at]),
             previous=self.tokens[self.at - 1] if self.at else None,
-            following=self.tokens[self.at + 1] if self.at + 1 < len(self.tokens) else None,
+            ahead=tuple(self._ahead()),
             block=self.blocks[-1] if self.blocks else None,
             accepts=self.automaton.accepts(),
         )
         self.errors.append(describe(failure))
+
+    def _ahead(self) -> Iterator[Token]:
+        """The tokens after the one at hand, to the end of its line or statement."""
+        for at in range(self.at + 1, len(self.tokens)):
+            if self.tokens[at - 1].kind == "_END" or self._breaks_line(at):
+                return
+            yield self.tokens[at]
 
     def _recover(self) -> None:
         """Puts a stand-in where the broken statement is, and moves on to where the next one can start.
@@ -187,7 +213,7 @@ class _Run:
                     return self._stand_in("NAME")
                 case "RBRACE":
                     braces = max(0, braces - 1)
-                case "_END" if braces == 0:
+                case "_END" if braces == 0 and not (rounds > 0 and self._closes_later()):
                     return self._stand_in("LET", "NAME", "EQUAL", "NAME")
                 case kind if braces == 0 and rounds <= 0 and self._resumes(kind):
                     self.begun = self.at
@@ -205,12 +231,24 @@ class _Run:
             self.automaton.feed(kind, place, (place.start, place.end))
 
     def _resumes(self, kind: str) -> bool:
-        return self.at > self.begun and self._starts_line() and kind not in OPERATORS | CLOSERS.keys()
+        cannot_start = OPERATORS | CLOSERS.keys() | {"THEN", "ELSE"}
+        return self.at > self.begun and self._breaks_line(self.at) and kind not in cannot_start
+
+    def _closes_later(self) -> bool:
+        """Whether a bracket is closed behind the `;` at hand, on its line: it stands inside, as in `[1; 2]`."""
+        depth = 0
+        for at in range(self.at + 1, len(self.tokens)):
+            if self._breaks_line(at):
+                break
+            depth += (self.tokens[at].kind in ("LPAR", "LSQB")) - (self.tokens[at].kind in ("RPAR", "RSQB"))
+            if depth < 0:
+                return True
+        return False
 
     def _opens_block(self) -> bool:
         """Whether the `{` at hand is the last on its line."""
-        return self.at + 1 < len(self.tokens) and self._starts_line(1)
+        return self.at + 1 < len(self.tokens) and self._breaks_line(self.at + 1)
 
-    def _starts_line(self, ahead: int = 0) -> bool:
-        here, there = self.tokens[self.at + ahead - 1], self.tokens[self.at + ahead]
-        return "\n" in self.source.text[here.end : there.start]
+    def _breaks_line(self, at: int) -> bool:
+        """Whether a token is the first on its line."""
+        return "\n" in self.source.text[self.tokens[at - 1].end : self.tokens[at].start]

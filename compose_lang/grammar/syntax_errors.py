@@ -1,17 +1,19 @@
 """Where parsing stopped → what to tell the user: what was expected, in words, and what to write instead.
 
 `describe` asks the `EXPLANATIONS` in order, each of which knows one kind of mistake; the last one always
-answers. Most know a habit of another language (CG0103).
+answers. Those of `HABITS` know what users of other languages type.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import pairwise
 
-from compose_lang.diagnostics import Diagnostic, Label, Source, Span
-from compose_lang.grammar import ast
+from compose_lang.diagnostics import Diagnostic, Label, Span
+from compose_lang.grammar.failure import Failure
+from compose_lang.grammar.foreign_operators import OPERATOR_HABITS
+from compose_lang.grammar.habits import HABITS
 from compose_lang.grammar.tokens import (
     CLOSERS,
     COMPARING,
@@ -19,70 +21,13 @@ from compose_lang.grammar.tokens import (
     OPERATORS,
     RESERVED,
     VALUE,
-    Token,
     is_name,
 )
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Where parsing stopped: the token that does not fit, those beside it, and what would fit.
-
-    `statement` holds the tokens of the broken statement before `token`; `block` is the `{` it stands in.
-    """
-
-    source: Source
-    token: Token
-    statement: tuple[Token, ...]
-    previous: Token | None
-    following: Token | None
-    block: Token | None
-    accepts: frozenset[str]
-
-    @property
-    def first(self) -> Token:
-        return self.statement[0] if self.statement else self.token
-
-    @property
-    def follows_value(self) -> bool:
-        return bool(self.statement) and self.statement[-1].kind in VALUE
-
-    def opener(self) -> Token | None:
-        """The innermost bracket that the statement leaves open, or that of its block."""
-        still_open: list[Token] = []
-        for token in self.statement:
-            if token.kind in OPENERS:
-                still_open.append(token)
-            elif token.kind in CLOSERS and still_open:
-                still_open.pop()
-        return still_open[-1] if still_open else self.block
-
-    def habit(self, message: str, help: str, token: Token | None = None) -> Diagnostic:
-        """A CG0103 at the offending token, or at another."""
-        return Diagnostic("CG0103", message, (token or self.token).span(self.source), help=help)
-
-    def error(self, message: str, label: str = "", help: str = "") -> Diagnostic:
-        return Diagnostic("CG0101", message, self.token.span(self.source), label=label, help=help)
 
 
 def describe(failure: Failure) -> Diagnostic:
     """What to tell the user about one syntax error."""
     return next(found for explain in EXPLANATIONS if (found := explain(failure)) is not None)
-
-
-def written_as_assignment(statement: ast.Statement) -> Diagnostic | None:
-    """`x <- value`, which the grammar reads as the comparison `x < -value`."""
-    match statement:
-        case ast.Apply(ast.Compare((left, ast.Unary("-") as right), ("<",))) if (
-            statement.span.source.text[right.span.start - 1] == "<"
-        ):
-            return Diagnostic(
-                "CG0103",
-                "`<-` does not assign",
-                Span(right.span.source, right.span.start - 1, right.span.start + 1),
-                help=f"`let {left.span.text} = …` names a value, `{left.span.text} ~ F(…)` states a factor",
-            )
-    return None
 
 
 # --- what the lexer could not read
@@ -130,183 +75,6 @@ def _unreadable(f: Failure) -> Diagnostic | None:
     )
 
 
-# --- operators of other languages
-
-FOREIGN = {
-    "**": ("powers are not written `**`", "write `^`"),
-    "&&": ("`and` is not written `&&`", "write `and`"),
-    "&": ("there are no bitwise operators", "write `and`"),
-    "||": ("`or` is not written `||`", "write `or`"),
-    "!": ("`not` is not written `!`", "write `not`"),
-    ":=": ("`:=` does not assign", "write `let name = value`"),
-    "=>": ("`=>` is no operator", "greater or equal is `>=`, implication is `implies(p, q)`"),
-    "<>": ("`<>` is no operator", "write `!=`"),
-    "===": ("`===` is no operator", "write `==`"),
-    "!==": ("`!==` is no operator", "write `!=`"),
-    "...": ("`...` is no value", "a whole axis is `:`"),
-    "/*": ("comments are not written `/* … */`", "a comment starts with `#`"),
-}
-
-
-def _foreign_operator(f: Failure) -> Diagnostic | None:
-    if f.token.kind != "FOREIGN":
-        return None
-    text = f.token.text
-    if text[0] == "'":
-        if f.previous is not None and f.previous.end == f.token.start:
-            quote = Token("FOREIGN", "'", f.token.start, f.token.start + 1)
-            return f.habit("`'` does not transpose", "write `transpose(x)`", quote)
-        return f.habit("text is not written in single quotes", f'write `"{text[1:-1]}"`')
-    if text in FOREIGN:
-        return f.habit(*FOREIGN[text])
-    if f.first.text == "target" and text == "+=":
-        return f.habit(
-            "a program adds energy, and energy is minus the log density",
-            "`target += e` is `energy -(e)`: the sign flips",
-        )
-    return f.habit(f"`{text}` does not assign", "every name has one value: `let name = value`")
-
-
-def _line_comment(f: Failure) -> Diagnostic | None:
-    """`// comment`, at the start of a line or after a statement, where it reads as a division."""
-    for token in (*f.statement, f.token):
-        if token.kind == "FLOOR" and (f.token is token or f.token.kind in VALUE | {"BAD", "FOREIGN"}):
-            return f.habit("comments are not written `//`", "a comment starts with `#`", token)
-    return None
-
-
-# --- statements of other languages
-
-WORDS = {
-    "from": "`use std.geometry (distance)` brings names in",
-    "import": '`use std.geometry (distance)` brings names in, `use "part.cg" as part` another program',
-    "def": "a function is `fn f(x: real) -> real = value`",
-    "function": "a function is `fn f(x: real) -> real = value`",
-    "lambda": "a function is `fn f(x: real) -> real = value`",
-    "return": "a function's value is the last expression of its block",
-    "while": "a loop is `for i in range(n) { … }`",
-    "elif": "write `else if`",
-    "class": "a model is a `factor F(x: real | k: real) { … }`",
-    "minimize": "what is to be small is `energy value`; `infer by map` looks for the minimum",
-    "minimise": "what is to be small is `energy value`; `infer by map` looks for the minimum",
-    "maximize": "what is to be large is `energy -(value)`; `infer by map` looks for the maximum",
-    "maximise": "what is to be large is `energy -(value)`; `infer by map` looks for the maximum",
-    "subject": "a constraint is `require condition`",
-    "assert": "a constraint is `require condition`",
-    "constraint": "a constraint is `require condition`",
-    "sample": "write `x ~ F(…)`",
-    "print": "every `var` and `let` is recorded with the draws",
-    "export": "every `var` and `let` is recorded with the draws",
-}
-BLOCKS = frozenset(
-    {"functions", "transformed", "parameters", "model", "generated", "data", "param", "constraints"}
-)
-TYPES = {
-    **{name: name for name in ("real", "int", "bool", "spin", "positive", "unit", "angle")},
-    **{name: f"{name}(k)" for name in ("simplex", "ordered", "unit_vector", "category")},
-    "float": "real",
-    "double": "real",
-    "integer": "int",
-    "vector": "real[n]",
-    "row_vector": "real[n]",
-    "array": "real[n]",
-    "matrix": "real[n, m]",
-    "cov_matrix": "real[n, n]",
-    "corr_matrix": "real[n, n]",
-}
-
-
-def _statement_of_another_language(f: Failure) -> Diagnostic | None:
-    word = f.first
-    if f.token.text in WORDS:
-        word = f.token
-    if word.kind == "NAME" and word.text in WORDS and f.previous:
-        return f.habit(f"`{word.text}` is no statement of the language", WORDS[word.text], word)
-    if word.text in BLOCKS and f.token.kind == "LBRACE":
-        return f.habit(
-            "a program has no sections",
-            "declare in any order: `data y: real[n]`, `var mu: real`, `y ~ Normal(mu, 1)`",
-            word,
-        )
-    kinds = [token.kind for token in (*f.statement, f.token)]
-    if word.text in TYPES and (kinds[1:2] == ["LESSTHAN"] or (f.statement and kinds[-1] == "NAME")):
-        return f.habit(
-            "a declaration does not start with its type",
-            f"write `var name: {TYPES[word.text]}`, or `data`, `const`, `let`",
-            word,
-        )
-    return None
-
-
-def _assignment(f: Failure) -> Diagnostic | None:
-    """`y = F()`: a statement that starts with a name, or an indexed one, and goes on with `=`."""
-    if f.token.kind != "EQUAL" or f.first.kind != "NAME" or not f.follows_value:
-        return None
-    opener = f.opener()
-    if opener is not None and opener.kind != "LBRACE":
-        return None
-    target = Span(f.source, f.first.start, f.statement[-1].end).text
-    return f.habit(
-        "`=` does not stand by itself",
-        f"`{target} ~ F(…)` states a factor, `let {target} = …` names a value",
-    )
-
-
-def _conditional(f: Failure) -> Diagnostic | None:
-    if f.token.kind not in ("IF", "ELSE") or not f.follows_value:
-        return None
-    return f.habit("a choice starts with its condition", "write `if c then a else b`")
-
-
-def _bounds(f: Failure) -> Diagnostic | None:
-    if f.token.kind != "LESSTHAN" or f.previous is None or f.previous.kind != "NAME":
-        return None
-    name = f.previous.text
-    return f.habit("bounds are not written `< … >`", f"write `{name}(lower=0)` or `{name}(lo, hi)`")
-
-
-def _several_names(f: Failure) -> Diagnostic | None:
-    """`var a, b: real`"""
-    if f.token.kind != "COMMA" or len(f.statement) != 2 or f.first.kind not in RESERVED:
-        return None
-    word, name = f.first.text, f.statement[1].text
-    return f.habit(f"`{word}` declares one name", f"write `{word} {name}: T` for each, or an array: `T[n]`")
-
-
-def _python_block(f: Failure) -> Diagnostic | None:
-    if f.token.kind != "COLON" or "LBRACE" not in f.accepts:
-        return None
-    return f.habit("a block does not start with `:`", "write `{ … }` around it")
-
-
-def _loop_in_parentheses(f: Failure) -> Diagnostic | None:
-    """`for (i in 1:n)`"""
-    if f.token.kind != "IN" or [t.kind for t in f.statement[-3:]] != ["FOR", "LPAR", "NAME"]:
-        return None
-    return f.habit(
-        "a loop has no parentheses around it", f"write `for {f.statement[-1].text} in range(n) {{ … }}`"
-    )
-
-
-def _side_by_side(f: Failure) -> Diagnostic | None:
-    """`2x`, `let f(x) = …`, and Stan's `T[lo, hi]`."""
-    previous = f.previous
-    if previous is None or not f.statement:
-        return None
-    if f.token.kind == "NAME" and previous.kind == "NUMBER":
-        return f.habit("a product needs its sign", f"write `{previous.text} * {f.token.text}`")
-    if f.token.kind == "LPAR" and [t.kind for t in f.statement] == ["LET", "NAME"]:
-        return f.habit("`let` names a value", f"a function is `fn {previous.text}(x: real) -> real = value`")
-    if (
-        f.token.text == "T"
-        and f.following
-        and f.following.kind == "LSQB"
-        and any(t.kind == "TILDE" for t in f.statement)
-    ):
-        return f.habit("`T[…]` does not truncate", "write `x ~ truncate(F(…), lo, hi)`")
-    return None
-
-
 # --- mistakes in the language itself
 
 
@@ -318,6 +86,20 @@ def _starts_with_operator(f: Failure) -> Diagnostic | None:
         f"a statement starts with `{f.token.text}`",
         f.token.span(f.source),
         help="to go on with the line before, end that line with the operator, or put brackets around both",
+    )
+
+
+def _semicolon(f: Failure) -> Diagnostic | None:
+    """`[1; 2]`"""
+    opener = f.opener()
+    if f.token.text != ";" or opener is None or opener.kind == "LBRACE":
+        return None
+    return Diagnostic(
+        "CG0101",
+        f"`;` ends a statement, but `{opener.text}` is still open",
+        f.token.span(f.source),
+        labels=(Label(opener.span(f.source), "opened here"),),
+        help="the rows of a matrix are `[[1, 2], [3, 4]]`" if opener.kind == "LSQB" else "",
     )
 
 
@@ -349,17 +131,91 @@ def _reserved_name(f: Failure) -> Diagnostic | None:
     return None
 
 
+def _goes_on(f: Failure) -> Diagnostic | None:
+    """`x ~` at the end of a line, which goes on with the next: told where it ends."""
+    tokens = (*f.statement, f.token)
+    wants_value = "NUMBER" in f.accepts and f.token.kind not in ("_END", "$END")
+    for here, there in pairwise(tokens):
+        if "\n" not in f.source.text[here.end : there.start] or here.kind in VALUE | OPENERS.keys() | {
+            "COMMA"
+        }:
+            continue
+        if (there is f.token and wants_value) or (here.kind == "TILDE" and f.token.kind == "TILDE"):
+            what = "a factor" if here.kind == "TILDE" else "a value"
+            text = f"expected {what} after `{here.text}`, but the line ends"
+            end = Span(f.source, here.end, here.end + 1)
+            return Diagnostic("CG0101", text, end, label=f"expected {what}")
+    return None
+
+
+def _side_by_side(f: Failure) -> Diagnostic | None:
+    """`exp x`, `Normal 0, 1`, `[1 2]`: two values with nothing between them."""
+    if f.token.kind not in ("NAME", "NUMBER", "STRING", "LPAR") or not f.follows_value or f.starts_line:
+        return None
+    if "PLUS" not in f.accepts or "LBRACE" in f.accepts:
+        return None
+    previous, name = f.statement[-1], f.token.text
+    if "COMMA" in f.accepts and f.opener() is not f.block:
+        return None
+    if previous.kind == "STRING" and f.first.kind in ("REQUIRE", "PREFER") and len(f.statement) == 2:
+        return f.error("expected `:` after the name", "expected `:`")
+    help = ""
+    if any(token.kind == "TILDE" for token in f.ahead):
+        help = "statements on one line are parted by `;`"
+    elif (
+        previous.kind == "NAME" and previous.text != name and (len(f.statement) > 1 or f.token.kind != "NAME")
+    ):
+        help = f"a call has parentheses, `{previous.text}({name})`, and a product its sign, `{previous.text} * {name}`"
+    elif previous.kind == "NUMBER" and f.token.kind == "NAME":
+        help = f"a product needs its sign: `{previous.text} * {name}`"
+    return f.error(
+        f"expected an operator or the end of the statement, but found `{name}`",
+        "two values side by side",
+        help,
+    )
+
+
+def _function_body(f: Failure) -> Diagnostic | None:
+    """What stands in a function's block in place of its value."""
+    if f.first.kind == "LET" and f.token.kind == "RBRACE" and "_END" in f.accepts:
+        return f.error("expected the function's value, but the block ends", "expected a value")
+    is_fn = bool(f.accepts & {"RBRACE", "LET"}) and "_END" not in f.accepts
+    if is_fn and f.token.kind in ("TILDE", "ENERGY", "REQUIRE", "PREFER", "FOR"):
+        help = "`let`s and a value stand in a function; factors belong in a `factor`"
+        return f.error(f"a function holds no `{f.token.text}`", "", help)
+    return None
+
+
+def _stray_else(f: Failure) -> Diagnostic | None:
+    if f.token.kind not in ("ELSE", "THEN") or f.statement:
+        return None
+    word = f.token.text
+    return f.error(f"`{word}` follows no `if`", "", "write `if c { … } else { … }`")
+
+
 def _not_as_expected(f: Failure) -> Diagnostic:
     what = _expected(f)
     found = {"_END": "the statement ends", "$END": "the program ends"}.get(
         f.token.kind, f"found `{f.token.text}`"
     )
-    return f.error(f"expected {what}, but {found}", f"expected {what}")
+    after = ""
+    if what in ("a value", "a factor", "a method", "a name", "a type") and f.statement:
+        after = f" after `{f.statement[-1].text}`"
+    return f.error(f"expected {what}{after}, but {found}", f"expected {what}", _advice(f))
+
+
+def _advice(f: Failure) -> str:
+    """How a construct is written whose first part only is there."""
+    if f.first.kind == "INFER" and "BY" in f.accepts:
+        return "write `infer x by nuts`, or `infer by nuts` for all variables"
+    if f.token.kind == "FOR" and f.previous is not None and f.previous.kind in ("LPAR", "LSQB"):
+        return "what is computed comes first, as in `sum(x[i] for i in range(n))`"
+    return ""
 
 
 EXPECTED = {
     "COMMA": "`,`", "EQUAL": "`=`", "IN": "`in`", "THEN": "`then`", "ELSE": "`else`",
-    "BY": "`by` and a method", "LBRACE": "`{`", "RPAR": "`)`", "RSQB": "`]`", "RBRACE": "`}`",
+    "BY": "`by` and a method", "LPAR": "`(`", "LBRACE": "`{`", "RPAR": "`)`", "RSQB": "`]`", "RBRACE": "`}`",
     "TILDE": "`~`", "COLON": "`:` and a type",
 }  # fmt: skip
 
@@ -371,30 +227,30 @@ def _expected(f: Failure) -> str:
     if "NUMBER" in accepts:
         return "a factor" if f.previous is not None and f.previous.kind == "TILDE" else "a value"
     if "NAME" in accepts:
+        if f.previous is not None and f.previous.kind == "BY":
+            return "a method"
         return "a type" if "LBRACE" in accepts else "a name"
     compares = accepts >= COMPARING
     if "_END" in accepts or "$END" in accepts:
         return "an operator or the end of the statement" if compares else "the end of the statement"
     omitted = {"IN"} if compares else set()
     omitted |= {"COLON"} if "RSQB" in accepts else set()
+    omitted |= {"LPAR"} if "DOT" in accepts else set()
     words = [word for kind, word in EXPECTED.items() if kind in accepts - omitted]
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 EXPLANATIONS: tuple[Callable[[Failure], Diagnostic | None], ...] = (
     _unreadable,
-    _line_comment,
-    _foreign_operator,
+    *OPERATOR_HABITS,
     _starts_with_operator,
-    _statement_of_another_language,
-    _assignment,
-    _conditional,
-    _bounds,
-    _several_names,
-    _python_block,
-    _loop_in_parentheses,
-    _side_by_side,
+    *HABITS,
+    _goes_on,
+    _stray_else,
+    _semicolon,
     _unclosed,
+    _function_body,
+    _side_by_side,
     _reserved_name,
     _not_as_expected,
 )
