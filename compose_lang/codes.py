@@ -29,6 +29,7 @@ CODES: dict[str, str] = {
     "CG0212": "name style",
     "CG0213": "never used",
     "CG0214": "programs use each other in a circle",
+    "CG0215": "a value's name that several types have",
     # 03 data
     "CG0301": "data without a value",
     "CG0302": "file cannot be read",

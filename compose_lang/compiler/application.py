@@ -14,8 +14,9 @@ import numpy as np
 
 from compose_lang.compiler import expressions, statements
 from compose_lang.compiler.context import Context, Scope, Term, fail
-from compose_lang.compiler.declared_types import bind_shape, declared_type, rank_of
+from compose_lang.compiler.declared_types import bind_shape, declared_type, named_domain, rank_of
 from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
+from compose_lang.compiler.named_values import evaluate_as, require_same
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.types import BOOL, Domain
 from compose_lang.compiler.values import as_node, describe, in_domain, value_range
@@ -40,7 +41,7 @@ class DeclaredFactor:
 
     def with_inputs(self, ctx: Context, arguments: Sequence[ast.Argument], span: Span) -> WithInputs:
         """`F(inputs)`: the factor that waits for its subjects."""
-        given = assign(ctx, self.decl.inputs, arguments, self.description, span)
+        given = assign(ctx, self.decl.inputs, arguments, self.description, span, self.scope)
         return WithInputs(self, given, span)
 
     def without_inputs(self) -> WithInputs:
@@ -66,8 +67,9 @@ def assign(
     arguments: Sequence[ast.Argument],
     what: str,
     span: Span,
+    scope: Scope,
 ) -> dict[str, tuple[Any, Span]]:
-    """Arguments by parameter name, each with the place it is written at."""
+    """Arguments by parameter name, each with the place it is written at; scope: where the parameters stand."""
     names = [p.name for p in parameters]
     given: dict[str, tuple[Any, Span]] = {}
     for place, argument in enumerate(arguments):
@@ -84,7 +86,9 @@ def assign(
                 fail("CG0206", f"{what} has no argument `{name}`", argument.span, help=hint)
         if name in given:
             fail("CG0206", f"{what} is given `{name}` twice", argument.span)
-        given[name] = (expressions.evaluate(ctx, argument.value), argument.value.span)
+        parameter = parameters[names.index(name)]
+        value = evaluate_as(ctx, argument.value, named_domain(parameter, scope))
+        given[name] = (value, argument.value.span)
     return given
 
 
@@ -327,6 +331,7 @@ class Call:
                 text = f"{what} is {domain}, given {broken.flat[0]:g}"  # type: ignore[union-attr]
                 fail("CG0405", text, span, label=f"{broken.flat[0]:g} is not a whole number")  # type: ignore[union-attr]
             fail("CG0204", f"{what} is {domain}, given {describe(value)}", span, label=describe(value))
+        require_same(value.domain, domain, span)
         known = BOOL if value.dtype == "bool" else value.domain
         if in_domain(known, domain) or domain.event_shape:
             return None

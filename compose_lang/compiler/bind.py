@@ -12,6 +12,7 @@ from compose_lang.compiler.data import bind_data
 from compose_lang.compiler.declared_types import DeclaredType
 from compose_lang.compiler.files import RawData, read_file, resolve_path
 from compose_lang.compiler.ir import Node, constant
+from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.types import Type
 from compose_lang.compiler.values import Texts, as_node, describe
 from compose_lang.grammar import ast
@@ -41,7 +42,7 @@ def bind(ctx: Context, decl: ast.Data, declared: DeclaredType) -> Node | Texts:
         array = bind_data(raw, declared.type, decl.name, decl.span)
         session.origins[decl.name] = f"{raw.origin}: {len(array)} rows" if array.ndim else raw.origin
         return as_constant(array, declared.type)
-    value = as_node(expressions.evaluate(ctx, decl.value), decl.value.span)
+    value = as_node(evaluate_as(ctx, decl.value, declared.type.domain), decl.value.span)
     if value.value is None or value.axes:
         fail("CG0208", f"data must be known at compile time: this is {describe(value)}", decl.value.span)
     array = bind_data(value.value, declared.type, decl.name, decl.value.span, f"the value of {decl.name}")

@@ -54,8 +54,9 @@ def applied(
     ctx: Context, waiting: application.WithInputs, arguments: Sequence[ast.Argument], span: Span
 ) -> factors.Applied:
     """A factor given its subjects, by place or by name."""
-    given = application.assign(ctx, waiting.factor.decl.subjects, arguments, waiting.description, span)
-    factor = waiting.factor.over(given, span)
+    factor = waiting.factor
+    given = application.assign(ctx, factor.decl.subjects, arguments, factor.description, span, factor.scope)
+    factor = factor.over(given, span)
     nodes = tuple(as_node(*given[s.name]) for s in factor.decl.subjects)
     return factors.Applied(application.WithInputs(factor, waiting.inputs, waiting.span), nodes, span)
 
@@ -73,7 +74,7 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
             else "functions call each other too deeply"
         )
         fail("CG0801", text, e.span, help="functions are inlined and cannot recurse")
-    given = application.assign(ctx, decl.parameters, e.arguments, what, e.span)
+    given = application.assign(ctx, decl.parameters, e.arguments, what, e.span, function.scope)
     for p in decl.parameters:
         if p.name not in given:
             if p.default is None:

@@ -12,6 +12,7 @@ import numpy as np
 from compose_lang.compiler import expressions
 from compose_lang.compiler.context import Context, Scope, fail
 from compose_lang.compiler.ir import Node, constant
+from compose_lang.compiler.named_values import bring_in
 from compose_lang.compiler.types import BOOL, INT, POSITIVE, REAL, TEXT, UNIT, Domain, Type
 from compose_lang.compiler.values import NamedType, Namespace, as_node, describe, static_int
 from compose_lang.diagnostics import Span, did_you_mean
@@ -80,8 +81,7 @@ def declared_type(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
 def declared_with_values(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
     """A declared type; the names of its values come into scope."""
     declared = declared_type(ctx, written)
-    for place, value in enumerate(declared.type.domain.names):
-        ctx.scope.names.setdefault(value, constant(place, domain=declared.type.domain))
+    bring_in(ctx.scope, declared.type.domain)
     return declared
 
 
@@ -112,6 +112,15 @@ def type_called(scope: Scope, name: str) -> NamedType | None:
     except KeyError:
         return None
     return found if isinstance(found, NamedType) else None
+
+
+def named_domain(parameter: ast.Parameter, scope: Scope) -> Domain | None:
+    """The domain of a parameter whose type has named values."""
+    written = parameter.type
+    if isinstance(written, ast.NamedValues):
+        return Domain("category", size=len(written.names), names=written.names)
+    named = type_called(scope, written.name) if written is not None else None
+    return named.type.domain if named is not None else None
 
 
 def rank_of(parameter: ast.Parameter, scope: Scope) -> int:

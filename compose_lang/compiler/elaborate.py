@@ -28,6 +28,7 @@ from compose_lang.compiler.declared_types import DeclaredType, declared_with_val
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir import Node, cast_to, constant, node, postorder, require_room
 from compose_lang.compiler.name_scopes import may_declare
+from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
@@ -171,18 +172,18 @@ class Elaboration:
         self.scope.names[s.name] = NamedType(declared_with_values(self.ctx, s.type).type)
 
     def _const(self, s: ast.Const) -> None:
-        value, span = self.value_of_const(s)
+        declared = declared_with_values(self.ctx, s.type) if s.type is not None else None
+        value, span = self.value_of_const(s, declared)
         if isinstance(value, Node) and (value.value is None or value.axes):
             fail("CG0208", f"a const must be known at compile time: this is {describe(value)}", span)
-        if s.type is not None and isinstance(value, Node) and value.value is not None:
-            declared = declared_with_values(self.ctx, s.type)
+        if declared is not None and isinstance(value, Node) and value.value is not None:
             value = bind.as_constant(
                 bind.bind_data(value.value, declared.type, s.name, span, f"the value of {s.name}"),
                 declared.type,
             )
         self.scope.names[s.name] = value
 
-    def value_of_const(self, s: ast.Const) -> tuple[Any, Span]:
+    def value_of_const(self, s: ast.Const, declared: DeclaredType | None) -> tuple[Any, Span]:
         if s.name in self.given:
             return self.given[s.name]
         if s.name in self.session.constants:
@@ -191,7 +192,8 @@ class Elaboration:
         if s.value is None:
             help = f"give it one: --set {s.name}=…"
             fail("CG0301", f"const `{s.name}` has no value", s.span, help=help)
-        return expressions.evaluate(self.ctx, s.value), s.value.span
+        domain = declared.type.domain if declared is not None else None
+        return evaluate_as(self.ctx, s.value, domain), s.value.span
 
     def _data(self, s: ast.Data) -> None:
         declared = declared_with_values(self.ctx, s.type)

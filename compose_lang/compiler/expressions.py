@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler import calls, factors, indexing
+from compose_lang.compiler import calls, factors, indexing, named_values
 from compose_lang.compiler.context import Context, fail, not_built, usable
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, collect, constant, node
 from compose_lang.compiler.operation import ShapeError
-from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import Cell, IndexSet, NamedType, Namespace, as_node, describe
 from compose_lang.diagnostics import Label, Span, did_you_mean
 from compose_lang.grammar import ast
@@ -78,7 +77,8 @@ def _number(ctx: Context, e: ast.Number) -> Node:
 
 
 def _name(ctx: Context, e: ast.Name) -> Any:
-    return ctx.lookup(e.id, e.span)
+    value = ctx.lookup(e.id, e.span)
+    return value.value(e.span) if isinstance(value, named_values.ValueName) else value
 
 
 def _array(ctx: Context, e: ast.Array) -> Node:
@@ -172,7 +172,7 @@ def algebra(ctx: Context, e: ast.Binary, left: Any, right: Any) -> factors.Facto
 
 
 def _compare(ctx: Context, e: ast.Compare) -> Node:
-    values = [evaluate_beside(ctx, o, e.operands) for o in e.operands]
+    values = named_values.evaluate_beside(ctx, e.operands)
     tests = []
     for place, op in enumerate(e.ops):
         left, right = values[place], values[place + 1]
@@ -183,33 +183,6 @@ def _compare(ctx: Context, e: ast.Compare) -> Node:
         else:
             tests.append(build(COMPARISONS[op], (as_node(left, spans[0]), as_node(right, spans[1])), spans))
     return functools.reduce(lambda a, b: node("and", a, b), tests)
-
-
-def evaluate_beside(ctx: Context, e: ast.Expr, others: Sequence[ast.Expr]) -> Any:
-    """The value of one side of a comparison: a named value is looked up in the type of the other side."""
-    if isinstance(e, ast.Name):
-        for other in others:
-            if other is e or (isinstance(other, ast.Name) and is_value_name(ctx, other.id)):
-                continue
-            if not is_value_name(ctx, e.id):
-                break
-            value = evaluate(ctx, other)
-            if isinstance(value, Node) and value.domain is not None and e.id in value.domain.names:
-                return constant(value.domain.names.index(e.id), domain=value.domain)
-    return evaluate(ctx, e)
-
-
-def is_value_name(ctx: Context, name: str) -> bool:
-    try:
-        found = ctx.scope.find(name)
-    except KeyError:
-        return False
-    return (
-        isinstance(found, Node)
-        and found.is_static_scalar
-        and found.domain is not None
-        and bool(found.domain.names)
-    )
 
 
 def membership(item: Any, group: Any, spans: tuple[Span, Span]) -> Node:
@@ -253,7 +226,7 @@ def _attribute(ctx: Context, e: ast.Attribute) -> Any:
         help = did_you_mean(e.name, own) or f"it declares {', '.join(sorted(own))}"
         fail("CG0201", f"`{base.name}` has no `{e.name}`", e.span, help=help)
     if isinstance(base, NamedType) and e.name in base.type.domain.names:
-        return constant(base.type.domain.names.index(e.name), domain=base.type.domain)
+        return named_values.value_of(e.name, base.type.domain)
     fail("CG0201", f"{describe(base)} has no `{e.name}`", e.span)
 
 
@@ -307,10 +280,3 @@ _RULES: dict[type, Callable[[Context, Any], Any]] = {
     ast.ArrayComprehension: _array_comprehension,
     ast.LearnValue: _learn,
 }
-
-
-def evaluate_in_domain(ctx: Context, e: ast.Expr, domain: Domain) -> Any:
-    """The value of an expression where a value of a known domain is expected: its named values come first."""
-    if domain.names:
-        ctx = ctx.child(**{name: constant(k, domain=domain) for k, name in enumerate(domain.names)})
-    return evaluate(ctx, e)

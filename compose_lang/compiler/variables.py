@@ -33,6 +33,7 @@ from compose_lang.compiler.ir import (
     variable,
 )
 from compose_lang.compiler.name_scopes import names_in
+from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.types import Domain, Type
 from compose_lang.compiler.values import as_node, describe
 from compose_lang.diagnostics import Label, Span
@@ -152,7 +153,7 @@ def clamp(ctx: Context, o: ast.Observe, name: str, type: Type, free: np.ndarray,
     chosen = sites if isinstance(o.target, ast.Name) else expressions.number(inner, o.target)
     if chosen.value is None or chosen.axes:
         fail("CG0208", "what is observed must be known at compile time", o.target.span)
-    beside = expressions.evaluate_in_domain(ctx, o.value, type.domain)
+    beside = evaluate_as(ctx, o.value, type.domain)
     value = as_node(beside, o.value.span)
     if value.value is None or value.axes:
         fail("CG0208", "an observed value must be known at compile time", o.value.span)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from compose_lang.compiler import expressions
+from compose_lang.compiler import expressions, named_values
 from compose_lang.compiler.context import Context
 from compose_lang.compiler.ir import Node, cast_to, constant, leaves, node
 from compose_lang.grammar import ast
@@ -54,7 +54,7 @@ def compare(ctx: Context, left: ast.Expr, right: ast.Expr, op: str) -> Node:
     whole = ast.Compare((left, right), (op,), span=span)
     if op in ("in", "not in", "!="):
         return cast_to(node("not", expressions.number(ctx, whole)), "real")
-    sides = [expressions.evaluate_beside(ctx, s, (left, right)) for s in (left, right)]
+    sides = named_values.evaluate_beside(ctx, (left, right))
     a, b = (expressions.as_node(v, s.span) for v, s in zip(sides, (left, right), strict=True))
     if a.dtype != "real" and b.dtype != "real":
         return cast_to(node("not", expressions.number(ctx, whole)), "real")
@@ -73,7 +73,7 @@ def equates_reals(ctx: Context, condition: ast.Expr) -> ast.Expr | None:
         for left, right, op in zip(condition.operands, condition.operands[1:], condition.ops, strict=False):
             if op != "==":
                 continue
-            sides = [expressions.evaluate_beside(ctx, s, (left, right)) for s in (left, right)]
+            sides = named_values.evaluate_beside(ctx, (left, right))
             nodes = [s for s in sides if isinstance(s, Node)]
             if any(n.dtype == "real" and depends_on_continuous(n) for n in nodes):
                 return condition
