@@ -100,5 +100,7 @@ class InternalError(Exception):
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """A help text that offers the nearest known name, or nothing."""
-    near = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    known = list(candidates)
+    near = [c for c in known if c.lower() == name.lower()]
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from compose_lang.compiler.name_lints import ELSEWHERE
+from compose_lang.compiler.foreign_names import BUGS, RENAMED, SAID
 from compose_lang.compiler.resolve import resolve
+from compose_lang.compiler.standard_library import known_names
 from compose_lang.diagnostics import Diagnostic, Source
 from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse
@@ -128,7 +129,15 @@ def test_a_way_out_is_offered(text: str, help: str) -> None:
 
 
 def test_hints_are_for_names_the_language_does_not_have() -> None:
-    assert not ELSEWHERE.keys() & KNOWN.keys()
+    known = known_names()
+    assert not (RENAMED.keys() | SAID.keys()) & known.keys()
+    assert not {"d" + name for name in BUGS} & known.keys()
+
+
+def test_hints_offer_names_the_language_has() -> None:
+    offered = {said.partition("(")[0] for said in (*RENAMED.values(), *BUGS.values())}
+    names = {name for name in offered if name.isidentifier()}
+    assert len(names) > 40 and names <= known_names().keys()
 
 
 def test_spans_are_those_of_the_names() -> None:

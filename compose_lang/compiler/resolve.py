@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from compose_lang.compiler.name_lints import foreign_name, style_warning
+from compose_lang.compiler.foreign_names import foreign_attribute, foreign_name
+from compose_lang.compiler.name_lints import style_warning
 from compose_lang.compiler.name_scopes import (
     Declared,
     Scope,
@@ -233,6 +234,9 @@ class _Resolver:
                 pass
             case ast.Name(name):
                 self.use(name, expr.span, scope)
+            case ast.Attribute(ast.Name(base), name) if self.is_unknown(base, scope):
+                help = foreign_attribute(base, name, self.candidates(scope))
+                self.use(base, expr.span if help else expr.base.span, scope, hint=help)
             case ast.NamedType() | ast.NamedValues():
                 self.type(expr, scope)
             case ast.Generator(body, clauses, condition) | ast.ArrayComprehension(body, clauses, condition):
@@ -267,10 +271,17 @@ class _Resolver:
             if part != ast.Name("_", span=part.span):
                 self.expr(part, scope)
 
-    def use(self, name: str, span: Span, scope: Scope, declare: str = "") -> None:
+    def is_unknown(self, name: str, scope: Scope) -> bool:
+        return scope.find(name)[0] is None and name not in self.known and name not in self.values
+
+    def candidates(self, scope: Scope) -> set[str]:
+        """Every name that may be meant."""
+        return {*scope.visible(), *self.known, *self.values}
+
+    def use(self, name: str, span: Span, scope: Scope, declare: str = "", hint: str = "") -> None:
         """Marks a name as used, or says what is wrong with it, once for each name.
 
-        `declare` is the advice where only a variable can be meant.
+        `declare` is the advice where only a variable can be meant; `hint` says it better than any other name.
         """
         declared, is_ready = scope.find(name)
         if declared is not None:
@@ -279,15 +290,24 @@ class _Resolver:
                 return
             labels = (Label(declared.span, "declared here"),)
             problem = Diagnostic("CG0211", f"`{name}` is used before it is declared", span, labels=labels)
-        elif name in self.known or name in self.values or name in self.complained or self.has_unlisted:
+        elif name in self.complained or self.has_unlisted or not self.is_unknown(name, scope):
             return
         else:
-            candidates = set(scope.visible()) if declare else {*scope.visible(), *self.known, *self.values}
+            candidates = set(scope.visible()) if declare else self.candidates(scope)
             alike = [c for c in candidates if c[0].isupper() == name[0].isupper()]
-            help = foreign_name(name, candidates) or did_you_mean(name, alike) or declare
+            help = hint or foreign_name(name, candidates) or did_you_mean(name, alike) or declare
+            if is_behind_comment_sign(span):
+                help = f"{help} A comment starts with `#`" if help else "a comment starts with `#`"
             problem = Diagnostic("CG0201", f"unknown name `{name}`", span, help=help)
         self.complained.add(name)
         self.found.append(problem)
+
+
+def is_behind_comment_sign(span: Span) -> bool:
+    """Whether a name is the last of its line, behind `//` or `--`: it may be meant as a comment."""
+    line, column = span.source.position(span.start)
+    text = span.source.line(line)
+    return text[: column - 1].endswith(("// ", "-- ")) and not text[column - 1 + len(span.text) :].strip()
 
 
 def _sizes(clauses: Iterable[ast.Clause]) -> tuple[ast.Expr, ...]:
