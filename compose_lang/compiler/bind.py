@@ -39,14 +39,40 @@ def bind(ctx: Context, decl: ast.Data, declared: DeclaredType) -> Node | Texts:
     ):
         raw = read(ctx, decl.value)
         session.hashes[session.prefix + decl.name] = raw.sha256
-        array = bind_data(raw, declared.type, decl.name, decl.span)
+        array = bind_data(raw, declared.type, decl.name, decl.value.span)
         session.origins[decl.name] = f"{raw.origin}: {len(array)} rows" if array.ndim else raw.origin
         return as_constant(array, declared.type)
+    if declared.type.domain.kind == "text":
+        texts = texts_of(decl.value)
+        return as_constant(bind_data(texts, declared.type, decl.name, decl.value.span), declared.type)
+    refuse_text(decl.value)
     value = as_node(evaluate_as(ctx, decl.value, declared.type.domain), decl.value.span)
     if value.value is None or value.axes:
         fail("CG0208", f"data must be known at compile time: this is {describe(value)}", decl.value.span)
     array = bind_data(value.value, declared.type, decl.name, decl.value.span, f"the value of {decl.name}")
     return as_constant(array, declared.type)
+
+
+def texts_of(written: ast.Expr) -> str | list[str]:
+    """The text, or the list of texts, that an expression writes out."""
+    if isinstance(written, ast.String):
+        return written.value
+    items = written.items if isinstance(written, ast.Array) else ()
+    texts = [item.value for item in items if isinstance(item, ast.String)]
+    if not items or len(texts) < len(items):
+        fail("CG0204", 'text data is written `"a"` or `["a", "b"]`, or read', written.span)
+    return texts
+
+
+def refuse_text(written: ast.Expr) -> None:
+    """Text in place of a value: a file that is not read, a named value in quotes."""
+    if isinstance(written, ast.String):
+        help = f'read the file: `read({written.span.text}, "column")`'
+        fail("CG0204", "a text is no data", written.span, help=help)
+    for item in written.items if isinstance(written, ast.Array) else ():
+        if isinstance(item, ast.String):
+            help = f"a named value is written without quotes: `{item.value}`"
+            fail("CG0204", "a text is no value of an array", item.span, help=help)
 
 
 def as_constant(array: np.ndarray, type: Type) -> Node | Texts:

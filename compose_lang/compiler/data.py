@@ -20,6 +20,7 @@ __all__ = ["RawData", "bind_data", "read_file", "resolve_path", "violation"]
 MISSING = ("", "na", "nan", "n/a", "null", "none")
 MISSING_HINT = "leave the row out, or declare a var for what is missing"
 LUMA = np.array([0.299, 0.587, 0.114])  #: ITU-R BT.601, as image editors turn colour into grey
+MOST_NAMES = 8  #: that a hint lists
 TOLERANCE = 1e-6  #: for sums and lengths that a file rounds: simplex, unit_vector, cholesky_corr
 
 
@@ -79,7 +80,8 @@ def _numbers(cells: np.ndarray, raw: RawData, domain: Domain, span: Span | None)
         _fail("CG0304", f"{raw.origin} holds values of type {cells.dtype}, not numbers", span)
     missing = np.argwhere(np.isnan(array))
     if len(missing):  # not `size`: the index of a scalar has no parts
-        _fail("CG0305", f"{raw.place(tuple(missing[0]))}: the value is missing (NaN)", span, MISSING_HINT)
+        text = f"{raw.place(tuple(missing[0]))}: the value is missing (NaN){_and_more(len(missing))}"
+        _fail("CG0305", text, span, MISSING_HINT)
     infinite = np.argwhere(np.isinf(array))
     if len(infinite):
         index = tuple(infinite[0])
@@ -116,13 +118,31 @@ def _parse(cells: np.ndarray, raw: RawData, words: dict[str, float], span: Span 
             values[k] = float(text)
         except (ValueError, OverflowError):
             if text.lower() in MISSING:
-                _fail("CG0305", f"{place}: the value is missing", span, MISSING_HINT)
+                count = int(np.isin(np.char.lower(texts), MISSING).sum())
+                _fail("CG0305", f"{place}: the value is missing{_and_more(count)}", span, MISSING_HINT)
             kind = "a value of the type" if words else "a number"
-            hint = (did_you_mean(text, words) or f"it takes {', '.join(words)}") if words else ""
-            _fail("CG0304", f"{place}: {text!r} is not {kind}", span, hint)
+            hint = did_you_mean(text, words) or (f"it takes {', '.join(words)}" if words else "")
+            _fail(
+                "CG0304",
+                f"{place}: {text!r} is not {kind}",
+                span,
+                hint or _by_name(distinct[np.argsort(first)]),
+            )
         if raw.layout != "table" and isinstance(cells.flat[first[k]], str):
             _fail("CG0304", f"{place}: {text!r} is text, not a number", span, "write it without quotes")
     return values[where].reshape(cells.shape)
+
+
+def _and_more(count: int) -> str:
+    return f", and {count - 1} more" if count > 1 else ""
+
+
+def _by_name(texts: np.ndarray) -> str:
+    """The named values that a column of few words may be declared to hold."""
+    names = [str(text) for text in texts]
+    if len(names) > MOST_NAMES or not all(name.isidentifier() for name in names):
+        return ""
+    return f"named values are declared: {{{', '.join(names)}}}"
 
 
 def _shaped(array: np.ndarray, raw: RawData, type: Type, name: str, span: Span | None) -> np.ndarray:
@@ -196,7 +216,7 @@ def _vector_violation(array: np.ndarray, domain: Domain) -> tuple[tuple[int, ...
         case "simplex":
             total = array.sum(-1)
             return _first((array < 0).any(-1), array.min(-1), "is a negative part of a simplex") or _first(
-                np.abs(total - 1) > TOLERANCE, total, "is the sum of a simplex, not 1"
+                np.abs(total - 1) > TOLERANCE, total, "is the sum of its parts, not 1"
             )
         case "ordered":
             return _first((steps <= 0).any(-1), steps.min(-1), "is a step that does not ascend")

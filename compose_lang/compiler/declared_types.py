@@ -28,17 +28,18 @@ PLAIN = {
 }
 SIZED = ("simplex", "ordered", "positive_ordered", "unit_vector", "cholesky_corr", "category", "permutation")
 ELSEWHERE = {
-    "vector": "real[n]",
-    "row_vector": "real[n]",
-    "matrix": "real[n, m]",
-    "array": "real[n]",
-    "float": "real",
-    "double": "real",
-    "number": "real",
-    "integer": "int",
-    "boolean": "bool",
-    "string": "text",
-    "str": "text",
+    "vector": "real[n]", "row_vector": "real[n]", "matrix": "real[n, m]", "array": "real[n]", "list": "real[n]",
+    "tensor": "real[n]", "ndarray": "real[n]", "float": "real", "float32": "real", "float64": "real",
+    "double": "real", "number": "real", "integer": "int", "int64": "int", "nat": "int(lower=0)",
+    "count": "int(lower=0)", "boolean": "bool", "binary": "bool", "string": "text", "str": "text",
+    "probability": "unit", "prob": "unit", "nonnegative": "positive", "sphere": "unit_vector(k)",
+    "cholesky_factor_corr": "cholesky_corr(k)",
+}  # fmt: skip
+SAID = {
+    "complex": "there are no complex numbers: take a real and an imaginary part",
+    "cov_matrix": "a covariance is made of scales and a `cholesky_corr(k)`: `let L = diag(tau) @ C`",
+    "corr_matrix": "a correlation matrix is made of a `cholesky_corr(k)`: `C @ transpose(C)`",
+    "cholesky_factor_cov": "a covariance is made of scales and a `cholesky_corr(k)`: `let L = diag(tau) @ C`",
 }
 TYPE_NAMES = ("real", "int", *PLAIN, *SIZED)
 
@@ -63,7 +64,7 @@ def declared_type(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
         return whole(ctx, written, shape)
     if written.name in SIZED:
         if len(written.arguments) != 1:
-            fail("CG0206", f"{written.name} takes its size: {written.name}(k)", written.span)
+            fail("CG0206", f"{written.name} takes its size", written.span, help=sized_hint(written))
         argument = written.arguments[0]
         k = static_int(
             expressions.evaluate(ctx, argument.value), argument.span, f"the size of {written.name}"
@@ -71,11 +72,22 @@ def declared_type(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
         if k < 1:
             fail("CG0204", f"the size of {written.name} must be at least 1, not {k}", argument.span)
         return DeclaredType(Type(Domain(written.name, size=k), shape))
+    if written.name not in PLAIN:
+        return named(ctx, written, shape)
     if written.arguments:
-        fail("CG0206", f"{written.name} takes no arguments", written.span)
-    if written.name in PLAIN:
-        return DeclaredType(Type(PLAIN[written.name], shape))
-    return named(ctx, written, shape)
+        help = f"an array is `{written.name}[n]`, a number between bounds `real(lo, hi)`"
+        fail("CG0206", f"{written.name} takes no arguments", written.span, help=help)
+    return DeclaredType(Type(PLAIN[written.name], shape))
+
+
+def sized_hint(written: ast.NamedType) -> str:
+    """How `simplex[3]` and `category(red, green)` are written."""
+    parts = [a.value.span.text for a in written.arguments]
+    if written.name == "category" and len(parts) > 1:
+        return f"named values are `{{{', '.join(parts)}}}`"
+    sizes = [s.span.text for s in written.shape]
+    rest = f"[{', '.join(sizes[:-1])}]" if sizes[1:] else ""
+    return f"write `{written.name}({sizes[-1] if sizes else 'k'}){rest}`"
 
 
 def declared_with_values(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
@@ -89,14 +101,23 @@ def named(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> Decla
     found = type_called(ctx.scope, written.name)
     if found is None:
         known = [*TYPE_NAMES, *(n for n in ctx.scope.all_names() if isinstance(ctx.scope.find(n), NamedType))]
-        help = did_you_mean(written.name, known)
-        if written.name in ELSEWHERE:
-            meant = ELSEWHERE[written.name]
-            base = meant.partition("[")[0]
-            sizes = ", ".join(s.span.text for s in written.shape)
-            help = f"write `{base}[{sizes}]`" if sizes else f"write `{meant}`"
+        help = SAID.get(written.name) or foreign_type(written) or did_you_mean(written.name, known)
         fail("CG0205", f"unknown type `{written.name}`", written.span, help=help)
+    if written.arguments:
+        fail("CG0206", f"the type `{written.name}` takes no arguments", written.span)
     return DeclaredType(found.type.with_shape(shape + found.type.shape))
+
+
+def foreign_type(written: ast.NamedType) -> str:
+    """How another language's type is written here, with its bounds and sizes; or nothing."""
+    meant = ELSEWHERE.get(written.name)
+    if meant is None:
+        return ""
+    base, _, size = meant.partition("[")
+    if written.arguments and "(" not in base:
+        base += f"({', '.join(a.span.text for a in written.arguments)})"
+    sizes = ", ".join(s.span.text for s in written.shape) or size.rstrip("]")
+    return f"write `{base}[{sizes}]`" if sizes else f"write `{base}`"
 
 
 def type_called(scope: Scope, name: str) -> NamedType | None:
@@ -140,6 +161,9 @@ def size(ctx: Context, written: ast.Expr) -> int:
     n = static_int(expressions.evaluate(ctx, written), written.span, "an array's size")
     if n < 0:
         fail("CG0204", f"an array's size must not be negative, not {n}", written.span)
+    if n == 0 and isinstance(written, ast.Number):
+        help = "bounds stand in parentheses, as in `real(0, 1)`; sizes in brackets"
+        fail("CG0204", "an array of 0 elements", written.span, help=help)
     return n
 
 
@@ -154,11 +178,20 @@ def bounds(ctx: Context, written: ast.NamedType) -> dict[str, tuple[Node, Span]]
     return found
 
 
+def check_one_bound(written: ast.NamedType) -> None:
+    """A single number in parentheses may be meant as a bound or as a size: it needs its name."""
+    if len(written.arguments) == 1 and written.arguments[0].name is None:
+        text = written.arguments[0].span.text
+        help = f"a bound has its name, `{written.name}(lower={text})`; an array is `{written.name}[{text}]`"
+        fail("CG0206", f"{written.name} takes two bounds, or one by name", written.span, help=help)
+
+
 def bounded(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> DeclaredType:
     """`real`, `real(lo, hi)`, `real(lower=lo)`; a bound that is not one number known now is kept as a node."""
     numbers = {"lower": -np.inf, "upper": np.inf}
     nodes: dict[str, Node] = {}
     given = bounds(ctx, written)
+    check_one_bound(written)
     for name, (value, _) in given.items():
         if value.is_static_scalar:
             numbers[name] = float(value.item())
@@ -175,6 +208,7 @@ def bounded(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> Dec
 
 def whole(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> DeclaredType:
     numbers = {"lower": -np.inf, "upper": np.inf}
+    check_one_bound(written)
     for name, (value, span) in bounds(ctx, written).items():
         if value.is_static_scalar and value.item() in (np.inf, -np.inf):
             continue

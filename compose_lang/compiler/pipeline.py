@@ -70,7 +70,7 @@ def compile_program(
         raise ComposeError(in_order([*found, *session.diagnostics]))
     wrong_requests = refusals(graph)
     if wrong_requests:
-        raise ComposeError([*wrong_requests, *found, *session.diagnostics])
+        raise ComposeError(in_order([*wrong_requests, *found, *session.diagnostics]))
     settings: dict[str, Any] = {}
     for request in graph.requests:
         if request.method == "auto":
@@ -79,9 +79,15 @@ def compile_program(
 
 
 def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Diagnostics by their place in the program; of several errors at one place the first is told."""
+    """Diagnostics by their place in the program; of several errors at one place the first is told.
+
+    Beside an error nothing is called unused: it may be so for the error's sake.
+    """
+    told = list(found)
+    if any(d.severity == "error" for d in told):
+        told = [d for d in told if d.code != "CG0213"]
     kept: dict[Any, Diagnostic] = {}
-    for d in found:
+    for d in told:
         place = d.span.start if d.span is not None else -1
         what = "error" if d.severity == "error" and d.span is not None else (d.code, d.message)
         kept.setdefault((place, what), d)

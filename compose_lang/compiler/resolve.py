@@ -168,7 +168,9 @@ class _Resolver:
             case ast.Tilde(ast.Name(name, span=span), factor):
                 self.use(name, span, scope, f"declare it first: `var {name}: real`")
                 self.expr(factor, scope)
-            case ast.Use() | ast.TypeDecl():
+            case ast.TypeDecl(_, written):
+                self.type(written, scope)
+            case ast.Use():
                 pass
             case _:
                 self.within(statement, scope)
@@ -263,13 +265,23 @@ class _Resolver:
         """A type's own name may be declared here; its sizes and bounds are expressions, `_` among them."""
         if written is None:
             return
-        if isinstance(written, ast.NamedType):
+        if isinstance(written, ast.NamedValues):
+            self.values_once(written)
+        elif written.name == "category" and len(written.arguments) > 1:
+            return  # named values in parentheses: the type says so, and they are no unknown names
+        else:
             declared, _ = scope.find(written.name.partition(".")[0])
             if declared is not None:
                 declared.is_used = True
         for part in parts(written):
             if part != ast.Name("_", span=part.span):
                 self.expr(part, scope)
+
+    def values_once(self, written: ast.NamedValues) -> None:
+        """Reports a value that `{red, green, red}` names twice."""
+        twice = [name for k, name in enumerate(written.names) if name in written.names[:k]]
+        for name in dict.fromkeys(twice):
+            self.found.append(Diagnostic("CG0202", f"the value `{name}` is named twice", written.span))
 
     def is_unknown(self, name: str, scope: Scope) -> bool:
         return scope.find(name)[0] is None and name not in self.known and name not in self.values
