@@ -45,7 +45,7 @@ def compile(
     """
     is_path = isinstance(program, Path) or (program.endswith(".cg") and "\n" not in program)
     source = read_source(program) if is_path else Source("<text>", str(program))
-    return Model(compile_program(source, data, constants), constants)
+    return Model(compile_program(source, data, constants), constants, data)
 
 
 def sample(
@@ -67,9 +67,15 @@ def data_names(program: Path) -> tuple[str, ...]:
 class Model:
     """A compiled program with its data."""
 
-    def __init__(self, program: CompiledProgram, constants: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        program: CompiledProgram,
+        constants: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> None:
         self.program = program
         self.constants = dict(constants or {})
+        self.data = dict(data or {})
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:

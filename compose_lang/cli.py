@@ -40,7 +40,7 @@ DOCUMENT = (
     "program", "seed", "backend", "draws", "chains", "plan", "summary", "log_evidence", "diagnostics", "seconds",
     "out",
 )  # fmt: skip
-NOT_BUILT = ("fmt", "learn", "verify", "repl", "plot", "new", "examples")
+NOT_BUILT = ("fmt", "learn", "repl", "plot", "new", "examples")
 
 EVERY_VERB: dict[str, Any] = {
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and results.")],
@@ -296,6 +296,43 @@ def export(
 
     path = export(Run.open(folder), to, output)
     screen.document({"out": str(path)}) if screen.json else print(path)
+
+
+@verb
+def verify(
+    screen: Screen,
+    program: Program,
+    replicates: Annotated[int, typer.Option(min=20, help="Data sets to draw and to infer from again.")] = 100,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the noise [0].")] = None,
+    chains: Annotated[int | None, typer.Option(min=1, help="Number of chains [4].")] = None,
+    draws: Annotated[int | None, typer.Option(min=1, help="Draws a chain [1000].")] = None,
+    warmup: Annotated[int | None, typer.Option(min=0, help="Sweeps before the first draw [1000].")] = None,
+    method: Annotated[str | None, typer.Option(help="One method for all: hmc, 'mh(step=0.1)', auto.")] = None,
+    backend: Annotated[str | None, typer.Option(help="jax, torch or numpy [jax].")] = None,
+    data: DataFlag = NOTHING,
+    constants: SetFlag = NOTHING,
+) -> int:
+    """Test that a program is sampled as it says: against enumeration, or by calibration on simulated data."""
+    from compose_lang.verify import table, verify
+
+    model = _model(program, data, constants)
+    given = {
+        "seed": seed,
+        "chains": chains,
+        "draws": draws,
+        "warmup": warmup,
+        "method": method,
+        "backend": backend,
+    }
+    with screen.bars(model.settings(**given)) as watch:
+        verdict = verify(model, replicates, watch, **given)
+    if screen.json:
+        screen.document({"program": str(program), **verdict.document()})
+    else:
+        screen.out.print(table(verdict))
+        print(verdict.words)
+    screen.report(verdict.findings)
+    return 0 if verdict.passed else FAULTS
 
 
 @verb

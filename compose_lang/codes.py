@@ -60,6 +60,7 @@ CODES: dict[str, str] = {
     "CG0602": "unknown method or option",
     "CG0603": "backend is not installed",
     "CG0604": "nothing to sample",
+    "CG0605": "the program does not say how to draw its variables or data",
     # 07 sampling
     "CG0701": "energy is not a number",
     "CG0702": "chains have not mixed (R-hat)",

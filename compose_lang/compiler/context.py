@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compose_lang.compiler.graph import Variable
+    from compose_lang.compiler.simulation import Reading
 
 
 class Scope:
@@ -91,6 +92,7 @@ class Session:
     applied: dict[tuple[str, ...], int] = field(
         default_factory=dict
     )  #: how often each factor was, by its path
+    reading: Reading | None = None  #: another way to elaborate a program than for its posterior
     prefix: str = ""  #: before the names of data that another program reads
     programs: tuple[Path, ...] = ()  #: the files being elaborated, each used by the one before
 
@@ -113,9 +115,10 @@ class Context:
     calls: tuple[Span, ...] = ()  #: the applications this body is being elaborated for, outermost first
     path: tuple[str, ...] = ()  #: those applications' names, under which their own variables are recorded
     is_choice: bool = False  #: whether a mixture around this may choose another of its parts
-    weighed_by: str = (
-        ""  #: what around this needs its weight as a number; a factor's own variables cannot stand here
+    is_drawn: bool = (
+        False  #: whether a density around this is drawn outright, and what it states is part of that
     )
+    weighed_by: str = ""  #: what around this needs its weight as a number: no place for variables of its own
 
     def child(self, **names: Any) -> Context:
         return replace(self, scope=Scope(self.scope, names))

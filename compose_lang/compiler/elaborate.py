@@ -43,7 +43,8 @@ def elaborate(module: ast.Module, session: Session) -> FactorGraph:
     """The factor graph of a program."""
     terms: list[Term] = []
     scope = Scope(builtin_scope())
-    program = Elaboration(module, Context(scope, session, terms.append))
+    plates = session.reading.plates if session.reading is not None else ()
+    program = Elaboration(module, Context(scope, session, terms.append, plates))
     program.check_settings()
     program.run()
     graph = FactorGraph(
@@ -200,7 +201,10 @@ class Elaboration:
         if s.name in self.given:
             self.scope.names[s.name] = self.argument(s, declared)
             return
-        self.scope.names[s.name] = bind.bind(self.ctx, s, declared)
+        value = bind.bind(self.ctx, s, declared)
+        if self.session.reading is not None and isinstance(value, Node):
+            value = self.session.reading.datum(self.ctx, s.name, value, declared.type.domain, s.span)
+        self.scope.names[s.name] = value
         self.data.append(s)
 
     def _param(self, s: ast.Param) -> None:
@@ -298,7 +302,7 @@ class Elaboration:
         self.record(s.name, value, s)
 
     def record(self, name: str, value: Any, s: ast.Statement) -> None:
-        if isinstance(value, Node) and not value.is_const and not name.startswith("_"):
+        if isinstance(value, Node) and not (value.is_const or value.axes or name.startswith("_")):
             self.derived.append(Derived(name, value, s.span))
 
     def _for(self, s: ast.For) -> None:

@@ -120,6 +120,8 @@ def add_term(
     ctx: Context, energy: Node, kind: str, label: str, span: Span, violation: Node | None = None
 ) -> None:
     """State an energy; an array of energies is an instance each."""
+    if ctx.session.reading is not None and kind != "require":
+        ctx.session.reading.weigh(ctx, span)
     energy = cast_to(energy, "real")
     plates = ctx.plates
     if energy.shape:
@@ -244,6 +246,13 @@ def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) 
         )
     composition_lints.lint_subjects(ctx, [(s, span) for s in subjects])
     note_location(ctx, subjects, factor)
+    state(ctx, factor, subjects, span)
+
+
+def state(ctx: Context, factor: factors.Factor, subjects: list[Node], span: Span) -> None:
+    """Multiply the program by a factor of some subjects."""
+    if ctx.session.reading is not None:
+        ctx = ctx.session.reading.note(ctx, factor, subjects, span)
     for term in factor.terms(ctx, subjects, span):
         ctx.emit(masked(ctx, term))
 
@@ -286,8 +295,7 @@ def _apply(ctx: Context, s: ast.Apply) -> None:
         if isinstance(callee, DeclaredFactor):
             made = applied(ctx, callee.with_inputs(ctx, (), e.span), e.arguments, e.span)
             composition_lints.lint_subjects(ctx, composition_lints.applied_in(made))
-            for term in made.terms(ctx, [], s.span):
-                ctx.emit(masked(ctx, term))
+            state(ctx, made, [], s.span)
             return
     value = expressions.evaluate(ctx, e)
     factor = factors.as_factor(value)
@@ -302,8 +310,7 @@ def _apply(ctx: Context, s: ast.Apply) -> None:
         )
         fail("CG0406", f"this statement has no effect: it {what}", s.span, help=help)
     composition_lints.lint_subjects(ctx, composition_lints.applied_in(factor))
-    for term in factor.terms(ctx, [], s.span):
-        ctx.emit(masked(ctx, term))
+    state(ctx, factor, [], s.span)
 
 
 def _for(ctx: Context, s: ast.For) -> None:
@@ -324,7 +331,8 @@ def _if(ctx: Context, s: ast.If) -> None:
     if test.shape:
         fail("CG0204", f"`if` needs one truth value, not {describe(test)}", s.test.span)
     if test.is_static_scalar:
-        run_body(ctx, s.then if test.item() else s.otherwise)  # the chosen branch stands in the statement's place
+        chosen = s.then if test.item() else s.otherwise
+        run_body(ctx, chosen)  # in the statement's place
         return
     for inner in (*s.then, *s.otherwise):
         if isinstance(inner, ast.Var):
