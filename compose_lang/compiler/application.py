@@ -14,7 +14,9 @@ import numpy as np
 
 from compose_lang.compiler import expressions, statements
 from compose_lang.compiler.context import Context, Scope, Term, fail
+from compose_lang.compiler.data import violation
 from compose_lang.compiler.declared_types import bind_shape, declared_type, named_domain, rank_of
+from compose_lang.compiler.foreign_names import foreign_argument
 from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
 from compose_lang.compiler.named_values import evaluate_as, require_same
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
@@ -68,21 +70,26 @@ def assign(
     what: str,
     span: Span,
     scope: Scope,
+    advice: str = "",
 ) -> dict[str, tuple[Any, Span]]:
-    """Arguments by parameter name, each with the place it is written at; scope: where the parameters stand."""
+    """Arguments by parameter name, each with the place it is written at; scope: where the parameters stand.
+
+    advice: what to do where there are too many.
+    """
     names = [p.name for p in parameters]
     given: dict[str, tuple[Any, Span]] = {}
     for place, argument in enumerate(arguments):
         if argument.name is None:
             if place >= len(names):
                 takes = f"{len(names)} ({', '.join(names)})" if names else "none"
-                fail("CG0206", f"{what} is given {len(arguments)} arguments, it takes {takes}", argument.span)
+                text = f"{what} is given {len(arguments)} arguments, it takes {takes}"
+                fail("CG0206", text, argument.span, help=advice)
             name = names[place]
         else:
             name = argument.name
             if name not in names:
                 known = f"it takes {', '.join(names)}" if names else "it takes none"
-                hint = did_you_mean(name, names) or known
+                hint = foreign_argument(name, names) or did_you_mean(name, names) or known
                 fail("CG0206", f"{what} has no argument `{name}`", argument.span, help=hint)
         if name in given:
             fail("CG0206", f"{what} is given `{name}` twice", argument.span)
@@ -130,8 +137,9 @@ class WithInputs:
             fail("CG0801", f"factors apply each other more than {MAX_DEPTH} deep", span, help=help)
         if len(subjects) != len(decl.subjects):
             names = ", ".join(s.name for s in decl.subjects)
-            text = f"{self.description} is over {len(decl.subjects)} subjects ({names}), {len(subjects)} are given"
-            fail("CG0206", text, span, help=self.factor.hint)
+            count = "1 is" if len(subjects) == 1 else f"{len(subjects)} are"
+            text = f"{self.description} is over {len(decl.subjects)} subjects ({names}), {count} given"
+            fail("CG0206", text, span, help=self.factor.hint or f"write `({names}) ~ {decl.name}(…)`")
         return self.factor.call(self, ctx, list(subjects), span).terms()
 
 
@@ -155,7 +163,9 @@ class Call:
                 value = expressions.evaluate(replace(ctx, scope=waiting.factor.scope), parameter.default)
                 self.arguments[parameter.name] = (value, parameter.default.span)
             else:
-                fail("CG0206", f"`{self.name}` needs a value for `{parameter.name}`", waiting.span)
+                takes = ", ".join(p.name for p in self.decl.inputs)
+                text = f"`{self.name}` needs a value for `{parameter.name}`"
+                fail("CG0206", text, waiting.span, help=f"it takes {takes}")
         self.axes: list[Axis | None] = []
         self.supported: Node | None = None  #: where the subjects lie in their declared domains; None: always
         self.parameters = [*self.decl.subjects, *self.decl.inputs]
@@ -339,19 +349,20 @@ class Call:
         if low == -np.inf and high == np.inf:
             return None
         if value.value is not None:
-            wrong = ~((value.value >= low) & (value.value <= high))
-            if wrong.any() and self.outer.mask is None:
-                first = value.value[wrong].flat[0]
-                fail(
-                    "CG0405", f"{what} is {domain}, given {first:g}", span, label=f"{first:g} is not {domain}"
-                )
-            if not wrong.any():
+            found = violation(value.value.astype(np.float64), domain)
+            if found is None:
                 return None
-        if not is_subject and not (domain.is_discrete):
-            return None
-        if is_subject and value.op in ("var", "gather") and value.domain is not None and value.variables:
-            text = f"{what} is {domain}, but {span_name(span)} is {value.domain}: draws outside have weight 0"
+            if self.outer.mask is None:
+                shown = found[1].partition(" ")[0]
+                fail("CG0405", f"{what} is {domain}, given {shown}", span, label=found[1])
+        if value.op in ("var", "gather") and value.domain is not None and value.variables:
+            outside = (
+                "draws outside have weight 0" if is_subject else "where it is not, the energy is no number"
+            )
+            text = f"{what} is {domain}, but {span_name(span)} is {value.domain}: {outside}"
             self.outer.session.warn("CG0405", text, span, help=f"declare the variable as {domain}")
+        if not is_subject and not domain.is_discrete:
+            return None
         condition: Node | None = None
         for op, bound in (("ge", low), ("le", high)):
             if np.isfinite(bound):

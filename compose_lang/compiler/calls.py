@@ -8,11 +8,11 @@ from typing import Any
 
 from compose_lang.compiler import application, expressions, factors
 from compose_lang.compiler.context import Context, Scope, fail, not_built
-from compose_lang.compiler.declared_types import bind_shape, rank_of
+from compose_lang.compiler.declared_types import bind_shape, declared_type, rank_of
 from compose_lang.compiler.ir import Axis, Node, along, broadcast_to, collect, constant, gather
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.values import Function, as_node, describe
-from compose_lang.diagnostics import Span
+from compose_lang.diagnostics import Label, Span
 from compose_lang.grammar import ast
 
 
@@ -39,7 +39,15 @@ def call(ctx: Context, e: ast.Call) -> Any:
         return call_factor(ctx, callee, e)
     if isinstance(callee, application.WithInputs) and e.inputs is not None and e.arguments:
         return applied(ctx, callee, e.arguments, e.span)
-    fail("CG0204", f"{describe(callee)} cannot be called", e.function.span)
+    what, inside = e.function.span.text, ", ".join(a.span.text for a in e.arguments)
+    help = ""
+    if isinstance(callee, Node):
+        help = (
+            f"an element is `{what}[{inside}]`"
+            if callee.shape
+            else f"a product has its sign: `{what} * ({inside})`"
+        )
+    fail("CG0204", f"{describe(callee)} cannot be called", e.function.span, help=help)
 
 
 def call_factor(ctx: Context, factor: application.DeclaredFactor, e: ast.Call) -> Any:
@@ -59,6 +67,20 @@ def applied(
     factor = factor.over(given, span)
     nodes = tuple(as_node(*given[s.name]) for s in factor.decl.subjects)
     return factors.Applied(application.WithInputs(factor, waiting.inputs, waiting.span), nodes, span)
+
+
+def check_returned(ctx: Context, decl: ast.Fn, made: Any, call: Span) -> None:
+    """The value of a function is of the shape that its `->` says."""
+    if decl.returns is None or not isinstance(made, Node):
+        return
+    wanted = declared_type(ctx, decl.returns).type.full_shape
+    fits = len(wanted) == len(made.shape) and all(
+        n in (-1, m) for n, m in zip(wanted, made.shape, strict=True)
+    )
+    if not fits:
+        text = f"shapes do not match: `{decl.name}` returns {decl.returns.span.text}, but its value is {describe(made)}"
+        labels = (Label(decl.returns.span, "declared here"), Label(call, "called here"))
+        fail("CG0203", text, decl.value.span, labels=labels)
 
 
 def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
@@ -119,6 +141,7 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
     if decl.value is None:
         not_built("a learned function", decl.span)
     made = expressions.evaluate(inner, decl.value)
+    check_returned(inner, decl, made, e.span)
     if not axes or not isinstance(made, Node):
         return made
     shape = made.shape

@@ -79,7 +79,8 @@ def enter(ctx: Context, clause: ast.Clause, domain: Any) -> tuple[Axis, dict[str
         return axis, bind(clause.target, value, span), valid
     if isinstance(domain, Node):
         if not domain.shape:
-            fail("CG0204", f"cannot loop over {describe(domain)}: it has no rows", span)
+            help = f"write `range({span.text})`" if domain.dtype == "int" else ""
+            fail("CG0204", f"cannot loop over {describe(domain)}: it has no rows", span, help=help)
         axis = Axis(domain.shape[0], label)
         row = gather(domain, [along(axis)])
         return axis, bind(clause.target, row, span), None

@@ -14,6 +14,7 @@ import numpy as np
 
 from compose_lang.compiler import calls, factors, indexing, named_values
 from compose_lang.compiler.context import Context, fail, not_built, usable
+from compose_lang.compiler.foreign_names import foreign_method
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, collect, constant, node
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.values import Cell, IndexSet, NamedType, Namespace, as_node, describe
@@ -50,7 +51,15 @@ def build(op: str, args: Sequence[Node], spans: Sequence[Span], attrs: tuple[Any
     except ShapeError as wrong:
         shown = " against ".join(describe(a) for a in args)
         labels = tuple(Label(s, describe(a)) for a, s in zip(args[1:], spans[1:], strict=False))
-        fail("CG0203", f"{wrong}: {shown}", spans[0], labels=labels, label=describe(args[0]))
+        help = matmul_hint(args) if op == "mul" else ""
+        fail("CG0203", f"{wrong}: {shown}", spans[0], labels=labels, label=describe(args[0]), help=help)
+
+
+def matmul_hint(args: Sequence[Node]) -> str:
+    """Advice where `*` is written between what `@` would join."""
+    left, right = (a.shape for a in args)
+    joins = left and right and left[-1] == right[max(0, len(right) - 2)]
+    return "`*` works element by element; a matrix product is `@`" if joins else ""
 
 
 def guarded(ctx: Context, x: Node) -> Node:
@@ -89,7 +98,8 @@ def _array(ctx: Context, e: ast.Array) -> Node:
     if len(shapes) > 1:
         odd = next(k for k, i in enumerate(items) if i.shape != items[0].shape)
         text = f"the parts of an array differ in shape: {describe(items[0])} and {describe(items[odd])}"
-        fail("CG0203", text, e.items[odd].span)
+        labels = (Label(e.items[0].span, describe(items[0])),)
+        fail("CG0203", text, e.items[odd].span, labels=labels, label=describe(items[odd]))
     return build("stack", items, [i.span for i in e.items])
 
 
@@ -168,6 +178,8 @@ def algebra(ctx: Context, e: ast.Binary, left: Any, right: Any) -> factors.Facto
         return factors.product([(one, exponent)], e.span)
     lhs, rhs = describe(left), describe(right)
     help = "factors compose by P * Q, w * P + v * Q, P / Q, P ^ b and contrast(P, Q)"
+    if one is None or two is None:
+        help += "; a factor's weight as a number is exp(log_weight(F(x | …)))"
     fail("CG0401", f"`{e.op}` does not join {lhs} and {rhs}", e.span, help=help)
 
 
@@ -227,7 +239,13 @@ def _attribute(ctx: Context, e: ast.Attribute) -> Any:
         fail("CG0201", f"`{base.name}` has no `{e.name}`", e.span, help=help)
     if isinstance(base, NamedType) and e.name in base.type.domain.names:
         return named_values.value_of(e.name, base.type.domain)
-    fail("CG0201", f"{describe(base)} has no `{e.name}`", e.span)
+    if isinstance(base, NamedType) and base.type.domain.names:
+        known = base.type.domain.names
+        help = did_you_mean(e.name, known) or f"it has {', '.join(known)}"
+        fail("CG0201", f"`{e.base.span.text}` has no value `{e.name}`", e.span, help=help)
+    names = set(ctx.scope.all_names())
+    help = foreign_method(e.name, e.base.span.text, names) if isinstance(base, Node) else ""
+    fail("CG0201", f"{describe(base)} has no `{e.name}`", e.span, help=help)
 
 
 # --- comprehensions and calls -----------------------------------------------------------------------------

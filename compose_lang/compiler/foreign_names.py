@@ -122,6 +122,42 @@ def foreign_attribute(base: str, name: str, candidates: Collection[str]) -> str:
     return foreign_name(name, candidates) or "what is built in needs no module: `exp(x)`, `Normal(mu, sigma)`"
 
 
+ARGUMENTS = {
+    "sigma": ("scale", "sd", "std", "stddev", "sigma2", "scale_diag"),
+    "mu": ("loc", "mean", "location", "m"),
+    "nu": ("df", "dof"),
+    "rate": ("lambda_", "lam", "lmbda", "inv_scale", "beta"),
+    "shape": ("alpha", "concentration", "a", "k"),
+    "scale": ("beta", "theta", "sigma"),
+    "lo": ("lower", "low", "min", "a"),
+    "hi": ("upper", "high", "max", "b"),
+    "a": ("alpha", "concentration1"),
+    "b": ("beta", "concentration0"),
+    "p": ("probs", "prob", "theta", "pvals"),
+    "logit": ("logits", "logit_p"),
+    "logits": ("logit", "logit_p"),
+    "n": ("total_count", "trials", "N"),
+    "cov": ("covariance_matrix", "Sigma", "covariance"),
+    "L": ("chol", "scale_tril", "cholesky"),
+    "alpha": ("concentration", "a"),
+}
+
+
+def foreign_argument(name: str, known: Collection[str]) -> str:
+    """What an argument that other libraries know is called here, or nothing."""
+    if name in ("observed", "obs"):
+        return "data is stated by itself: `y ~ F(…)`"
+    if name in ("shape", "size", "sample_shape", "dims", "event_shape"):
+        return "a variable's type says its shape: `var x: real[n]`"
+    if name in ("tau", "precision") and "sigma" in known:
+        return "`sigma` is a standard deviation: 1 / sqrt(precision)"
+    if name in ("lower", "upper") and not {"lo", "hi"} & set(known):
+        return "bounds belong to the variable's type: `real(lo, hi)`"
+    return next(
+        (f"write `{ours}=…`" for ours, theirs in ARGUMENTS.items() if ours in known and name in theirs), ""
+    )
+
+
 def foreign_method(name: str, base: str, candidates: Collection[str]) -> str:
     """What `x.sum()`, `x.shape` and `x.T` are called here, or nothing; base is the text before the dot."""
     if name in ("T", "t", "transpose"):

@@ -73,12 +73,19 @@ def reduction(kind: str) -> Callable[[Context, ast.Call], Node]:
                 spans = (positional[0].span, a.span)
                 made = expressions.build("maximum" if kind == "max" else "minimum", (made, x), spans)
             return made
-        if len(positional) != 1 or set(named) - {"axis"}:
-            fail("CG0206", f"`{kind}` takes an array, and optionally axis=", e.span)
+        strange = next((a for name, a in named.items() if name != "axis"), None)
+        if strange is not None:
+            help = (
+                "did you mean `axis`?" if strange.name == "dim" else "it takes an array, and optionally axis="
+            )
+            fail("CG0206", f"`{kind}` has no argument `{strange.name}`", strange.span, help=help)
+        if len(positional) != 1:
+            help = f"several values make an array: `{kind}([1, 2, 3])`" if positional else ""
+            fail("CG0206", f"`{kind}` takes an array, and optionally axis=", e.span, help=help)
         x = expressions.number(ctx, positional[0].value)
         if "axis" in named:
             axis = static_int(expressions.evaluate(ctx, named["axis"].value), named["axis"].span, "an axis")
-            return reduce_shape(kind, axis_last(x, axis, e.span), 1)
+            return reduce_shape(kind, axis_last(x, axis, named["axis"].span), 1)
         return reduce_shape(kind, x, len(x.shape))
 
     return run
@@ -280,7 +287,11 @@ def non_negative(value: Any, span: Span, what: str) -> int:
 
 def filled(value: float) -> Callable[[Context, ast.Call], Node]:
     def run(ctx: Context, e: ast.Call) -> Node:
-        sizes = [non_negative(expressions.evaluate(ctx, a.value), a.span, "a size") for a in e.arguments]
+        values = [expressions.evaluate(ctx, a.value) for a in e.arguments]
+        if any(isinstance(v, Cell) for v in values):
+            help = f"write `{e.function.span.text}(2, 3)`"
+            fail("CG0206", "sizes are given one by one", e.arguments[0].span, help=help)
+        sizes = [non_negative(v, a.span, "a size") for v, a in zip(values, e.arguments, strict=True)]
         require_room(sizes)
         return constant(np.full(sizes, value))
 

@@ -38,7 +38,9 @@ def index(ctx: Context, e: ast.Index) -> Any:
         items.extend(cells)
         spans.extend([item.span] * len(cells))
     if len(items) > len(x.shape):
-        fail("CG0207", f"{len(items)} indices for {describe(x)}", e.span)
+        axes = f"{len(x.shape)} ax{'i' if len(x.shape) == 1 else 'e'}s"
+        text = f"{len(items)} indices for {describe(x)}, which has {axes}"
+        fail("CG0207", text if x.shape else f"{describe(x)} has no elements", e.span)
     return select(ctx, x, items, spans, e)
 
 
@@ -116,6 +118,9 @@ def checked_index(ctx: Context, item: Any, size: int, span: Span, e: ast.Index) 
             i = constant(i.value.astype(np.int64), i.axes)
         else:
             fail("CG0204", f"an index must be an integer, not {describe(i)}", span)
+    if i.dtype == "bool" and i.shape and i.domain is None:  # a comparison, not a bool variable or datum
+        help = "for a value each way write `if c then a else b`; a sum takes `sum(… for i in … if c)`"
+        fail("CG0204", "a condition does not choose elements: how many is not known", span, help=help)
     i = cast_to(i, "int")
     known = over_steps(i)
     if known.value is not None:
@@ -128,8 +133,10 @@ def checked_index(ctx: Context, item: Any, size: int, span: Span, e: ast.Index) 
             every = node("where", reached, known, constant(0)).value
             assert every is not None
             worst = int(every[reached.value].flat[0])
-            text = f"index {worst} is out of range for {size} elements (0 … {size - 1})"
-            fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),))
+            count = f"{size} element{'s' if size != 1 else ''}"
+            text = f"index {worst} is out of range for {count} (0 … {size - 1})"
+            help = f"positions count from 0; the last is {size - 1}, or -1" if worst == size > 0 else ""
+            fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),), help=help)
         if outside.value.any():
             i = node("minimum", node("maximum", i, constant(0)), constant(size - 1))
         elif (known.value < 0).any():

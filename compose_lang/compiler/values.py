@@ -108,7 +108,10 @@ def as_node(value: Any, span: Span) -> Node:
     """The value as a number or an array."""
     if isinstance(value, Node):
         return value
-    fail("CG0204", f"a number or an array is needed here, not {describe(value)}", span)
+    help = ""
+    if hasattr(value, "terms") or hasattr(value, "without_inputs"):
+        help = "a factor's weight as a number is `exp(log_weight(F(x | …)))`"
+    fail("CG0204", f"a number or an array is needed here, not {describe(value)}", span, help=help)
 
 
 def static_int(value: Any, span: Span, what: str) -> int:
