@@ -15,7 +15,7 @@ import numpy as np
 from compose_lang.compiler import expressions, statements
 from compose_lang.compiler.context import Context, Scope, Term, fail
 from compose_lang.compiler.data import violation
-from compose_lang.compiler.declared_types import bind_shape, declared_type, named_domain, rank_of
+from compose_lang.compiler.declared_types import Sizes, bind_shape, declared_type, named_domain, rank_of
 from compose_lang.compiler.foreign_names import foreign_argument
 from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
 from compose_lang.compiler.named_values import evaluate_as, require_same
@@ -289,7 +289,7 @@ class Call:
         (one, here), (two, there) = self.arguments[first], self.arguments[second]
 
         def shown(name: str, place: Span) -> str:
-            text = place.text
+            text = span_name(place).strip("`")
             return text if text.isidentifier() else f"`{name}` of {self.name}"
 
         left, right = f"{shown(first, here)} is {describe(one)}", f"{shown(second, there)} is {describe(two)}"
@@ -298,7 +298,10 @@ class Call:
         origins = self.outer.session.origins
         read = [f"{p.text} was read from {origins[p.text]}" for p in (here, there) if p.text in origins]
         text = f"shapes do not match: {left}, but {right}"
-        fail("CG0203", text, here, help="\n".join(read[-1:]), labels=labels, label="" if labels else marked)
+        help = "\n".join(read[-1:])
+        if not help and any("*" in p.text and "@" not in p.text for p in (here, there)):
+            help = "`*` works element by element; a matrix product is `@`"
+        fail("CG0203", text, here, help=help, labels=labels, label="" if labels else marked)
 
     # --- types ---
 
@@ -309,11 +312,12 @@ class Call:
 
     def checked(self) -> Context:
         """The body's context, the arguments held to their declared types."""
-        ctx = self.context()
+        ctx, sizes = self.context(), Sizes()
         for parameter in self.parameters:
             value, span = self.arguments[parameter.name]
             if parameter.type is not None and isinstance(value, Node):
-                bind_shape(ctx, parameter.type, value, f"`{parameter.name}` of `{self.name}`", span)
+                what = f"`{parameter.name}` of `{self.name}`"
+                bind_shape(ctx, parameter.type, value, what, span, sizes)
         for parameter in self.parameters:
             value, span = self.arguments[parameter.name]
             self.scope.names[parameter.name] = value
@@ -343,10 +347,10 @@ class Call:
             fail("CG0204", f"{what} is {domain}, given {describe(value)}", span, label=describe(value))
         require_same(value.domain, domain, span)
         known = BOOL if value.dtype == "bool" else value.domain
-        if in_domain(known, domain) or domain.event_shape:
+        if in_domain(known, domain) or (domain.event_shape and value.value is None):
             return None
         low, high = value_range(domain)
-        if low == -np.inf and high == np.inf:
+        if low == -np.inf and high == np.inf and not domain.event_shape:
             return None
         if value.value is not None:
             found = violation(value.value.astype(np.float64), domain)
@@ -382,7 +386,10 @@ def instance_path(ctx: Context, name: str) -> tuple[str, ...]:
 
 
 def span_name(span: Span) -> str:
-    return f"`{span.text}`" if len(span.text) < 40 and "\n" not in span.text else "the value"
+    text = span.text
+    if text.startswith("var "):
+        text = text[4:].partition(":")[0].strip()
+    return f"`{text}`" if len(text) < 40 and "\n" not in text else "the value"
 
 
 def inside(error: ComposeError, name: str, call: Span) -> ComposeError:

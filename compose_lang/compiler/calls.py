@@ -8,7 +8,7 @@ from typing import Any
 
 from compose_lang.compiler import application, expressions, factors
 from compose_lang.compiler.context import Context, Scope, fail, not_built
-from compose_lang.compiler.declared_types import bind_shape, declared_type, rank_of
+from compose_lang.compiler.declared_types import Sizes, bind_shape, declared_type, rank_of
 from compose_lang.compiler.ir import Axis, Node, along, broadcast_to, collect, constant, gather
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.values import Function, as_node, describe
@@ -59,11 +59,17 @@ def call_factor(ctx: Context, factor: application.DeclaredFactor, e: ast.Call) -
 
 
 def applied(
-    ctx: Context, waiting: application.WithInputs, arguments: Sequence[ast.Argument], span: Span
+    ctx: Context,
+    waiting: application.WithInputs,
+    arguments: Sequence[ast.Argument],
+    span: Span,
+    advice: str = "",
 ) -> factors.Applied:
-    """A factor given its subjects, by place or by name."""
+    """A factor given its subjects, by place or by name; advice: what to do where there are too many."""
     factor = waiting.factor
-    given = application.assign(ctx, factor.decl.subjects, arguments, factor.description, span, factor.scope)
+    given = application.assign(
+        ctx, factor.decl.subjects, arguments, factor.description, span, factor.scope, advice
+    )
     factor = factor.over(given, span)
     nodes = tuple(as_node(*given[s.name]) for s in factor.decl.subjects)
     return factors.Applied(application.WithInputs(factor, waiting.inputs, waiting.span), nodes, span)
@@ -131,10 +137,12 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
             )
         names[p.name] = value
     plates = (*ctx.plates, *axes)
+    sizes = Sizes()
     inner = replace(ctx, scope=Scope(function.scope), plates=plates, calls=(*ctx.calls, e.span))
     for p in decl.parameters:
         if p.type is not None and isinstance(names[p.name], Node):
-            bind_shape(inner, p.type, names[p.name], f"`{p.name}` of `{decl.name}`", given[p.name][1])
+            what = f"`{p.name}` of `{decl.name}`"
+            bind_shape(inner, p.type, names[p.name], what, given[p.name][1], sizes)
     inner.scope.names.update(names)
     for let in decl.body:
         inner.scope.names[let.name] = expressions.evaluate(inner, let.value)

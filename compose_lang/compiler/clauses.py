@@ -57,6 +57,7 @@ def open_clauses(
         test = as_node(expressions.evaluate(inner, condition), condition.span)
         if test.shape:
             fail("CG0204", f"a filter must be true or false, not {describe(test)}", condition.span)
+        test = expressions.truth(test, condition.span)
         mask = test if mask is None else node("and", mask, test)
         inner = inner.under(test)
     if mask is not None and mask.is_const and not set(mask.axes) - set(axes):

@@ -135,7 +135,7 @@ class Context:
             if name in self.session.later:
                 text = f"`{name}` is not known at compile time, when constants, data and types are"
                 labels = (Label(self.session.later[name], "declared here"),)
-                fail("CG0208", text, span, help="a `const` may use constants, params and data", labels=labels)
+                fail("CG0208", text, span, help="constants, params and data are known then", labels=labels)
             fail("CG0201", f"unknown name `{name}`", span, help=did_you_mean(name, self.scope.all_names()))
         return usable(value, span)
 

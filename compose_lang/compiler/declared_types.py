@@ -5,7 +5,7 @@ A bound may depend on variables declared before; it is then an IR node beside th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from compose_lang.compiler.ir import Node, constant
 from compose_lang.compiler.named_values import bring_in
 from compose_lang.compiler.types import BOOL, INT, POSITIVE, REAL, TEXT, UNIT, Domain, Type
 from compose_lang.compiler.values import NamedType, Namespace, as_node, describe, static_int
-from compose_lang.diagnostics import Span, did_you_mean
+from compose_lang.diagnostics import Label, Span, did_you_mean
 from compose_lang.grammar import ast
 
 PLAIN = {
@@ -220,8 +220,18 @@ def whole(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> Decla
     return DeclaredType(Type(domain, shape))
 
 
-def bind_shape(ctx: Context, written: ast.TypeExpr, value: Node, what: str, span: Span) -> None:
+@dataclass
+class Sizes:
+    """Where the sizes of one call were bound: by which argument each name of a size got its value."""
+
+    bound: dict[str, tuple[str, Span]] = field(default_factory=dict)
+
+
+def bind_shape(
+    ctx: Context, written: ast.TypeExpr, value: Node, what: str, span: Span, sizes: Sizes | None = None
+) -> None:
     """Match an argument's axes with a declared shape: new names are bound, known sizes must agree."""
+    sizes = sizes or Sizes()
     dims: list[ast.Expr] = list(written.shape)
     actual = list(value.shape)
     named = type_called(ctx.scope, written.name) if isinstance(written, ast.NamedType) else None
@@ -231,13 +241,13 @@ def bind_shape(ctx: Context, written: ast.TypeExpr, value: Node, what: str, span
         inner = written.arguments[0].value
         if written.name == "category":
             if value.domain is not None and value.domain.kind == "category":
-                match_size(ctx, inner, value.domain.size, written, value, what, span, loose=True)
+                match_size(ctx, inner, value.domain.size, written, value, what, span, sizes, loose=True)
         elif written.name == "cholesky_corr":
             dims += [inner, inner]
         else:
             dims.append(inner)
     for dim, n in zip(dims, actual, strict=True):
-        match_size(ctx, dim, n, written, value, what, span)
+        match_size(ctx, dim, n, written, value, what, span, sizes)
 
 
 def match_size(
@@ -248,6 +258,7 @@ def match_size(
     value: Node,
     what: str,
     span: Span,
+    sizes: Sizes,
     loose: bool = False,
 ) -> None:
     if isinstance(dim, ast.Name) and dim.id == "_":
@@ -257,10 +268,18 @@ def match_size(
             known = ctx.scope.find(dim.id)
         except KeyError:
             ctx.scope.names[dim.id] = constant(n)
+            sizes.bound[dim.id] = (what, span)
             return
         wanted = static_int(known, span, "a size")
     else:
         wanted = static_int(expressions.evaluate(ctx, dim), dim.span, "a size")
     if wanted != n and not (loose and n < wanted):
-        text = f"{what} is {written.span.text} with size {wanted} here, given {describe(value)}"
-        fail("CG0203", f"shapes do not match: {text}", span)
+        labels: tuple[Label, ...] = ()
+        known_as = ""
+        if not isinstance(dim, ast.Number):
+            known_as = f" with {dim.span.text} = {wanted}"
+            by, place = sizes.bound.get(dim.span.text, ("", span))
+            if by and place != span:
+                labels = (Label(place, f"{dim.span.text} = {wanted} from {by}"),)
+        text = f"shapes do not match: {what} is {written.span.text}{known_as}, given {describe(value)}"
+        fail("CG0203", text, span, labels=labels, label=describe(value) if labels else "")

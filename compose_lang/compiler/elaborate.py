@@ -26,8 +26,8 @@ from compose_lang.compiler.context import (
 )  # fmt: skip
 from compose_lang.compiler.declared_types import DeclaredType, declared_with_values
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
-from compose_lang.compiler.ir import Node, cast_to, constant, node, postorder, require_room
-from compose_lang.compiler.name_scopes import may_declare
+from compose_lang.compiler.ir import Node, constant, node, postorder, require_room
+from compose_lang.compiler.name_scopes import may_declare, name_span
 from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
@@ -81,6 +81,7 @@ class Elaboration:
         self.data: list[ast.Data] = []
         self.derived: list[Derived] = []
         self.requests: list[Request] = []
+        self.directed: dict[str, Span] = {}
         self.pending = statements.PendingArrays(module.statements)
         self.observed = [s for s in module.statements if isinstance(s, ast.Observe)]
         self.found: list[Diagnostic] = []
@@ -157,7 +158,7 @@ class Elaboration:
         if module is None:
             known = [f"std.{m}" for m in library_modules()]
             help = did_you_mean(s.module, known) or f"there are {', '.join(known)}"
-            fail("CG0201", f"unknown module `{s.module}`", s.span, help=help)
+            fail("CG0201", f"unknown module `{s.module}`", name_span(s, s.module), help=help)
         if s.names is None:
             self.scope.names[s.alias or name] = Namespace(s.module, module)
             if s.alias is None:
@@ -166,7 +167,8 @@ class Elaboration:
             return
         for each in s.names:
             if each not in module.parts:
-                fail("CG0201", f"`{s.module}` has no `{each}`", s.span, help=did_you_mean(each, module.parts))
+                help = did_you_mean(each, module.parts) or f"it has {', '.join(sorted(module.parts))}"
+                fail("CG0201", f"`{s.module}` has no `{each}`", name_span(s, each), help=help)
             self.scope.names[each] = module.find(each)
 
     def _type(self, s: ast.TypeDecl) -> None:
@@ -237,7 +239,11 @@ class Elaboration:
             fail("CG0202", text, self.given[base.id][1], labels=(Label(s.span, "observed here"),))
         if base.id not in self.variables:
             known = self.ctx.lookup(base.id, base.span)
-            fail("CG0204", f"only a variable can be observed, not {describe(known)}", base.span)
+            is_data = any(d.name == base.id for d in self.data)
+            what = "data" if is_data else "a value" if isinstance(known, Node) else describe(known)
+            help = f"`{base.id} ~ F(…)` states what it follows" if isinstance(known, Node) else ""
+            text = f"only a variable can be observed: `{base.id}` is {what}"
+            fail("CG0204", text, base.span, help=help)
 
     # --- a program as a factor: what its application gives ---
 
@@ -320,7 +326,14 @@ class Elaboration:
             if name not in self.session.variables:
                 text = f"`{name}` is not a variable" if name in self.scope.names else f"unknown name `{name}`"
                 code = "CG0601" if name in self.scope.names else "CG0201"
-                fail(code, text, s.span, help=did_you_mean(name, self.session.variables))
+                help = did_you_mean(name, self.session.variables)
+                help = help or f"the variables are {', '.join(self.session.variables) or 'none'}"
+                fail(code, text, name_span(s, name), help=help)
+            if name in self.directed:
+                labels = (Label(self.directed[name], "first here"),)
+                text = f"how `{name}` is inferred is said twice"
+                fail("CG0202", text, name_span(s, name), labels=labels)
+            self.directed[name] = name_span(s, name)
         method = s.method.id if isinstance(s.method, ast.Name) else ""
         options: dict[str, Any] = {}
         if isinstance(s.method, ast.Call):
@@ -339,7 +352,7 @@ class Elaboration:
 
     def _if(self, s: ast.If) -> None:
         """On a constant, the chosen branch stands in the program's place: it may declare."""
-        test = cast_to(expressions.number(self.ctx, s.test), "bool")
+        test = statements.truth(self.ctx, s.test)
         if test.is_static_scalar:
             chosen = s.then if test.item() else s.otherwise
             self.pending.expect(chosen)

@@ -44,6 +44,18 @@ def number(ctx: Context, e: ast.Expr) -> Node:
     return as_node(evaluate(ctx, e), e.span)
 
 
+def truth(x: Node, span: Span) -> Node:
+    """A value as a truth value: whole numbers may stand for one, reals do not."""
+    if x.dtype == "real":
+        fail(
+            "CG0204",
+            f"a truth value is needed here, not {describe(x)}",
+            span,
+            help="compare it, as in `x > 0`",
+        )
+    return cast_to(x, "bool")
+
+
 def build(op: str, args: Sequence[Node], spans: Sequence[Span], attrs: tuple[Any, ...] = ()) -> Node:
     """An operation on checked arguments; operands that do not fit are reported with both shapes."""
     try:
@@ -111,9 +123,13 @@ def _tuple(ctx: Context, e: ast.Tuple) -> Cell:
 
 
 def _unary(ctx: Context, e: ast.Unary) -> Node:
-    x = number(ctx, e.operand)
+    value = evaluate(ctx, e.operand)
+    if e.op == "-" and factors.as_factor(value) is not None:
+        help = "P ^ -1 inverts a factor; contrast(P, Q) is P but not Q"
+        fail("CG0401", f"`-` does not apply to {describe(value)}", e.span, help=help)
+    x = as_node(value, e.operand.span)
     if e.op == "not":
-        return node("not", x)
+        return node("not", truth(x, e.operand.span))
     return node("neg", x) if e.op == "-" else x
 
 
@@ -210,15 +226,15 @@ def membership(item: Any, group: Any, spans: tuple[Span, Span]) -> Node:
 
 
 def _logical(ctx: Context, e: ast.Logical) -> Node:
-    tests = [number(ctx, o) for o in e.operands]
+    tests = [truth(number(ctx, o), o.span) for o in e.operands]
     made = tests[0]
     for test, operand in zip(tests[1:], e.operands[1:], strict=True):
         made = build(e.op, (made, test), (e.operands[0].span, operand.span))
-    return node("and", made, made) if made.dtype != "bool" else made
+    return made
 
 
 def _conditional(ctx: Context, e: ast.Conditional) -> Any:
-    test = number(ctx, e.test)
+    test = truth(number(ctx, e.test), e.test.span)
     if test.is_static_scalar:
         return evaluate(ctx, e.then if test.item() else e.otherwise)
     taken = ctx.under(test)

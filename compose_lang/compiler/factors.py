@@ -115,7 +115,7 @@ class Scaled:
 
     def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
         ranks = tuple(max(r, len(self.weight.shape)) for r in self.ranks)
-        alone = Mixture(((self.weight, self.factor),), ranks, False, self.description)
+        alone = Mixture(((self.weight, self.factor),), ranks, False, span, self.description)
         return alone.terms(ctx, subjects, span)
 
 
@@ -126,13 +126,14 @@ class Mixture:
     parts: tuple[tuple[Node, Factor], ...]
     ranks: tuple[int, ...]
     normalised: bool
+    written: Span  #: where it stands in the program
     description: str = "a mixture"
 
     def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
         wide = broadcast_shapes(*(w.shape for w, _ in self.parts))
         ranks = tuple(max(0, r - len(wide)) for r in self.ranks) if wide else self.ranks
         inner, copies, shape = each_copy(ctx, subjects, ranks, span, self.description)
-        composition_lints.lint_choices(ctx, [f for _, f in self.parts], ranks, shape, span)
+        composition_lints.lint_choices(ctx, [f for _, f in self.parts], ranks, shape, self.written)
         columns = [along(a) if a else constant(0) for a in shape]
         chosen = replace(inner, is_choice=inner.is_choice or len(self.parts) > 1)
         logs, priors = [], []
@@ -287,7 +288,7 @@ def mixture(parts: Sequence[Factor], span: Span, warn: Callable[[str, str, str],
         )
     wide = len(broadcast_shapes(*(w.shape for w, _ in flat)))
     ranks = tuple(max(r, wide) for r in ranks)
-    return Mixture(tuple(flat), ranks, every and (surely_one or sums.value is None))
+    return Mixture(tuple(flat), ranks, every and (surely_one or sums.value is None), span)
 
 
 def as_factor(value: Any) -> Factor | None:
@@ -314,6 +315,7 @@ class OverRange:
     mask: Node | None
     ranks: tuple[int, ...]
     normalised: bool
+    written: Span  #: where it stands in the program
 
     @property
     def description(self) -> str:
@@ -331,7 +333,7 @@ class OverRange:
             if isinstance(self.body, Scaled)
             else (constant(1.0), self.body)
         )
-        composition_lints.lint_choices(ctx, [factor], self.ranks, shape, span)
+        composition_lints.lint_choices(ctx, [factor], self.ranks, shape, self.written)
         energy, priors = weigh(factor, replace(inner, is_choice=True), copies, span)
         logs = node("sub", node("log", weight), energy)
         if self.mask is not None:
@@ -345,4 +347,4 @@ def over_range(kind: str, body: Factor, opened: Any, span: Span) -> Factor:
     """A factor over the range that some clauses opened."""
     inner = body.factor if isinstance(body, Scaled) else body
     normalised = kind == "mixture" and isinstance(body, Scaled) and inner.normalised
-    return OverRange(kind, body, opened.axes, opened.mask, inner.ranks, normalised)
+    return OverRange(kind, body, opened.axes, opened.mask, inner.ranks, normalised, span)

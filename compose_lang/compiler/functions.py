@@ -333,5 +333,6 @@ def at_least(ctx: Context, e: ast.Call) -> Node:
 
 
 def implies(ctx: Context, e: ast.Call) -> Node:
-    p, q = operands(ctx, e, 2)
+    pair = zip(operands(ctx, e, 2), e.arguments, strict=True)
+    p, q = (expressions.truth(x, a.span) for x, a in pair)
     return node("or", node("not", p), q)

@@ -148,7 +148,7 @@ def _energy(ctx: Context, s: ast.Energy) -> None:
 
 def truth(ctx: Context, condition: ast.Expr) -> Node:
     """A condition as one truth value: of an array, all hold."""
-    return cast_to(expressions.number(ctx, condition), "bool")
+    return expressions.truth(expressions.number(ctx, condition), condition.span)
 
 
 def _require(ctx: Context, s: ast.Require) -> None:
@@ -206,6 +206,9 @@ def equal_enough(ctx: Context, condition: ast.Expr) -> bool:
 def _prefer(ctx: Context, s: ast.Prefer) -> None:
     away = violations.violation(ctx, s.condition)
     weight = expressions.number(ctx, s.weight) if s.weight is not None else constant(1.0)
+    if s.weight is not None and weight.value is not None and (weight.value < 0).any():
+        help = "a negative weight would reward the violation: prefer the opposite"
+        fail("CG0204", "the weight of `prefer` must not be negative", s.weight.span, help=help)
     label = s.label or s.condition.span.text
     add_term(ctx, node("mul", weight, away), "prefer", label, s.span, away)
 
@@ -293,7 +296,12 @@ def _apply(ctx: Context, s: ast.Apply) -> None:
     if isinstance(e, ast.Call) and e.inputs is None:
         callee = expressions.evaluate(ctx, e.function)
         if isinstance(callee, DeclaredFactor):
-            made = applied(ctx, callee.with_inputs(ctx, (), e.span), e.arguments, e.span)
+            subjects, inputs = (
+                ", ".join(p.name for p in of) for of in (callee.decl.subjects, callee.decl.inputs)
+            )
+            name = callee.decl.name
+            advice = f"as a statement, `{name}({subjects} | {inputs})` or `{subjects} ~ {name}({inputs})`"
+            made = applied(ctx, callee.with_inputs(ctx, (), e.span), e.arguments, e.span, advice)
             composition_lints.lint_subjects(ctx, composition_lints.applied_in(made))
             state(ctx, made, [], s.span)
             return
@@ -327,7 +335,7 @@ def _for(ctx: Context, s: ast.For) -> None:
 
 
 def _if(ctx: Context, s: ast.If) -> None:
-    test = cast_to(expressions.number(ctx, s.test), "bool")
+    test = truth(ctx, s.test)
     if test.shape:
         fail("CG0204", f"`if` needs one truth value, not {describe(test)}", s.test.span)
     if test.is_static_scalar:

@@ -57,7 +57,12 @@ def declare(ctx: Context, s: ast.Var, observed: Sequence[ast.Observe] = ()) -> N
     if ctx.is_choice or any(not g.is_const for g in ctx.guards):
         state_prior(ctx, s, declared, value)
     elif s.factor is not None:
-        statements.apply_to(ctx, [value], s.factor, s.span)
+        statements.apply_to(ctx, [value], s.factor, declared_span(s))
+
+
+def declared_span(s: ast.Var) -> Span:
+    """`var x: T` of a declaration: its subject, without the factor."""
+    return s.span if s.factor is None else Span(s.span.source, s.span.start, s.type.span.end)
 
 
 def check_kind(type: Type, s: ast.Var) -> None:
@@ -83,10 +88,12 @@ def variable_in(
     dtype = "real" if not domain.is_discrete else "bool" if domain.kind == "bool" else "int"
     free = np.ones(declared.type.shape, dtype=bool)
     values = np.zeros(declared.type.full_shape, dtype=np.int64 if domain.is_discrete else np.float64)
+    done: list[ast.Observe] = []
     for o in observed:
         base = o.target.base if isinstance(o.target, ast.Index) else o.target
         if isinstance(base, ast.Name) and base.id == s.name:
-            clamp(ctx, o, s.name, declared.type, free, values)
+            clamp(ctx, o, s.name, declared.type, free, values, done)
+            done.append(o)
     present = instances(ctx)
     if present is not None or ctx.plates:
         wide = (1,) * len(declared.type.shape)
@@ -146,13 +153,27 @@ def some_value(domain: Domain) -> np.ndarray:
 # --- observed sites -------------------------------------------------------------------------------------
 
 
-def clamp(ctx: Context, o: ast.Observe, name: str, type: Type, free: np.ndarray, values: np.ndarray) -> None:
-    """`observe target = value`: which sites it fixes, and to what."""
+def observed_sites(ctx: Context, o: ast.Observe, name: str, type: Type) -> np.ndarray:
+    """The numbers of the sites that an `observe` fixes, in the shape of its target."""
     sites = constant(np.arange(type.sites).reshape(type.shape), dtype="int")
     inner = ctx.child(**{name: sites})
     chosen = sites if isinstance(o.target, ast.Name) else expressions.number(inner, o.target)
     if chosen.value is None or chosen.axes:
         fail("CG0208", "what is observed must be known at compile time", o.target.span)
+    return chosen.value
+
+
+def clamp(
+    ctx: Context,
+    o: ast.Observe,
+    name: str,
+    type: Type,
+    free: np.ndarray,
+    values: np.ndarray,
+    earlier: Sequence[ast.Observe],
+) -> None:
+    """`observe target = value`: which sites it fixes, and to what."""
+    chosen = observed_sites(ctx, o, name, type)
     beside = evaluate_as(ctx, o.value, type.domain)
     value = as_node(beside, o.value.span)
     if value.value is None or value.axes:
@@ -166,11 +187,14 @@ def clamp(ctx: Context, o: ast.Observe, name: str, type: Type, free: np.ndarray,
     wrong = domain_violation(np.asarray(array, dtype=np.float64), type.domain)
     if wrong is not None:
         fail("CG0504", f"the observed value breaks its type: {wrong[1]}", o.value.span)
-    if (~free.reshape(-1)[chosen.value.reshape(-1)]).any():
-        fail("CG0202", f"`{name}` is observed twice", o.span)
-    free.reshape(-1)[chosen.value.reshape(-1)] = False
+    places = chosen.reshape(-1)
+    if (~free.reshape(-1)[places]).any():
+        before = [b for b in earlier if np.isin(places, observed_sites(ctx, b, name, type)).any()]
+        labels = tuple(Label(b.target.span, "observed here first") for b in before[:1])
+        fail("CG0202", f"`{o.target.span.text}` is observed twice", o.target.span, labels=labels)
+    free.reshape(-1)[places] = False
     flat = values.reshape((type.sites, *type.domain.event_shape))
-    flat[chosen.value.reshape(-1)] = np.asarray(array).reshape((-1, *type.domain.event_shape))
+    flat[places] = np.asarray(array).reshape((-1, *type.domain.event_shape))
 
 
 # --- variables of factors that may not count ------------------------------------------------------------

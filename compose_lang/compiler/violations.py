@@ -45,7 +45,7 @@ def elementwise(ctx: Context, condition: ast.Expr, holds: bool = True) -> Node:
         pairs = zip(condition.operands, condition.operands[1:], condition.ops, strict=False)
         parts = [compare(ctx, left, right, op if holds else OPPOSITE[op]) for left, right, op in pairs]
         return functools.reduce(lambda a, b: node("add" if holds else "minimum", a, b), parts)
-    truth = cast_to(expressions.number(ctx, condition), "bool")
+    truth = expressions.truth(expressions.number(ctx, condition), condition.span)
     return cast_to(node("not", truth) if holds else truth, "real")
 
 
