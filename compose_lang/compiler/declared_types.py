@@ -69,8 +69,9 @@ def declared_type(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
         k = static_int(
             expressions.evaluate(ctx, argument.value), argument.span, f"the size of {written.name}"
         )
-        if k < 1:
-            fail("CG0204", f"the size of {written.name} must be at least 1, not {k}", argument.span)
+        least = 2 if written.name == "unit_vector" else 1  # on a line there is no surface, only -1 and 1
+        if k < least:
+            fail("CG0204", f"the size of {written.name} must be at least {least}, not {k}", argument.span)
         return DeclaredType(Type(Domain(written.name, size=k), shape))
     if written.name not in PLAIN:
         return named(ctx, written, shape)

@@ -27,12 +27,12 @@ class Method:
     gradient: bool = False
 
 
-CONTINUOUS, FINITE, COUNTS = "continuous", "finite", "counts"
+CONTINUOUS, FINITE, COUNTS, PERMUTATION = "continuous", "finite", "counts", "permutation"
 GRADIENT = frozenset({"jax", "torch"})
 
 METHODS: dict[str, Method] = {
     "gibbs": Method(frozenset({FINITE})),
-    "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS}), ("step",)),
+    "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}), ("step",)),
     "ula": Method(
         frozenset({CONTINUOUS}), ("step",), GRADIENT,
         "Langevin steps without correction: the draws are off by an amount that shrinks with the step", True,
@@ -119,7 +119,12 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
             if kind(v) not in method.serves:
                 fits = [n for n, m in METHODS.items() if kind(v) in m.serves and backend in m.backends]
                 needs = "needs a gradient" if method.gradient else "lists every value"
-                what = {CONTINUOUS: "continuous", FINITE: "discrete", COUNTS: "an unbounded count"}[kind(v)]
+                what = {
+                    CONTINUOUS: "continuous",
+                    FINITE: "discrete",
+                    COUNTS: "an unbounded count",
+                    PERMUTATION: "an ordering",
+                }[kind(v)]
                 text = f"`{r.method}` {needs}, but `{v.name}` is {what} ({v.type.domain})"
                 fail(
                     "CG0601",
@@ -164,6 +169,8 @@ def kind(v: Variable) -> str:
     """Which of a kernel's domains a variable belongs to."""
     if not v.is_discrete:
         return CONTINUOUS
+    if v.type.domain.kind == "permutation":
+        return PERMUTATION
     return FINITE if v.type.domain.is_finite else COUNTS
 
 
@@ -174,6 +181,10 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> 
     if request is not None:
         return Block((v.name,), request.method, dict(request.options), why="asked for")
     domain = v.type.domain
+    if domain.kind == "permutation":
+        return Block(
+            (v.name,), "mh", why="an ordering: two places are swapped, or what lies between reversed"
+        )
     if not domain.is_finite:
         return Block((v.name,), "mh", why="an unbounded count: its values cannot be listed")
     if len(domain.values) > LARGEST_LISTED:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from compose_lang.compiler.graph import FactorGroup
+from compose_lang.compiler.graph import FactorGroup, Variable
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local import LocalEnergy, LocalGroup
 from compose_lang.runtime.backend import Array
@@ -93,6 +93,34 @@ class Coordinates:
             return found
 
         found: tuple[Array, Array] = self.density.compiled(("gradient", self.names), both)(u, position)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Arrangements:
+    """A `PermutationBlock`: the free orderings of one variable, in the position as (chains, sites, length)."""
+
+    density: Density
+    name: str
+
+    @property
+    def variable(self) -> Variable:
+        return self.density.variables[self.name]
+
+    @property
+    def sites(self) -> int:
+        return self.variable.free_sites
+
+    @property
+    def length(self) -> int:
+        return self.variable.type.domain.size
+
+    def arrangement_energy(self, position: Position) -> Array:
+        def energy(density: Density, position: Position) -> Array:
+            groups = [g for g in density.graph.groups if self.name in g.variables]
+            return density.energy_of(position, groups, ())
+
+        found: Array = self.density.compiled(("energy", self.name), energy)(position)
         return found
 
 

@@ -49,6 +49,8 @@ class Column:
     def value_names(self, most: int) -> dict[str, int] | None:
         """The values of a finite domain under the names a reader knows; None if not finite, or too many."""
         domain = self.type.domain
+        if domain.kind == "permutation" and domain.size <= most:
+            return {str(place): place for place in range(domain.size)}
         if not domain.is_finite or len(domain.values) > most:
             return None
         if domain.kind == "bool":

@@ -24,7 +24,7 @@ from compose_lang.compiler.plan import Plan
 from compose_lang.compiler.types import BOOL, INT, REAL, Type
 from compose_lang.runtime import transforms
 from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.blocks import Coordinates, Sites
+from compose_lang.runtime.blocks import Arrangements, Coordinates, Sites
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.starts import find_start
@@ -48,7 +48,7 @@ class Density:
             name: local_energy(graph, self.variables[name], candidates_of(self.variables[name], block.kernel))
             for block in plan.blocks
             for name in block.variables
-            if self.variables[name].is_discrete
+            if self.variables[name].is_discrete and self.variables[name].type.domain.kind != "permutation"
         }
         roots = [g.energy for g in graph.groups] + [d.node for d in graph.derived]
         roots += [g.violation for g in graph.groups if g.violation is not None]
@@ -240,8 +240,10 @@ class Density:
 
     # --- what kernels and the driver see ---
 
-    def block(self, names: tuple[str, ...]) -> Coordinates | Sites:
+    def block(self, names: tuple[str, ...]) -> Coordinates | Sites | Arrangements:
         """The block of some variables: coordinates of continuous ones, or the sites of one discrete one."""
+        if self.variables[names[0]].type.domain.kind == "permutation":
+            return Arrangements(self, names[0])
         if names[0] in self.local:
             return Sites(self, self.local[names[0]], self.constants["tables"][names[0]])
         return Coordinates(self, names)

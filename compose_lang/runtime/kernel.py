@@ -6,7 +6,8 @@ invariant (or says in `approximate` how it does not). It sees the density throug
 - `ContinuousBlock`: one flat vector of unconstrained coordinates a chain, `u: (chains, D)`, and the energy of
   the whole program as a function of it, log-Jacobian of the transforms included;
 - `DiscreteBlock`: the sites of one discrete variable, split into classes whose sites share no factor, and the
-  energies of candidate values from the factors that touch a site.
+  energies of candidate values from the factors that touch a site;
+- `PermutationBlock`: the orderings of one variable of type `permutation`, and the energy of the factors on them.
 
 Noise is an argument: `noise` of a bound kernel says what one step needs of each chain, and the driver hands
 it over as arrays (chains, *shape). What a kernel keeps between steps is its state: a tree of arrays whose
@@ -25,8 +26,8 @@ Position = dict[str, Array]
 """Variable name -> (chains, *shape): unconstrained coordinates where continuous, values where discrete."""
 
 
-Domains = Literal["continuous", "finite", "counts"]
-"""What a kernel serves: continuous blocks, discrete ones with listed values, or unbounded counts."""
+Domains = Literal["continuous", "finite", "counts", "permutation"]
+"""What a kernel serves: continuous blocks, discrete ones with listed values, unbounded counts, orderings."""
 
 
 class NoiseSpec(NamedTuple):
@@ -82,6 +83,17 @@ class DiscreteBlock(Protocol):
 
     def assign(self, position: Position, cls: Any, values: Array) -> Position:
         """The position with the class's sites set to values (chains, width); padding is ignored."""
+        ...
+
+
+@runtime_checkable
+class PermutationBlock(Protocol):
+    name: str
+    sites: int  #: permutations that are free
+    length: int  #: elements of each
+
+    def arrangement_energy(self, position: Position) -> Array:
+        """Energy (chains,) of the factors on the variable."""
         ...
 
 

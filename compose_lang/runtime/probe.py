@@ -84,6 +84,8 @@ def _further_out(rng: np.random.Generator, variable: Variable, u: NDArray[Any]) 
 def _other_values(rng: np.random.Generator, variable: Variable, values: NDArray[Any]) -> NDArray[Any]:
     """Discrete values (points, sites), on average one site a point changed to any value of its domain."""
     domain = variable.type.domain
+    if domain.kind == "permutation":
+        return rng.permuted(values, axis=-1)
     if domain.is_finite:
         drawn = rng.choice(np.array(domain.values), values.shape)
     else:

@@ -77,7 +77,8 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
     shapes = {}
     for v in density.graph.variables:
         if v.free_sites:
-            shapes[v.name] = (v.free_sites, *(() if v.is_discrete else unconstrained_shape(v.type.domain)))
+            event = v.type.domain.event_shape if v.is_discrete else unconstrained_shape(v.type.domain)
+            shapes[v.name] = (v.free_sites, *event)
     specs = {name: NoiseSpec("uniform", shape) for name, shape in shapes.items()}
     # By NumPy, which has the same bits: JAX would compile each of these operations by itself.
     backend, plain = density.backend, load_backend("numpy", density.backend.precision)
@@ -92,6 +93,9 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
             position[v.name] = backend.asarray((2.0 * uniform - 1.0) * width, backend.real)
             continue
         domain = v.type.domain
+        if domain.kind == "permutation":
+            position[v.name] = backend.asarray(np.argsort(uniform, axis=-1), backend.integer)
+            continue
         if domain.is_finite:
             values = np.array(domain.values)
         else:

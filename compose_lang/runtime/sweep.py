@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.compiler.types import Domain
+from compose_lang.compiler.values import value_range
 from compose_lang.runtime import noise
 from compose_lang.runtime.backend import Array, Backend, Tree, load_backend
 from compose_lang.runtime.kernel import BoundKernel, Position
@@ -268,8 +269,8 @@ def stored_dtype(domain: Domain) -> str | None:
         return "bool"
     if not domain.is_discrete:
         return None
-    if domain.is_finite:
-        largest = max(abs(domain.values[0]), abs(domain.values[-1]))
+    if domain.is_finite or domain.kind == "permutation":
+        largest = max(map(abs, value_range(domain)))
         for name in ("int8", "int16", "int32"):
             if largest <= np.iinfo(name).max:
                 return name

@@ -4,7 +4,7 @@ Arrays are batch-first: u is (chains, *shape, *unconstrained_shape(domain)) and 
 (chains, *shape, *event_shape). Bounds are Python floats, or arrays that broadcast to (chains, *shape); an
 infinite bound is a Python float, so which map applies is known before anything is traced. Log-determinants
 are against the base measures of the language: Lebesgue on the value of a real, on the first k-1 coordinates
-of a simplex, on the strict lower triangle of a Cholesky factor.
+of a simplex, on the strict lower triangle of a Cholesky factor, the surface of the sphere for a unit vector.
 
 Domains are open: where rounding would put a value on its boundary it stays just inside, so that a density
 that vanishes or diverges there keeps a finite energy. Formulas are those of the Stan Reference Manual,
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.types import Domain
-from compose_lang.diagnostics import ComposeError, Diagnostic, InternalError
+from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.backend import Array, Backend
 
 Bound = Any  # a Python float, or an array that broadcasts to (chains, *shape)
@@ -32,14 +32,10 @@ def unconstrained_shape(domain: Domain) -> tuple[int, ...]:
             return ()
         case "simplex":
             return (domain.size - 1,)
-        case "ordered" | "positive_ordered":
+        case "ordered" | "positive_ordered" | "unit_vector":
             return (domain.size,)
         case "cholesky_corr":
             return (domain.size * (domain.size - 1) // 2,)
-        case "unit_vector":
-            text = "variables of type unit_vector cannot be sampled yet"
-            help = "use an angle, or a real[k] with a Normal(0, 1) factor divided by its norm"
-            raise ComposeError(Diagnostic("CG0901", text, help=help))
         case _:
             raise InternalError(f"{domain} has no unconstrained coordinates")
 
@@ -57,6 +53,8 @@ def constrain(domain: Domain, u: Array, lower: Bound, upper: Bound, backend: Bac
             value, log_det = _ordered(u, backend)
         case "positive_ordered":
             value, log_det = backend.xp.cumulative_sum(_exp(u, backend), axis=-1), u
+        case "unit_vector":
+            value, log_det = _unit_vector(u, backend)
         case "cholesky_corr":
             value, log_det = _cholesky_corr(u, domain.size, backend)
         case _:
@@ -70,7 +68,7 @@ def unconstrain(domain: Domain, value: Array, lower: Bound, upper: Bound, backen
     match domain.kind:
         case "real":
             return _real_inverse(value, lower, upper, backend)
-        case "angle":
+        case "angle" | "unit_vector":
             return value
         case "simplex":
             return _simplex_inverse(value, backend)
@@ -139,6 +137,17 @@ def _ordered(u: Array, backend: Backend) -> tuple[Array, Array]:
     xp = backend.xp
     steps = xp.concat([u[..., :1], _exp(u[..., 1:], backend)], axis=-1)
     return xp.cumulative_sum(steps, axis=-1), u[..., 1:]
+
+
+def _unit_vector(u: Array, backend: Backend) -> tuple[Array, Array]:
+    """u / |u|, with a standard normal density for u, whose direction is uniform on the sphere.
+
+    The length |u| is one coordinate more than the value has. The normal density gives it a distribution of its
+    own, independent of the direction, so it changes nothing (Marsaglia 1972; Stan Reference Manual, "Unit Vector").
+    """
+    xp = backend.xp
+    square = xp.sum(u * u, axis=-1, keepdims=True)
+    return u / xp.sqrt(square + _tiny(backend)), -0.5 * square
 
 
 def _helmert_norms(k: int, backend: Backend) -> tuple[Array, Array]:
