@@ -1,8 +1,8 @@
 """What an operation of the IR is, and the table `OPS` that `ops/` fills: one entry, one place to touch.
 
 `OPS[name]` is read by `ir.node` (inference, constant folding with NumPy) and by `interpret.py` (on a backend). An
-implementation sees arrays `(chain, *axes, *shape)`; its `b` offers `xp`, `special`, `real`, `integer` and `scan`,
-which a backend and `Host` both do.
+implementation sees arrays `(chain, *axes, *shape)`; its `b` offers `xp`, `special`, `real`, `integer`, `on_host` and
+`scan`, which a backend and `Host` both do.
 """
 
 from __future__ import annotations
@@ -82,6 +82,9 @@ class Host:
 
     def solve_triangular(self, lower: np.ndarray, right: np.ndarray) -> np.ndarray:
         return np.linalg.solve(lower, right)
+
+    def on_host(self, function: Callable[..., np.ndarray], *arrays: np.ndarray) -> np.ndarray:
+        return function(*arrays)
 
 
 @dataclass(frozen=True)

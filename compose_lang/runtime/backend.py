@@ -73,6 +73,10 @@ class Backend(Protocol):
         """A copy of the array with `array[index] = value`."""
         ...
 
+    def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
+        """An elementwise function of NumPy arrays, also in a compiled program: reals, without a gradient."""
+        ...
+
     def scope(self) -> AbstractContextManager[None]:
         """Hold this backend's global switches (JAX's 64-bit mode, torch's threads) while it computes."""
         ...

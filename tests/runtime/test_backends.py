@@ -9,8 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 import torch
 
+from compose_lang.compiler.ir import node, slot
+from compose_lang.compiler.operation import OPS
 from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.backend import load_backend
 
@@ -148,3 +151,31 @@ def test_torch_without_a_compiler_runs_eagerly(monkeypatch: pytest.MonkeyPatch) 
     assert len(attempts) == 1
     with pytest.raises(TypeError):
         backend.compile(lambda x: x + None)(backend.asarray(1.0))
+
+
+QUANTILES = {
+    "gamma_quantile": ((np.array([0.02, 1.0, 7.5]),), scipy.stats.gamma.ppf),
+    "poisson_quantile": ((np.array([0.0, 2.5, 300.0]),), lambda u, rate: scipy.stats.poisson.ppf(u, rate)),
+    "binomial_quantile": ((np.array([3, 10, 50]), np.array([0.0, 0.3, 0.9])), scipy.stats.binom.ppf),
+    "von_mises_quantile": ((np.array([0.0, 1.0, 40.0]),), scipy.stats.vonmises.ppf),
+}
+
+
+@pytest.mark.parametrize("function", QUANTILES)
+@pytest.mark.parametrize("name", BACKENDS)
+def test_quantiles_are_scipys_in_a_compiled_loop_too(name: str, function: str) -> None:
+    """A draw of a proposal is computed on the host: inside a loop that a backend compiles, by the same code."""
+    backend = load_backend(name)
+    parameters, expected = QUANTILES[function]
+    u = np.array([[0.01, 0.5, 0.999], [0.3, 0.7, 0.2]])
+    with backend.scope():
+        inputs = [backend.asarray(p[None]) for p in parameters]
+        held = node(function, *(slot("x", (3,)) for _ in (*inputs, u)))
+
+        def twice(u: Any, *inputs: Any) -> Any:
+            step = lambda i, x: x + OPS[function].run(backend, held, [*inputs, u])  # noqa: E731
+            return backend.loop(0, 2, step, backend.xp.zeros(u.shape, dtype=backend.real))
+
+        run = backend.compile(twice) if backend.whole_programs else twice
+        found = backend.to_numpy(run(backend.asarray(u), *inputs))
+    np.testing.assert_allclose(found, 2 * expected(u, *parameters), rtol=1e-10, atol=1e-12)

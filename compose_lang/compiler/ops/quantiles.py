@@ -1,7 +1,8 @@
 """Quantile functions: how a draw turns a uniform number into a Gamma, a count or an angle, by inversion.
 
-On the host only (SciPy): draws are not on a sampler's hot path. A count's quantile is the least whole number
-whose distribution function reaches u; SciPy inverts a continuous extension of it, which is rounded here.
+By SciPy on the host, whatever the backend: the draws of a backend are then those of another to the last bit. A
+count's quantile is the least whole number whose distribution function reaches u; SciPy inverts a continuous
+extension of it, which is rounded here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from compose_lang.compiler.ops.elementwise import elementwise
 BISECTIONS = 60  #: halve the circle down to double precision
 
 
+def gamma(a: Array, u: Array) -> Array:
+    from scipy.special import gammaincinv
+
+    return gammaincinv(a, u)
+
+
 def least_count(extended: Array, distribution: Callable[[Array], Array], u: Array) -> Array:
     """The quantile of a count, from that of its continuous extension."""
     above = np.ceil(extended)
@@ -24,20 +31,26 @@ def least_count(extended: Array, distribution: Callable[[Array], Array], u: Arra
     return np.where(distribution(below) >= u, below, above)
 
 
-def poisson(b: Any, rate: Array, u: Array) -> Array:
-    return least_count(b.special.pdtrik(u, rate), lambda k: b.special.pdtr(k, rate), u)
+def poisson(rate: Array, u: Array) -> Array:
+    from scipy.special import pdtr, pdtrik
+
+    found = least_count(pdtrik(u, rate), lambda k: pdtr(k, rate), u)
+    return np.where(rate == 0, 0.0, found)  # where SciPy has no inverse
 
 
-def binomial(b: Any, n: Array, p: Array, u: Array) -> Array:
-    found = least_count(b.special.bdtrik(u, n, p), lambda k: b.special.bdtr(k, n, p), u)
-    return np.where(p == 0, 0.0, found)  # where SciPy has no inverse
+def binomial(n: Array, p: Array, u: Array) -> Array:
+    from scipy.special import bdtr, bdtrik
+
+    found = least_count(bdtrik(u, n, p), lambda k: bdtr(k, n, p), u)
+    return np.where(p == 0, 0.0, found)
 
 
-def von_mises(b: Any, kappa: Array, u: Array) -> Array:
+def von_mises(kappa: Array, u: Array) -> Array:
     """By bisection: the distribution function has no inverse in closed form."""
     from scipy.stats import vonmises
 
-    low, high = np.full_like(u, -np.pi), np.full_like(u, np.pi)
+    kappa, u = np.broadcast_arrays(kappa, u)
+    low, high = np.full(u.shape, -np.pi), np.full(u.shape, np.pi)
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
         left = vonmises.cdf(middle, kappa) < u
@@ -46,10 +59,26 @@ def von_mises(b: Any, kappa: Array, u: Array) -> Array:
 
 
 QUANTILES: dict[str, Callable[..., Array]] = {
-    "gamma_quantile": lambda b, a, u: b.special.gammaincinv(a, u),
+    "gamma_quantile": gamma,
     "poisson_quantile": poisson,
     "binomial_quantile": binomial,
     "von_mises_quantile": von_mises,
 }
+
+
+def on_host(function: Callable[..., Array]) -> Callable[..., Array]:
+    """A function of NumPy arrays as an operation of any backend, in double precision."""
+
+    def wide(x: Any) -> Array:
+        x = np.asarray(x)
+        return x.astype(np.float64 if x.dtype.kind == "f" else np.int64)
+
+    def quiet(*xs: Any) -> Array:
+        with np.errstate(all="ignore"):
+            return function(*map(wide, xs))
+
+    return lambda b, *xs: b.on_host(quiet, *xs)
+
+
 for _name, _function in QUANTILES.items():
-    elementwise(_name, _function, lambda args, cast: args, "real")
+    elementwise(_name, on_host(_function), lambda args, cast: args, "real")

@@ -87,6 +87,9 @@ class NumpyBackend:
         changed[index] = value
         return changed
 
+    def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
+        return self.asarray(function(*arrays), self.real)
+
     @contextmanager
     def scope(self) -> Iterator[None]:
         # Overflow to infinity and log(0) are ordinary values of an energy, as on the other backends.

@@ -175,6 +175,9 @@ class TorchBackend:
         places = torch.arange(array.numel()).reshape(array.shape)[index]
         return torch.index_put(array.reshape(-1), (places,), value).reshape(array.shape)
 
+    def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
+        return self.asarray(np.asarray(function(*map(self.to_numpy, arrays))), self.real)
+
     @contextmanager
     def scope(self) -> Iterator[None]:
         threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
