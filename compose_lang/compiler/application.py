@@ -357,7 +357,7 @@ class Call:
             if found is None:
                 return None
             if self.outer.mask is None:
-                shown = found[1].partition(" ")[0]
+                shown = describe(value) if domain.event_shape else found[1].partition(" ")[0]
                 fail("CG0405", f"{what} is {domain}, given {shown}", span, label=found[1])
         if value.op in ("var", "gather") and value.domain is not None and value.variables:
             outside = (
