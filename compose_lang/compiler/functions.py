@@ -27,7 +27,7 @@ from compose_lang.compiler.ir import (
     require_room,
 )  # fmt: skip
 from compose_lang.compiler.values import Cell, IndexSet, Texts, as_node, describe, static_int
-from compose_lang.diagnostics import Span
+from compose_lang.diagnostics import Label, Span
 from compose_lang.grammar import ast
 
 
@@ -50,7 +50,18 @@ def elementwise(op: str, arity: int = 1, unsafe: bool = False) -> Callable[[Cont
         xs = operands(ctx, e, arity)
         if unsafe:
             xs = [expressions.guarded(ctx, x) for x in xs]
-        return expressions.build(op, xs, [a.span for a in e.arguments])
+        made = expressions.build(op, xs, [a.span for a in e.arguments])
+        if made.value is not None and made.dtype == "real" and not ctx.guards:
+            wrong = np.isnan(made.value)
+            if wrong.any():
+                at = (
+                    xs[0].value[wrong].flat[0]
+                    if xs[0].value is not None and xs[0].value.shape == wrong.shape
+                    else None
+                )
+                given = f"`{e.function.span.text}` of {at:g}" if at is not None else "this"
+                fail("CG0204", f"{given} is no number", e.span)
+        return made
 
     return run
 
@@ -200,6 +211,11 @@ def shape(ctx: Context, e: ast.Call) -> Node:
 
 def stack(ctx: Context, e: ast.Call) -> Node:
     xs = [expressions.number(ctx, a.value) for a in e.arguments]
+    odd = next((k for k, x in enumerate(xs) if x.shape != xs[0].shape), None)
+    if odd is not None:
+        text = f"stack takes parts of one shape: {describe(xs[0])} and {describe(xs[odd])}"
+        labels = (Label(e.arguments[0].span, describe(xs[0])),)
+        fail("CG0203", text, e.arguments[odd].span, labels=labels, label=describe(xs[odd]))
     return xs[0] if len(xs) == 1 else expressions.build("stack", xs, [a.span for a in e.arguments])
 
 
@@ -316,6 +332,11 @@ def all_different(ctx: Context, e: ast.Call) -> Node:
 
 def count_of(ctx: Context, e: ast.Call, arity: int) -> list[Node]:
     xs = operands(ctx, e, arity)
+    if not xs[0].shape:
+        name = e.function.span.text
+        fail(
+            "CG0204", f"{name} counts in an array of truth values, not {describe(xs[0])}", e.arguments[0].span
+        )
     truths = cast_to(cast_to(xs[0], "bool"), "int")
     return [reduce_shape("sum", truths, len(truths.shape)), *xs[1:]]
 

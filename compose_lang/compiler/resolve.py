@@ -54,6 +54,8 @@ class _Resolver:
         self.has_unlisted = has_unlisted
         self.found: list[Diagnostic] = []
         self.complained: set[str] = set()
+        self.declaring = ""  #: the `let` whose value is being walked
+        self.closed: dict[str, Span] = {}  #: names that were known inside a block
 
     def module(self, module: ast.Module) -> None:
         scope = Scope()
@@ -85,7 +87,9 @@ class _Resolver:
         if old is new or new.name == "_" or (old.is_indexed and new.is_indexed):
             return
         labels = (Label(old.span, "first declared here"),)
-        self.found.append(Diagnostic("CG0202", f"`{new.name}` is declared twice", new.span, labels=labels))
+        help = f"`observe {new.name}[…] = …` fixes an element" if new.is_indexed and old.kind == "var" else ""
+        text = f"`{new.name}` is declared twice"
+        self.found.append(Diagnostic("CG0202", text, new.span, labels=labels, help=help))
 
     def local(self, name: str, kind: str, span: Span, scope: Scope) -> None:
         """Enters a name that may be used at once: a parameter, a loop's index, a size."""
@@ -143,13 +147,16 @@ class _Resolver:
                 if indices:
                     self.ready(statement.name, scope)
                 inner = self.clauses(clauses, condition, Scope(scope, "index"))
+                self.declaring = statement.name
                 for part in (*indices, value):
                     self.expr(part, inner)
+                self.declaring = ""
             case ast.For(clauses, condition, body):
                 inner = self.clauses(clauses, condition, Scope(scope, "for", sizes=_sizes(clauses)))
                 for let in recurrences(body):
                     self.ready(let.name, scope)
                 self.block(body, inner)
+                self.closed |= {name: declared.span for name, declared in inner.names.items()}
             case ast.If(test, then, otherwise):
                 self.expr(test, scope)
                 for branch in (then, otherwise):
@@ -300,19 +307,32 @@ class _Resolver:
             declared.is_used = True
             if is_ready or name in self.complained or name in self.known:
                 return
-            labels = (Label(declared.span, "declared here"),)
-            problem = Diagnostic("CG0211", f"`{name}` is used before it is declared", span, labels=labels)
+            where = (Label(declared.span, "declared here"),)
+            text, help = f"`{name}` is used before it is declared", ""
+            if name == self.declaring:
+                text = f"`{name}` is used in its own declaration"
+                help = "a total is `sum(… for i in range(n))`; what steps on is `let s[t] = s[t-1] + … for t in …`"
+            problem = Diagnostic("CG0211", text, span, labels=where, help=help)
         elif name in self.complained or self.has_unlisted or not self.is_unknown(name, scope):
             return
         else:
             candidates = set(scope.visible()) if declare else self.candidates(scope)
             alike = [c for c in candidates if c[0].isupper() == name[0].isupper()]
             help = hint or foreign_name(name, candidates) or did_you_mean(name, alike) or declare
+            if not help and self.values and not is_called(span):
+                help = f"the named values are {', '.join(sorted(self.values))}"
             if is_behind_comment_sign(span):
                 help = f"{help} A comment starts with `#`" if help else "a comment starts with `#`"
-            problem = Diagnostic("CG0201", f"unknown name `{name}`", span, help=help)
+            labels: tuple[Label, ...] = ()
+            if name in self.closed:
+                labels, help = (Label(self.closed[name], "known inside its block only"),), ""
+            problem = Diagnostic("CG0201", f"unknown name `{name}`", span, help=help, labels=labels)
         self.complained.add(name)
         self.found.append(problem)
+
+
+def is_called(span: Span) -> bool:
+    return span.source.text[span.end : span.end + 1] == "("
 
 
 def is_behind_comment_sign(span: Span) -> bool:

@@ -344,7 +344,10 @@ def _if(ctx: Context, s: ast.If) -> None:
         return
     for inner in (*s.then, *s.otherwise):
         if isinstance(inner, ast.Var):
-            fail("CG0209", "a `var` under a condition that is not known at compile time", inner.span)
+            help = "declare it before: what stands under a condition on variables weighs, and declares none"
+            fail(
+                "CG0209", "a `var` under a condition that is not known at compile time", inner.span, help=help
+            )
     run_body(ctx.under(test).child(), s.then)
     if s.otherwise:
         run_body(ctx.under(node("not", test)).child(), s.otherwise)

@@ -157,6 +157,8 @@ def observed_sites(ctx: Context, o: ast.Observe, name: str, type: Type) -> np.nd
     """The numbers of the sites that an `observe` fixes, in the shape of its target."""
     sites = constant(np.arange(type.sites).reshape(type.shape), dtype="int")
     inner = ctx.child(**{name: sites})
+    if isinstance(o.target, ast.Index) and len(o.target.items) > len(type.shape) and type.domain.event_shape:
+        fail("CG0204", f"a {type.domain.kind} is observed as a whole", o.target.span)
     chosen = sites if isinstance(o.target, ast.Name) else expressions.number(inner, o.target)
     if chosen.value is None or chosen.axes:
         fail("CG0208", "what is observed must be known at compile time", o.target.span)

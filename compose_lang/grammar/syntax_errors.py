@@ -210,6 +210,8 @@ def _advice(f: Failure) -> str:
         return "write `infer x by nuts`, or `infer by nuts` for all variables"
     if f.token.kind == "FOR" and f.previous is not None and f.previous.kind in ("LPAR", "LSQB"):
         return "what is computed comes first, as in `sum(x[i] for i in range(n))`"
+    if f.token.kind == "FOR" and "FOR" in f.kinds[:-1]:
+        return "several ranges are parted by commas: `for i in range(n), j in range(m)`"
     return ""
 
 
