@@ -40,7 +40,7 @@ DOCUMENT = (
     "program", "seed", "backend", "draws", "chains", "plan", "summary", "log_evidence", "diagnostics", "seconds",
     "out",
 )  # fmt: skip
-NOT_BUILT = ("fmt", "learn", "repl", "plot", "new", "examples")
+NOT_BUILT = ("learn", "repl", "plot", "new", "examples")
 
 EVERY_VERB: dict[str, Any] = {
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and results.")],
@@ -209,6 +209,55 @@ def check(
     errors = sum(diagnostic.severity == "error" for diagnostic in found)
     screen.say(f"programs: {len(programs)}, errors: {errors}, warnings and notes: {len(found) - errors}")
     return code
+
+
+@verb
+def fmt(
+    screen: Screen,
+    programs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="F.cg...", help="Programs, folders of them, or - for standard input.", show_default=False
+        ),
+    ],
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 if a layout would change.")
+    ] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Write nothing; print what would change.")] = False,
+) -> int:
+    """Lay programs out in the canonical way; comments stay."""
+    from compose_lang.fmt import STDIN, formatted, programs_in, write
+
+    changed: list[str] = []
+    found: list[Diagnostic] = []
+    count = 0
+    for path in programs_in(programs):
+        count += 1
+        try:
+            done = formatted(path)
+        except ComposeError as wrong:
+            found += wrong.diagnostics
+            continue
+        if str(path) == STDIN and not (check or diff):
+            print(done.after, end="")
+        if not done.is_changed:
+            continue
+        changed.append(done.path)
+        if diff and not screen.json:
+            print(done.diff(), end="")
+        if not (check or diff) and str(path) != STDIN:
+            write(done)
+    if screen.json:
+        from compose_lang.render import as_json
+
+        screen.document({"changed": changed, "diagnostics": [as_json(diagnostic) for diagnostic in found]})
+    else:
+        if not diff and STDIN not in map(str, programs):
+            for name in changed:
+                print(name)
+        screen.report(found)
+    screen.say(f"programs: {count}, {'to be changed' if check or diff else 'changed'}: {len(changed)}")
+    return 1 if found or (changed and check) else 0
 
 
 @verb
