@@ -10,18 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-import numpy as np
-
-from compose_lang.compiler import expressions, statements
+from compose_lang.compiler import admission, expressions, statements
 from compose_lang.compiler.context import Context, Scope, Term, fail
-from compose_lang.compiler.data import violation
 from compose_lang.compiler.declared_types import Sizes, bind_shape, declared_type, named_domain, rank_of
 from compose_lang.compiler.foreign_names import foreign_argument
 from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
-from compose_lang.compiler.named_values import evaluate_as, require_same
+from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
-from compose_lang.compiler.types import BOOL, Domain
-from compose_lang.compiler.values import as_node, describe, in_domain, value_range
+from compose_lang.compiler.types import Domain
+from compose_lang.compiler.values import as_node, describe
 from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, did_you_mean
 from compose_lang.grammar import ast
 
@@ -289,7 +286,7 @@ class Call:
         (one, here), (two, there) = self.arguments[first], self.arguments[second]
 
         def shown(name: str, place: Span) -> str:
-            text = span_name(place).strip("`")
+            text = admission.span_name(place).strip("`")
             return text if text.isidentifier() else f"`{name}` of {self.name}"
 
         left, right = f"{shown(first, here)} is {describe(one)}", f"{shown(second, there)} is {describe(two)}"
@@ -299,7 +296,8 @@ class Call:
         read = [f"{p.text} was read from {origins[p.text]}" for p in (here, there) if p.text in origins]
         text = f"shapes do not match: {left}, but {right}"
         help = "\n".join(read[-1:])
-        if not help and any("*" in p.text and "@" not in p.text for p in (here, there)):
+        is_product = any("*" in p.text and "@" not in p.text for p in (here, there))
+        if not help and is_product and len(one.shape) != len(two.shape):
             help = "`*` works element by element; a matrix product is `@`"
         fail("CG0203", text, here, help=help, labels=labels, label="" if labels else marked)
 
@@ -337,45 +335,9 @@ class Call:
         return ctx
 
     def admits(self, value: Node, domain: Domain, name: str, span: Span, is_subject: bool) -> Node | None:
-        """The condition that a value lies in a domain: None where it surely does, an error where it cannot."""
+        """The condition that an argument lies in its declared domain (see `admission`)."""
         what = f"the subject `{name}` of `{self.name}`" if is_subject else f"`{name}` of `{self.name}`"
-        if domain.is_discrete and value.dtype == "real":
-            broken = value.value[value.value != np.floor(value.value)] if value.value is not None else ()
-            if len(broken) and self.outer.mask is None:
-                text = f"{what} is {domain}, given {broken.flat[0]:g}"  # type: ignore[union-attr]
-                fail("CG0405", text, span, label=f"{broken.flat[0]:g} is not a whole number")  # type: ignore[union-attr]
-            fail("CG0204", f"{what} is {domain}, given {describe(value)}", span, label=describe(value))
-        require_same(value.domain, domain, span)
-        known = BOOL if value.dtype == "bool" else value.domain
-        if in_domain(known, domain) or (domain.event_shape and value.value is None):
-            return None
-        low, high = value_range(domain)
-        if low == -np.inf and high == np.inf and not domain.event_shape:
-            return None
-        if value.value is not None:
-            found = violation(value.value.astype(np.float64), domain)
-            if found is None:
-                return None
-            if self.outer.mask is None:
-                shown = describe(value) if domain.event_shape else found[1].partition(" ")[0]
-                fail("CG0405", f"{what} is {domain}, given {shown}", span, label=found[1])
-        if value.op in ("var", "gather") and value.domain is not None and value.variables:
-            outside = (
-                "draws outside have weight 0" if is_subject else "where it is not, the energy is no number"
-            )
-            text = f"{what} is {domain}, but {span_name(span)} is {value.domain}: {outside}"
-            self.outer.session.warn("CG0405", text, span, help=f"declare the variable as {domain}")
-        if not is_subject and not domain.is_discrete:
-            return None
-        condition: Node | None = None
-        for op, bound in (("ge", low), ("le", high)):
-            if np.isfinite(bound):
-                test = node(op, value, constant(bound))
-                condition = test if condition is None else node("and", condition, test)
-        if condition is not None:
-            for _ in condition.shape:
-                condition = node("all", condition, attrs=(-1,))
-        return condition
+        return admission.admits(self.outer, value, domain, what, span, is_subject)
 
 
 def instance_path(ctx: Context, name: str) -> tuple[str, ...]:
@@ -383,13 +345,6 @@ def instance_path(ctx: Context, name: str) -> tuple[str, ...]:
     path = (*ctx.path, name)
     count = ctx.session.applied[path] = ctx.session.applied.get(path, 0) + 1
     return path if count == 1 else (*path, str(count))
-
-
-def span_name(span: Span) -> str:
-    text = span.text
-    if text.startswith("var "):
-        text = text[4:].partition(":")[0].strip()
-    return f"`{text}`" if len(text) < 40 and "\n" not in text else "the value"
 
 
 def inside(error: ComposeError, name: str, call: Span) -> ComposeError:

@@ -41,12 +41,12 @@ def call(ctx: Context, e: ast.Call) -> Any:
         return applied(ctx, callee, e.arguments, e.span)
     what, inside = e.function.span.text, ", ".join(a.span.text for a in e.arguments)
     help = ""
-    if isinstance(callee, Node):
-        help = (
-            f"an element is `{what}[{inside}]`"
-            if callee.shape
-            else f"a product has its sign: `{what} * ({inside})`"
-        )
+    if isinstance(callee, Node) and callee.shape:
+        help = f"an element is `{what}[{inside}]`"
+    elif isinstance(callee, Node) and len(e.arguments) == 1:
+        help = f"a product has its sign: `{what} * ({inside})`"
+    elif isinstance(callee, application.WithInputs):
+        help = f"it has its inputs already: `x ~ {what}`"
     fail("CG0204", f"{describe(callee)} cannot be called", e.function.span, help=help)
 
 

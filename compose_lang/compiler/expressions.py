@@ -17,7 +17,7 @@ from compose_lang.compiler.context import Context, fail, not_built, usable
 from compose_lang.compiler.foreign_names import foreign_method
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, collect, constant, node
 from compose_lang.compiler.operation import ShapeError
-from compose_lang.compiler.values import Cell, IndexSet, NamedType, Namespace, as_node, describe
+from compose_lang.compiler.values import Cell, IndexSet, NamedType, Namespace, as_node, describe, value_range
 from compose_lang.diagnostics import Label, Span, did_you_mean
 from compose_lang.grammar import ast
 
@@ -179,7 +179,11 @@ def algebra(ctx: Context, e: ast.Binary, left: Any, right: Any) -> factors.Facto
             return factors.product([(one, unit), (two, unit)], e.span)
         factor, weight, place = (one, right, e.right) if one is not None else (two, left, e.left)
         assert factor is not None
-        return factors.scaled(as_node(weight, place.span), factor, e.span)
+        share = as_node(weight, place.span)
+        if share.domain is not None and share.variables and value_range(share.domain)[0] < 0:
+            text = f"the weight of a factor is not negative, but `{place.span.text}` is {share.domain}"
+            ctx.session.warn("CG0405", text, place.span, help="declare it as unit or positive")
+        return factors.scaled(share, factor, e.span)
     if e.op == "/" and one is not None:
         if two is None:
             weight = node("div", unit, as_node(right, e.right.span))

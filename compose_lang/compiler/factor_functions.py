@@ -29,6 +29,9 @@ def contrast(ctx: Context, e: ast.Call) -> factors.Factor:
     likes, dislikes = factor_argument(ctx, by_place[0]), factor_argument(ctx, by_place[1])
     given = by_name.get("strength") or (by_place[2] if len(by_place) == 3 else None)
     strength = cast_to(expressions.number(ctx, given.value), "real") if given else constant(1.0)
+    if strength.value is not None and (strength.value < 0).any():
+        assert given is not None
+        fail("CG0204", "the strength of a contrast must not be negative", given.value.span)
     for f in (likes, dislikes):
         if not f.normalised:
             text = f"what this contrast weighs hangs on unknown constants: {f.description} is not normalised"
