@@ -51,6 +51,7 @@ _TABLE: dict[str, Callable[[Context, ast.Call], Any]] = {
     "concat": functions.concat,
     "transpose": functions.transpose,
     "reshape": functions.reshape,
+    "argsort": functions.argsort,
     "diag": functions.diag,
     "trace": functions.trace,
     "outer": functions.outer,

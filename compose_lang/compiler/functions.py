@@ -26,6 +26,7 @@ from compose_lang.compiler.ir import (
     reduce_axis,
     require_room,
 )  # fmt: skip
+from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import Cell, IndexSet, Texts, as_node, describe, static_int
 from compose_lang.diagnostics import Label, Span
 from compose_lang.grammar import ast
@@ -246,6 +247,16 @@ def reshape(ctx: Context, e: ast.Call) -> Node:
     if np.prod(sizes) != np.prod(x.shape):
         fail("CG0203", f"shapes do not match: {describe(x)} cannot be reshaped to {sizes}", e.span)
     return node("reshape", x, attrs=(tuple(sizes),))
+
+
+def argsort(ctx: Context, e: ast.Call) -> Node:
+    """The places of a vector's elements in ascending order, equal ones as they stand; of an ordering, its inverse."""
+    (x,) = operands(ctx, e, 1)
+    if not x.shape:
+        fail("CG0204", f"a vector is needed, not {describe(x)}", e.span)
+    made = node("argsort", x)
+    made.domain = Domain("permutation", size=x.shape[-1])
+    return made
 
 
 def diag(ctx: Context, e: ast.Call) -> Node:

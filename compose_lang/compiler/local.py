@@ -8,6 +8,7 @@ by candidate values. The tables of instances are plain arrays, indexed by class.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,16 @@ class LocalEnergy:
     full_sites: np.ndarray  #: (sites + 1,): a free site's number among all; the padding's is 0
     groups: tuple[LocalGroup, ...]
 
+    @property
+    def energies(self) -> list[Node]:
+        return [g.energy for g in self.groups]
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        """The arrays of integers that a backend holds."""
+        instances = [g.instances for g in self.groups]
+        return {"classes": self.classes, "full": self.full_sites, "instances": instances}
+
 
 def local_energy(graph: FactorGraph, variable: Variable, candidates: int) -> LocalEnergy:
     """The local energies of a discrete variable, for a number of candidate values at a time."""
@@ -86,7 +97,7 @@ def restrict(
     candidates: int,
 ) -> LocalGroup:
     """One group around the sites of a class."""
-    instances = instance_table(group, sites, classes, count)
+    instances = instances_of(group, sites, count)[classes]
     touch = Axis(instances.shape[1] * instances.shape[2], "touch")
     choice = Axis(candidates, "candidate")
     instance = slot("instance", (), (touch,), "int")
@@ -96,25 +107,28 @@ def restrict(
     numbers = constant(np.arange(variable.type.sites).reshape(variable.type.shape), dtype="int")
     replaced = node("where", node("eq", numbers, site), candidate, leaf)
     (energy,) = transform([group.energy], lambda n: replaced if n is leaf else None)
+    energy = at_instances(energy, group, instance)
+    return LocalGroup(energy, touch, choice, instance, site, candidate, instances)
+
+
+def at_instances(energy: Node, group: FactorGroup, instance: Node) -> Node:
+    """A group's energy at the instances of these numbers, in place of all along its axes."""
     columns: dict[Axis, Node] = {}
     stride = 1
     for axis in reversed(group.axes):
         place = instance if stride == 1 else node("floordiv", instance, constant(stride))
         stride *= axis.size
         columns[axis] = place if stride == group.instances else node("mod", place, constant(axis.size))
-    return LocalGroup(reindex(energy, columns), touch, choice, instance, site, candidate, instances)
+    return reindex(energy, columns)
 
 
-def instance_table(
-    group: FactorGroup, sites: np.ndarray | None, classes: np.ndarray, count: int
-) -> np.ndarray:
-    """The instances that read each site of each class, (classes, width, degree), padded with -1."""
-    number, width = classes.shape
+def instances_of(group: FactorGroup, sites: np.ndarray | None, count: int) -> np.ndarray:
+    """The instances that read each of `count` sites, (count + 1, degree), padded with -1; the last row is padding."""
     if sites is None:
         degree = group.instances
-        limit(number * width * degree, group)
-        table = np.full((number, width, degree), -1, dtype=np.int64)
-        table[classes < count] = np.arange(degree)
+        limit((count + 1) * degree, group)
+        table = np.broadcast_to(np.arange(degree), (count + 1, degree)).copy()
+        table[-1] = -1
         return table
     rows = np.repeat(np.arange(len(sites)), sites.shape[1])
     flat = sites.reshape(-1)
@@ -123,11 +137,11 @@ def instance_table(
     site, row = pairs // max(len(sites), 1), pairs % max(len(sites), 1)
     degrees = np.bincount(site, minlength=count)
     degree = int(degrees.max(initial=0))
-    limit(number * width * degree, group)
-    per_site = np.full((count + 1, max(degree, 1)), -1, dtype=np.int64)
+    limit((count + 1) * degree, group)
+    table = np.full((count + 1, max(degree, 1)), -1, dtype=np.int64)
     rank = np.arange(len(site)) - np.repeat(np.cumsum(degrees) - degrees, degrees)
-    per_site[site, rank] = row
-    return per_site[classes]
+    table[site, rank] = row
+    return table
 
 
 def limit(entries: int, group: FactorGroup) -> None:

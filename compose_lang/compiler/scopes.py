@@ -23,16 +23,47 @@ def scope(group: FactorGroup, variable: Variable) -> np.ndarray | None:
 
     Sites count the free ones, in order.
     """
-    found = [flatten(ids, group.axes) for ids in selections(group.energy, variable)]
+    event = variable.type.domain.event_shape
+    numbers = np.arange(variable.type.sites).reshape(variable.type.shape + (1,) * len(event))
+    read = numbers_read(group, variable, np.broadcast_to(numbers, variable.type.full_shape))
+    if read is None:
+        return None
+    return free_numbers(variable.free)[once_each(read) if event else read]
+
+
+def places_scope(group: FactorGroup, variable: Variable) -> np.ndarray | None:
+    """As `scope`, for the numbers inside the sites of a vector type: that at k of free site s counts as s n + k."""
+    full = variable.type.full_shape
+    read = numbers_read(group, variable, np.arange(math.prod(full)).reshape(full))
+    event = variable.type.domain.event_shape
+    free = np.broadcast_to(variable.free.reshape((*variable.free.shape, *(1,) * len(event))), full)
+    return None if read is None else free_numbers(free)[read]
+
+
+def free_numbers(free: np.ndarray) -> np.ndarray:
+    """For each element of a mask its number among the free ones, -1 for the others and for the last place."""
+    flat = free.reshape(-1)
+    return np.append(np.where(flat, np.cumsum(flat) - 1, -1), -1)
+
+
+def once_each(read: np.ndarray) -> np.ndarray:
+    """Rows (instances, k) with what is repeated in one made -1, and columns that hold nothing else left out."""
+    ordered = np.sort(read, axis=1)
+    ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]] = -1
+    ordered = np.sort(ordered, axis=1)
+    return ordered[:, (ordered >= 0).any(axis=0)]
+
+
+def numbers_read(group: FactorGroup, variable: Variable, numbers: np.ndarray) -> np.ndarray | None:
+    """What each instance reads of a variable whose elements hold these numbers: (instances, k)."""
+    found = [flatten(ids, group.axes) for ids in selections(group.energy, variable, numbers)]
     if any(f is None for f in found):
         return None
-    sites = np.concatenate([f for f in found if f is not None], axis=1)
-    free = np.where(variable.free.reshape(-1), np.cumsum(variable.free.reshape(-1)) - 1, -1)
-    return free[sites]
+    return np.concatenate([f for f in found if f is not None], axis=1)
 
 
-def selections(energy: Node, variable: Variable) -> list[Node]:
-    """The site numbers of every place the variable is read at, as constants over the group's axes."""
+def selections(energy: Node, variable: Variable, numbers: np.ndarray) -> list[Node]:
+    """The numbers of every place the variable is read at, as constants over the group's axes."""
     leaf = variable.node
     order = postorder([energy])
     structural: set[int] = {id(leaf)}
@@ -48,9 +79,7 @@ def selections(energy: Node, variable: Variable) -> list[Node]:
                 read[id(a)] = a
     if id(energy) in structural:
         read[id(energy)] = energy
-    event = variable.type.domain.event_shape
-    numbers = np.arange(variable.type.sites).reshape(variable.type.shape + (1,) * len(event))
-    sites = constant(np.broadcast_to(numbers, variable.type.full_shape), dtype="int")
+    sites = constant(numbers, dtype="int")
     return transform(list(read.values()), lambda n: sites if n is leaf else None)
 
 

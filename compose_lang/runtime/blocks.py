@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from compose_lang.compiler.graph import FactorGroup, Variable
+from compose_lang.compiler.graph import FactorGroup
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local import LocalEnergy, LocalGroup
 from compose_lang.runtime.backend import Array
@@ -97,34 +97,6 @@ class Coordinates:
 
 
 @dataclass(frozen=True, eq=False)
-class Arrangements:
-    """A `PermutationBlock`: the free orderings of one variable, in the position as (chains, sites, length)."""
-
-    density: Density
-    name: str
-
-    @property
-    def variable(self) -> Variable:
-        return self.density.variables[self.name]
-
-    @property
-    def sites(self) -> int:
-        return self.variable.free_sites
-
-    @property
-    def length(self) -> int:
-        return self.variable.type.domain.size
-
-    def arrangement_energy(self, position: Position) -> Array:
-        def energy(density: Density, position: Position) -> Array:
-            groups = [g for g in density.graph.groups if self.name in g.variables]
-            return density.energy_of(position, groups, ())
-
-        found: Array = self.density.compiled(("energy", self.name), energy)(position)
-        return found
-
-
-@dataclass(frozen=True, eq=False)
 class Sites:
     """A `DiscreteBlock`: the free sites of one variable, in classes that share no factor."""
 
@@ -162,7 +134,7 @@ class Sites:
         return int(self.local.classes.shape[1])
 
     def sites_of(self, cls: Any) -> Array:
-        return _row(self.tables["classes"], cls)
+        return row(self.tables["classes"], cls)
 
     def current(self, position: Position, cls: Any) -> Array:
         sites = self.sites_of(cls)
@@ -186,7 +158,7 @@ class Sites:
         xp = self.density.backend.xp
         chains, width, count = candidates.shape
         degree = group.degree
-        instances = _row(table, cls).reshape((1, width * degree))
+        instances = row(table, cls).reshape((1, width * degree))
         real = instances >= 0
         full = self.tables["full"][self.sites_of(cls)]
         site = xp.broadcast_to(full[:, None], (width, degree)).reshape((1, width * degree))
@@ -221,6 +193,6 @@ class Sites:
         return {**position, self.name: written[:, : self.sites]}
 
 
-def _row(table: Array, cls: Any) -> Array:
+def row(table: Array, cls: Any) -> Array:
     """The row of a class; torch would read a number out of a scalar array, which it cannot where it traces."""
     return table[cls] if isinstance(cls, int) else table[cls.reshape((1,))][0]

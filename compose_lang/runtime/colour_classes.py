@@ -1,4 +1,4 @@
-"""A sweep over the colour classes of a discrete block: sites of a class share no factor and move together."""
+"""A sweep over the colour classes of a discrete block: what is in a class shares no factor and moves together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.kernel import DiscreteBlock, Position
+from compose_lang.runtime.kernel import DiscreteBlock, PermutationBlock, Position
 
 MOST_UNROLLED = 4
 """With so few classes a loop in Python leaves their numbers known to the compiler, and its gathers slices."""
@@ -16,7 +16,7 @@ Update = Callable[[Any, Position], tuple[Array, Array]]
 
 
 def sweep(
-    block: DiscreteBlock, position: Position, update: Update, backend: Backend
+    block: DiscreteBlock | PermutationBlock, position: Position, update: Update, backend: Backend
 ) -> tuple[Position, Array]:
     """Update every class in turn; also returns the mean over sites of what `update` counts: (chains,)."""
     xp = backend.xp

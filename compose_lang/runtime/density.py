@@ -20,15 +20,19 @@ from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.interpret import interpret, large_constants
 from compose_lang.compiler.ir import Node, postorder
 from compose_lang.compiler.local import LocalEnergy, local_energy
+from compose_lang.compiler.local_permutations import LocalPermutations, local_permutations
 from compose_lang.compiler.plan import Plan
 from compose_lang.compiler.types import BOOL, INT, REAL, Type
 from compose_lang.runtime import transforms
+from compose_lang.runtime.arrangements import Arrangements
 from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.blocks import Arrangements, Coordinates, Sites
+from compose_lang.runtime.blocks import Coordinates, Sites
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.starts import find_start
+from compose_lang.runtime.tree import tree_map
 
+Local = LocalEnergy | LocalPermutations
 Values = dict[str, Array]
 """Variable name -> (chains, *shape, *event): constrained values of all sites, observed ones among them."""
 
@@ -45,16 +49,16 @@ class Density:
         self.backend = backend
         self.variables = {v.name: v for v in graph.variables}
         self.local = {
-            name: local_energy(graph, self.variables[name], candidates_of(self.variables[name], block.kernel))
+            name: local_to(graph, self.variables[name], block.kernel)
             for block in plan.blocks
             for name in block.variables
-            if self.variables[name].is_discrete and self.variables[name].type.domain.kind != "permutation"
+            if self.variables[name].is_discrete
         }
         roots = [g.energy for g in graph.groups] + [d.node for d in graph.derived]
         roots += [g.violation for g in graph.groups if g.violation is not None]
         roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
         roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
-        roots += [g.energy for local in self.local.values() for g in local.groups]
+        roots += [energy for local in self.local.values() for energy in local.energies]
         self.inlined = large_constants(roots)
         self.steady = (
             True  #: whether the energy of a position never changes (it does while a search raises prices)
@@ -89,13 +93,11 @@ class Density:
         dtype = {"real": self.backend.real, "int": self.backend.integer}.get(n.dtype)
         return self.backend.asarray(n.value[None], dtype)
 
-    def _tables(self, local: LocalEnergy) -> dict[str, Any]:
-        integer = self.backend.integer
-        return {
-            "classes": self.backend.asarray(local.classes, integer),
-            "full": self.backend.asarray(local.full_sites, integer),
-            "instances": [self.backend.asarray(g.instances, integer) for g in local.groups],
-        }
+    def _tables(self, local: Local) -> dict[str, Any]:
+        tables: dict[str, Any] = tree_map(
+            lambda t: self.backend.asarray(t, self.backend.integer), local.tables
+        )
+        return tables
 
     # --- values ---
 
@@ -242,11 +244,13 @@ class Density:
 
     def block(self, names: tuple[str, ...]) -> Coordinates | Sites | Arrangements:
         """The block of some variables: coordinates of continuous ones, or the sites of one discrete one."""
-        if self.variables[names[0]].type.domain.kind == "permutation":
-            return Arrangements(self, names[0])
-        if names[0] in self.local:
-            return Sites(self, self.local[names[0]], self.constants["tables"][names[0]])
-        return Coordinates(self, names)
+        local = self.local.get(names[0])
+        if local is None:
+            return Coordinates(self, names)
+        tables = self.constants["tables"][names[0]]
+        if isinstance(local, LocalPermutations):
+            return Arrangements(self, local, tables)
+        return Sites(self, local, tables)
 
     def initial(self, keys: Array, backend: Backend) -> Position:
         """A start of finite energy for each chain; a ComposeError says why where none is found."""
@@ -283,6 +287,8 @@ class Density:
         return tuple(found)
 
 
-def candidates_of(v: Variable, kernel: str) -> int:
-    """How many values of a site a kernel weighs at a time."""
-    return len(v.type.domain.values) if kernel == "gibbs" else 2
+def local_to(graph: FactorGraph, v: Variable, kernel: str) -> Local:
+    """The local energies of a discrete variable, for as many values of a site as the kernel weighs at a time."""
+    if v.type.domain.kind == "permutation":
+        return local_permutations(graph, v)
+    return local_energy(graph, v, len(v.type.domain.values) if kernel == "gibbs" else 2)

@@ -7,7 +7,8 @@ invariant (or says in `approximate` how it does not). It sees the density throug
   the whole program as a function of it, log-Jacobian of the transforms included;
 - `DiscreteBlock`: the sites of one discrete variable, split into classes whose sites share no factor, and the
   energies of candidate values from the factors that touch a site;
-- `PermutationBlock`: the orderings of one variable of type `permutation`, and the energy of the factors on them.
+- `PermutationBlock`: the orderings of one variable of type `permutation`, in classes that share no factor, and the
+  energies of candidate orderings from the factors that read what differs.
 
 Noise is an argument: `noise` of a bound kernel says what one step needs of each chain, and the driver hands
 it over as arrays (chains, *shape). What a kernel keeps between steps is its state: a tree of arrays whose
@@ -91,9 +92,34 @@ class PermutationBlock(Protocol):
     name: str
     sites: int  #: permutations that are free
     length: int  #: elements of each
+    classes: int  #: number of colour classes
+    width: int  #: permutations in the largest class; smaller ones are padded
 
-    def arrangement_energy(self, position: Position) -> Array:
-        """Energy (chains,) of the factors on the variable."""
+    def sites_of(self, cls: Any) -> Array:
+        """Site numbers (width,) of a class in 0 … sites, where `sites` itself marks padding."""
+        ...
+
+    def current(self, position: Position, cls: Any) -> Array:
+        """The orderings (chains, width, length) of a class."""
+        ...
+
+    def weigh(self, position: Position, cls: Any) -> Weigh:
+        """What tells the energies of other orderings of a class."""
+        ...
+
+    def assign(self, position: Position, cls: Any, values: Array) -> Position:
+        """The position with the class's orderings set to values (chains, width, length); padding is ignored."""
+        ...
+
+
+class Weigh(Protocol):
+    """Weighs two candidates for each ordering of a class."""
+
+    def __call__(self, candidates: Array, places: Array | None = None) -> Array:
+        """Energies (chains, width, 2) of candidates (chains, width, 2, length), up to what both have in common.
+
+        places (chains, width, 2): the only two where the candidates differ, if they differ in no more.
+        """
         ...
 
 

@@ -81,3 +81,45 @@ DISCRETE: dict[str, str] = {
     """,
     "independent sites": "var z: int(-1, 2)[5]\nfor i in range(5) { energy 0.3 * z[i] * i }",
 }
+
+#: programs over orderings, few enough to list
+ORDERINGS: dict[str, str] = {
+    "a tour": """
+        data cost: real[4, 4] = [[0, 1, 2, 3], [1, 0, 1.5, 2], [2, 0.5, 0, 1], [3, 2, 1, 0.5]]
+        var p: permutation(4)
+        for (i, j) in chain(4) { energy 0.6 * cost[p[i], p[j]] }
+        require p[0] != 3
+    """,
+    "a tour in one sum": """
+        data cost: real[4, 4] = [[0, 1, 2, 3], [1, 0, 1.5, 2], [2, 0.5, 0, 1], [3, 2, 1, 0.5]]
+        var p: permutation(4)
+        energy 0.6 * sum(cost[p[i], p[i + 1]] for i in range(3)) + cost[p[3], p[0]]
+    """,
+    "a long tour": """
+        var p: permutation(6)
+        for (i, j) in chain(6) { energy abs(p[i] - p[j]) * 0.4; prefer p[i] < p[j] weight 0.2 }
+        for i in range(6) { energy 0.1 * i * p[i] }
+    """,
+    "several": """
+        var q: permutation(3)[3]
+        for (a, b) in chain(3) { for i in range(3) { energy 0.5 * (q[a, i] == q[b, i]) } }
+        for k in range(3) { energy 0.7 * q[k, 0] * k }
+        require q[0] != [0, 1, 2] or q[1, 0] == 2
+    """,
+    "independent ones": """
+        var q: permutation(3)[2, 2]
+        for i in range(2), j in range(2) { energy q[i, j, i] * (0.3 + j) }
+    """,
+    "partly observed": """
+        var q: permutation(4)[2]
+        observe q[1] = [2, 0, 3, 1]
+        for i in range(4) { energy 0.8 * (q[0, i] == q[1, i]) }
+    """,
+    "an index and a value": """
+        data x: real[4] = [0.2, -1, 0.7, 1.4]
+        var p: permutation(4); var z: category(4); var b: bool
+        energy x[p[z]] * (if b then 1 else -1) + 0.3 * (p[p[0]] == 2)
+        if b { energy 0.5 * p[2] }
+        energy 0.3 * sum(x[p] * [1, 2, 3, 4]) + 0.2 * dot(argsort(p), [0, 1, 2, 4])
+    """,
+}

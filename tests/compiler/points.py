@@ -50,6 +50,14 @@ def inside(domain: Domain, shape: tuple[int, ...], rng: Generator) -> np.ndarray
             return np.sort(rng.normal(size=(*shape, domain.size)), axis=-1)
         case "positive_ordered":
             return np.cumsum(rng.uniform(0.2, 1.0, (*shape, domain.size)), axis=-1)
+        case "unit_vector":
+            drawn = rng.normal(size=(*shape, domain.size))
+            return drawn / np.linalg.norm(drawn, axis=-1, keepdims=True)
+        case "cholesky_corr":
+            lower = np.tril(rng.normal(size=(*shape, domain.size, domain.size)), -1) + np.eye(domain.size)
+            return lower / np.linalg.norm(lower, axis=-1, keepdims=True)
+        case "permutation":
+            return np.argsort(rng.random((*shape, domain.size)), axis=-1)
         case "angle":
             return rng.uniform(-np.pi, np.pi, shape)
         case _ if domain.is_discrete:

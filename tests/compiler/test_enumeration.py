@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from compose_lang.runtime import noise
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.kernels import load_kernel
-from tests.compiler.discrete_programs import DISCRETE
+from tests.compiler.discrete_programs import DISCRETE, ORDERINGS
 from tests.compiler.points import density_of, graph_of
 
 CHAINS, SETTLE, KEEP = 600, 25, 25
@@ -28,12 +29,12 @@ MOST_SIGMAS = 5.0  # about 2,000 statistics are compared: one in a thousand runs
 Values = dict[str, np.ndarray]
 
 
-def assigned(graph: FactorGraph, discrete: str, continuous: str = "mh") -> Density:
+def assigned(graph: FactorGraph, discrete: str, continuous: str = "mh", backend: str = "numpy") -> Density:
     """The density with these kernels."""
     blocks = [
         Block((v.name,), discrete if v.is_discrete else continuous) for v in graph.variables if v.free_sites
     ]
-    return Density(graph, Plan(tuple(blocks)), load_backend("numpy"))
+    return Density(graph, Plan(tuple(blocks)), load_backend(backend))
 
 
 def sampled(density: Density, settle: int, keep: int) -> list[Values]:
@@ -47,13 +48,23 @@ def sampled(density: Density, settle: int, keep: int) -> list[Values]:
             kernel = load_kernel(block.kernel).bind(density.block(block.variables), backend, {}, settle)
             kernels.append((kernel, noise.chain_keys(1, chains, place + 1, backend)))
             states.append(kernel.init(position, kernels[-1][1]))
+
+        def sweep(position: Any, states: Any, t: Any) -> Any:
+            after = []
+            for (kernel, keys), state in zip(kernels, states, strict=True):
+                position, state, _ = kernel.step(
+                    position, state, noise.draw(kernel.noise, keys, t, backend), t
+                )
+                after.append(state)
+            return position, after
+
+        run = backend.compile(sweep) if backend.whole_programs else sweep
         found = []
         for t in range(settle + keep):
-            for place, (kernel, keys) in enumerate(kernels):
-                drawn = noise.draw(kernel.noise, keys, t, backend)
-                position, states[place], _ = kernel.step(position, states[place], drawn, t)
+            position, states = run(position, states, backend.asarray(t))
             if t >= settle:
-                found.append(density.constrain(position)[0])
+                values = density.constrain(position)[0]
+                found.append({name: np.asarray(backend.to_numpy(v)) for name, v in values.items()})
     return found
 
 
@@ -78,24 +89,26 @@ def disagreement(density: Density, exact: np.ndarray, settle: int = SETTLE, keep
 
 
 def site_values(v: Variable) -> list[np.ndarray]:
-    """The values each site can take: one where it is observed."""
-    held = v.observed.reshape(-1)
-    return [
-        np.array(v.type.domain.values) if free else held[k : k + 1]
-        for k, free in enumerate(v.free.reshape(-1))
-    ]
+    """The values (values, *event) each site can take: one where it is observed."""
+    domain = v.type.domain
+    if domain.kind == "permutation":
+        every = np.array(list(itertools.permutations(range(domain.size))))
+    else:
+        every = np.array(domain.values)
+    held = v.observed.reshape((v.type.sites, *domain.event_shape))
+    return [every if free else held[k : k + 1] for k, free in enumerate(v.free.reshape(-1))]
 
 
 def enumerated(graph: FactorGraph) -> Values:
     """All configurations of the discrete variables, one a row."""
     members = [v for v in graph.variables if v.is_discrete]
-    every = [values for v in members for values in site_values(v)]
-    table = np.array(list(itertools.product(*every)))
-    found, start = {}, 0
+    every = {v.name: site_values(v) for v in members}
+    table = np.indices([len(values) for sites in every.values() for values in sites])
+    rows = iter(table.reshape(len(table), -1))
+    found = {}
     for v in members:
-        columns = table[:, start : start + v.type.sites]
-        start += v.type.sites
-        array = columns.reshape((-1, *v.type.shape))
+        columns = [values[next(rows)] for values in every[v.name]]
+        array = np.stack(columns, axis=1).reshape((-1, *v.type.full_shape))
         found[v.name] = array.astype(bool) if v.type.domain.kind == "bool" else array
     return found
 
@@ -115,6 +128,16 @@ def test_samplers_agree_with_enumeration(name: str, method: str) -> None:
     graph = graph_of(DISCRETE[name])
     exact = expectation(density_of(graph), enumerated(graph))
     assert disagreement(assigned(graph, method), exact) < MOST_SIGMAS
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [*((name, "numpy") for name in ORDERINGS), *itertools.product(["a tour", "several"], ["jax", "torch"])],
+)
+def test_orderings_agree_with_enumeration(name: str, backend: str) -> None:
+    graph = graph_of(ORDERINGS[name])
+    exact = expectation(density_of(graph), enumerated(graph))
+    assert disagreement(assigned(graph, "mh", backend=backend), exact, 10, 10) < MOST_SIGMAS
 
 
 MIXED: dict[str, tuple[str, str, np.ndarray]] = {

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from compose_lang.compiler import local
+from compose_lang.runtime.arrangements import Arrangements
 from compose_lang.runtime.blocks import Sites
 from compose_lang.runtime.density import Density
-from tests.compiler.discrete_programs import DISCRETE
+from tests.compiler.discrete_programs import DISCRETE, ORDERINGS
 from tests.compiler.points import density_of, graph_of, random_values
 
 POINTS = 12
@@ -153,3 +154,89 @@ def test_a_dropped_group_is_seen() -> None:
     density.constants["tables"]["z"] = {**block.tables, "instances": block.tables["instances"][1:]}
     with pytest.raises(AssertionError):
         check_sites(density, blocks_of(density)[0])
+
+
+# --- orderings --------------------------------------------------------------------------------------------
+
+
+def arrangements_of(density: Density) -> list[Arrangements]:
+    blocks = [density.block(b.variables) for b in density.plan.blocks]
+    return [b for b in blocks if isinstance(b, Arrangements)]
+
+
+def check_orderings(density: Density, block: Arrangements) -> None:
+    """What an exchange, and any other ordering, changes is what it changes in the whole program."""
+    backend = density.backend
+    rng = np.random.default_rng(5)
+    position = density.position_of(random_values(density.graph, rng, POINTS))
+    held = np.array(backend.to_numpy(position[block.name]))
+    for cls in range(block.classes):
+        current = np.array(backend.to_numpy(block.current(position, cls)))
+        places = rng.integers(0, block.length, (POINTS, block.width, 2))
+        places[:3, :, 1] = places[:3, :, 0]
+        exchanged = current.copy()
+        there = np.take_along_axis(current, places, axis=-1)
+        np.put_along_axis(exchanged, places, there[..., ::-1], axis=-1)
+        weigh = block.weigh(position, cls)
+        for proposed, only in (
+            (exchanged, places),
+            (exchanged, None),
+            (rng.permuted(current, axis=-1), None),
+        ):
+            candidates = backend.asarray(np.stack([current, proposed], axis=2))
+            at = None if only is None else backend.asarray(only)
+            found = backend.to_numpy(weigh(candidates, at))
+            for place, site in enumerate(backend.to_numpy(block.sites_of(cls))):
+                if site == block.sites:
+                    continue
+                moved = held.copy()
+                moved[:, site] = proposed[:, place]
+                whole = [
+                    np.broadcast_to(
+                        backend.to_numpy(density.energy({**position, block.name: backend.asarray(x)})),
+                        (POINTS,),
+                    )
+                    for x in (held, moved)
+                ]
+                possible = np.isfinite(whole[0])
+                assert possible.any()
+                with np.errstate(invalid="ignore"):
+                    got, want = found[:, place, 1] - found[:, place, 0], whole[1] - whole[0]
+                np.testing.assert_allclose(got[possible], want[possible], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax", "torch"])
+@pytest.mark.parametrize("name", ORDERINGS)
+def test_orderings_are_weighed_as_the_program_is(name: str, backend: str) -> None:
+    density = density_of(graph_of(ORDERINGS[name]), backend)
+    with density.backend.scope():
+        blocks = arrangements_of(density)
+        assert blocks
+        for block in blocks:
+            check_orderings(density, block)
+
+
+def test_an_exchange_asks_only_the_factors_around_two_places() -> None:
+    (block,) = arrangements_of(density_of(graph_of(
+        "var p: permutation(50)\nfor (i, j) in chain(50) { energy abs(p[i] - p[j]) }\nenergy sum(p * p) * 0.1"
+    )))  # fmt: skip
+    chain, whole = block.local.groups
+    assert chain.of_site.shape == (2, 49) and chain.pair is not None and chain.pair.touch.size == 4
+    assert whole.pair is None and whole.whole.touch.size == 1
+
+
+def test_a_factor_counted_twice_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted mutant: a factor that reads both places is weighed for each."""
+    monkeypatch.setattr(np, "any", lambda x, axis=None: np.zeros(x.shape[:-1], dtype=bool))
+    density = density_of(graph_of(ORDERINGS["a long tour"]))
+    (block,) = arrangements_of(density)
+    with pytest.raises(AssertionError):
+        check_orderings(density, block)
+
+
+def test_orderings_that_share_no_factor_move_together() -> None:
+    apart, together = (
+        arrangements_of(density_of(graph_of(ORDERINGS[name])))[0] for name in ("independent ones", "several")
+    )
+    assert (apart.classes, apart.width) == (1, 4)
+    assert (together.classes, together.width) == (2, 2)

@@ -12,7 +12,15 @@ import scipy.stats
 
 from compose_lang.runtime.backend import Backend
 from compose_lang.runtime.kernel import BoundKernel
-from tests.runtime.toy_blocks import DiscreteTarget, Target, ToyContinuous, ToyDiscrete, run
+from tests.runtime.toy_blocks import (
+    DiscreteTarget,
+    OrderingTarget,
+    Target,
+    ToyContinuous,
+    ToyDiscrete,
+    ToyOrderings,
+    run,
+)
 
 SOUND = 1e-4  #: the least p-value of a sound kernel, given a few dozen of them at fixed seeds
 BROKEN = 1e-9  #: a mutant's is below this: no chance of a lucky seed
@@ -47,8 +55,8 @@ def continuous_invariance(
 
 
 def transition_matrix(
-    bind: Callable[[ToyDiscrete], BoundKernel],
-    target: DiscreteTarget,
+    bind: Callable[[ToyDiscrete], BoundKernel] | Callable[[ToyOrderings], BoundKernel],
+    target: DiscreteTarget | OrderingTarget,
     backend: Backend,
     chains: int,
     compiled: bool = True,
@@ -57,17 +65,25 @@ def transition_matrix(
     states = target.states()
     start = np.repeat(states, chains, axis=0)
     end = run(bind(target.block(backend)), backend, {"s": start}, 1, compiled=compiled).last["s"]
-    base = len(target.values)
-    digits = np.searchsorted(target.values, end)
-    places = digits @ base ** np.arange(target.sites)[::-1]
     counts = np.zeros((len(states), len(states)))
-    np.add.at(counts, (np.repeat(np.arange(len(states)), chains), places), 1.0)
+    np.add.at(counts, (np.repeat(np.arange(len(states)), chains), numbers(states, end)), 1.0)
     return counts / chains
 
 
+def numbers(states: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """The row of `states` that each state found is."""
+    low, base = states.min(), np.ptp(states) + 1
+    place = base ** np.arange(states[0].size)
+    codes, sought = ((x.reshape(len(x), -1) - low) @ place for x in (states, found))
+    order = np.argsort(codes)
+    rows = order[np.searchsorted(codes, sought, sorter=order)]
+    assert np.array_equal(codes[rows], sought), "left the states"
+    return rows
+
+
 def discrete_invariance(
-    bind: Callable[[ToyDiscrete], BoundKernel],
-    target: DiscreteTarget,
+    bind: Callable[[ToyDiscrete], BoundKernel] | Callable[[ToyOrderings], BoundKernel],
+    target: DiscreteTarget | OrderingTarget,
     backend: Backend,
     chains: int = 3000,
     compiled: bool = True,

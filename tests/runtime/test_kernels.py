@@ -31,6 +31,11 @@ FINITE_TARGETS = {
     "hard constraint": toy_blocks.coloured_path(),
     "many classes": toy_blocks.fully_connected(),
 }
+ORDERING_TARGETS = {
+    "hard constraint": toy_blocks.tour(),
+    "one class": toy_blocks.separate_orders(),
+    "two classes": toy_blocks.facing_orders(),
+}
 RATES = np.array([0.7, 4.0, 300.0])
 
 
@@ -56,6 +61,11 @@ def invariance(kernel: Kernel, backend: Backend, domain: str) -> list[float]:
         return [
             discrete_invariance(bind, target, backend, compiled=compiled)
             for target in FINITE_TARGETS.values()
+        ]
+    if domain == "permutation":
+        return [
+            discrete_invariance(bind, target, backend, compiled=compiled)
+            for target in ORDERING_TARGETS.values()
         ]
     if domain == "counts":
         rng = np.random.default_rng(5)
@@ -123,6 +133,16 @@ def test_same_noise_gives_the_same_states_on_every_backend(name: str, target: st
     start = {"s": np.tile(program.states()[np.argmax(program.probabilities())], (3, 1))}
     reference, *others = trajectories(name, start, program.block, warmup=0, steps=60)
     assert len(np.unique(reference.positions["s"].reshape(-1, program.sites), axis=0)) > 4
+    for other in others:
+        np.testing.assert_array_equal(other.positions["s"], reference.positions["s"])
+
+
+@pytest.mark.parametrize("target", ORDERING_TARGETS)
+def test_same_noise_gives_the_same_orderings_on_every_backend(target: str) -> None:
+    program = ORDERING_TARGETS[target]
+    start = {"s": np.tile(program.states()[np.argmax(program.probabilities())], (3, 1, 1))}
+    reference, *others = trajectories("mh", start, program.block, warmup=0, steps=40)
+    assert len(np.unique(reference.positions["s"].reshape(120, -1), axis=0)) > 4
     for other in others:
         np.testing.assert_array_equal(other.positions["s"], reference.positions["s"])
 

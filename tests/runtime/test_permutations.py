@@ -1,4 +1,4 @@
-"""Orderings and directions: draws against exact sums and known moments; the moves' transition matrix."""
+"""Orderings and directions: draws against exact sums and known moments; the moves' exact transition matrices."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import pytest
 
 import compose_lang as cg
 from compose_lang.diagnostics import ComposeError
+from compose_lang.runtime import rearrangement
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.convergence import ess_bulk
-from compose_lang.runtime.kernels import mh
+from compose_lang.runtime.rearrangement import Rearrangement
+from tests.runtime.checks import numbers
+from tests.runtime.toy_blocks import OrderingTarget, tour
 
 TOUR = """
 data cost: real[4, 4] = [[0, 1, 2, 3], [1, 0, 1, 2], [2, 1, 0, 1], [3, 2, 1, 0.5]]
@@ -61,24 +64,46 @@ def test_orderings_follow_the_program(backend):
     assert run.summary()["p[0]"]["p"]["3"] == 0
 
 
-def test_moves_are_symmetric_and_reach_every_ordering():
-    """The proposal's transition matrix over a grid of its uniforms: symmetric, and irreducible."""
+def move_matrix(kernel: Rearrangement, move: str, target: OrderingTarget) -> np.ndarray:
+    """The exact transition matrix of one move: the mean over all places that it may choose."""
+    n, states = target.length, target.states()
+    weigh = kernel.block.weigh({"s": states}, 0)
+    corners = [(a + 0.5) / n for a in range(n)]
+    kinds = (0.25, 0.75) if move == "stretch" else (0.0,)
+    matrix = np.zeros((len(states), len(states)))
+    for i, j, kind in itertools.product(corners, corners, kinds):
+        uniform = np.tile([i, j, 0.0, kind], (len(states), 1, 1))  # accepted wherever that is possible
+        with kernel.backend.scope():
+            values, accept_prob = getattr(kernel, move)(states, np.zeros((len(states), 1)), uniform, weigh)
+        share = accept_prob[:, 0] / (n * n * len(kinds))
+        np.add.at(matrix, (np.arange(len(states)), numbers(states, values)), share)
+    np.fill_diagonal(matrix, matrix.diagonal() + 1 - matrix.sum(axis=1))
+    return matrix
 
-    class Block:
-        name, sites, length = "p", 1, 4
 
-    kernel = mh.Rearrangements(Block(), load_backend("numpy"))  # type: ignore[arg-type]
-    orders = list(itertools.permutations(range(4)))
-    place = {order: k for k, order in enumerate(orders)}
-    corners = [(a + 0.5) / 4 for a in range(4)]
-    matrix = np.zeros((24, 24))
-    for u in itertools.product(corners, corners, (0.25, 0.75)):
-        values = np.array(orders)[:, None, :]
-        moved = kernel.propose(values, 0, np.tile(u, (24, 1)))
-        for k in range(24):
-            matrix[k, place[tuple(moved[k, 0].tolist())]] += 1
-    assert (matrix == matrix.T).all()
-    assert (np.linalg.matrix_power(matrix, 4) > 0).all()
+@pytest.mark.parametrize("move", ["exchange", "stretch"])
+@pytest.mark.parametrize("length", [3, 4])
+def test_each_move_is_in_detailed_balance(move: str, length: int) -> None:
+    target, backend = tour(length), load_backend("numpy")
+    matrix = move_matrix(Rearrangement(target.block(backend), backend), move, target)
+    flow = target.probabilities()[:, None] * matrix
+    np.testing.assert_allclose(flow, flow.T, rtol=0, atol=1e-15)
+    possible = target.probabilities() > 0
+    assert (np.linalg.matrix_power(matrix, 2 * length)[np.ix_(possible, possible)] > 0).all()
+    assert not matrix[np.ix_(possible, ~possible)].any()
+
+
+def test_a_move_that_is_not_undone_by_its_like_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mutant that always rotates to the right."""
+    target, backend = tour(), load_backend("numpy")
+    kernel = Rearrangement(target.block(backend), backend)
+    sound = rearrangement.moved_to
+    monkeypatch.setattr(
+        rearrangement, "moved_to", lambda p, i, j, b: sound(p, np.minimum(i, j), np.maximum(i, j), b)
+    )
+    matrix = move_matrix(kernel, "stretch", target)
+    pi = target.probabilities()
+    assert np.abs(pi @ matrix - pi).max() > 1e-3
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch", "numpy"])

@@ -171,6 +171,82 @@ class DiscreteTarget:
         return weights / weights.sum()
 
 
+@dataclass(frozen=True)
+class ToyOrderings:
+    """A block `s` of orderings over a table of energies: `table` maps (chains, sites, n) to (chains,).
+
+    Candidates are weighed by the whole state with one ordering changed: right for classes that share no factor.
+    """
+
+    backend: Backend
+    sites: int
+    length: int
+    table: Callable[[Array, Any], Array]
+    members: tuple[tuple[int, ...], ...]
+    name: str = "s"
+
+    @property
+    def classes(self) -> int:
+        return len(self.members)
+
+    @property
+    def width(self) -> int:
+        return max(map(len, self.members))
+
+    def sites_of(self, cls: Any) -> Array:
+        padded = [(*row, *(self.sites,) * (self.width - len(row))) for row in self.members]
+        return self.backend.asarray(np.array(padded))[cls]
+
+    def _with_padding(self, position: Position) -> Array:
+        s = position[self.name]
+        return self.backend.xp.concat([s, s[:, :1]], axis=1)
+
+    def current(self, position: Position, cls: Any) -> Array:
+        return self._with_padding(position)[:, self.sites_of(cls)]
+
+    def weigh(self, position: Position, cls: Any) -> Callable[..., Array]:
+        backend, sites, full = self.backend, self.sites_of(cls), self._with_padding(position)
+
+        def energies(candidates: Array, places: Array | None = None) -> Array:
+            columns = []
+            for i in range(self.width):
+                changed = [
+                    backend.set_at(full, (slice(None), sites[i]), candidates[:, i, k])[:, : self.sites]
+                    for k in range(2)
+                ]
+                columns.append(backend.xp.stack([self.table(c, backend) for c in changed], axis=-1))
+            return backend.xp.stack(columns, axis=1)
+
+        return energies
+
+    def assign(self, position: Position, cls: Any, values: Array) -> Position:
+        full = self.backend.set_at(self._with_padding(position), (slice(None), self.sites_of(cls)), values)
+        return {**position, self.name: full[:, : self.sites]}
+
+
+@dataclass(frozen=True)
+class OrderingTarget:
+    """A program over orderings: how many, of how many elements, its energy, and classes that share no factor."""
+
+    sites: int
+    length: int
+    table: Callable[[Array, Any], Array]
+    members: tuple[tuple[int, ...], ...]
+
+    def block(self, backend: Backend) -> ToyOrderings:
+        return ToyOrderings(backend, self.sites, self.length, self.table, self.members)
+
+    def states(self) -> np.ndarray:
+        """All states (states, sites, n)."""
+        every = itertools.permutations(range(self.length))
+        return np.array(list(itertools.product(every, repeat=self.sites)))
+
+    def probabilities(self) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            weights = np.exp(-self.table(self.states(), NUMPY))
+        return weights / weights.sum()
+
+
 class _Numpy:
     xp = np
 
@@ -212,6 +288,35 @@ def fully_connected(sites: int = 5) -> DiscreteTarget:
         return 0.3 * (total - 2.0) ** 2 + backend.xp.sum(weights * s, axis=-1)
 
     return DiscreteTarget(sites, (0, 1), table, tuple((i,) for i in range(sites)))
+
+
+def tour(length: int = 4) -> OrderingTarget:
+    """A path through cities on a line that may not begin in the last."""
+
+    def table(s: Array, backend: Any) -> Array:
+        xp = backend.xp
+        steps = xp.sum(xp.abs(s[:, 0, 1:] - s[:, 0, :-1]) * 0.7, axis=-1) + 0.4 * s[:, 0, 1]
+        return xp.where(s[:, 0, 0] == length - 1, xp.inf, steps)
+
+    return OrderingTarget(1, length, table, ((0,),))
+
+
+def separate_orders() -> OrderingTarget:
+    """Three orderings of three, each with a pull of its own: one class, and no factor over two of them."""
+
+    def table(s: Array, backend: Any) -> Array:
+        return backend.xp.sum(s[:, :, 0] * 0.9 + s[:, :, 2] * s[:, :, 1] * 0.3, axis=-1)
+
+    return OrderingTarget(2, 3, table, ((0, 1),))
+
+
+def facing_orders() -> OrderingTarget:
+    """Two orderings of three that should agree place by place: a class for each."""
+
+    def table(s: Array, backend: Any) -> Array:
+        return -0.8 * backend.xp.sum((s[:, 0] == s[:, 1]) * 1.0, axis=-1) + 0.3 * s[:, 1, 0]
+
+    return OrderingTarget(2, 3, table, ((0,), (1,)))
 
 
 def counts(backend: Backend, rates: np.ndarray, lower: float = 0.0, upper: float = math.inf) -> ToyDiscrete:

@@ -122,3 +122,8 @@ OPS["cumsum"] = Op(
 OPS["sort"] = Op(
     lambda args, attrs: (args[0].shape, args[0].dtype), lambda b, node, xs: b.xp.sort(xs[0], axis=-1), promote
 )
+OPS["argsort"] = Op(
+    lambda args, attrs: (args[0].shape, "int"),
+    lambda b, node, xs: b.xp.astype(b.xp.argsort(xs[0], axis=-1, stable=True), b.integer),
+    promote,
+)

@@ -9,8 +9,7 @@ among them: if two sites were to change at every step, what they have in common 
 Counts: each site proposes a jump of ±k with log-uniform k, so that one proposal in a few has the right scale
 whatever it is; a jump out of bounds is a rejection, which keeps the proposal symmetric there.
 
-Orderings: two random places are swapped, or what lies between them is reversed (Lin's 2-opt move, 1965), as often
-as there are elements; each undoes itself, so both are symmetric.
+Orderings: see `rearrangement`.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ from compose_lang.runtime.kernel import (
     Position,
 )
 from compose_lang.runtime.metropolis import acceptance, choose
+from compose_lang.runtime.rearrangement import Rearrangement
 
 TARGET_ONE, TARGET_MANY = 0.44, 0.234
 LARGEST_JUMP = 1024
@@ -122,58 +122,6 @@ class SingleSite:
         return xp.where((proposed >= block.lower) & (proposed <= block.upper), proposed, current)
 
 
-@dataclass(frozen=True)
-class Rearrangements:
-    """A sweep of swaps and reversals over each ordering of a block."""
-
-    block: PermutationBlock
-    backend: Backend
-
-    @property
-    def noise(self) -> Mapping[str, NoiseSpec]:
-        steps = self.block.sites * self.block.length
-        return {"propose": NoiseSpec("uniform", (steps, 3)), "accept": NoiseSpec("uniform", (steps,))}
-
-    def init(self, position: Position, keys: Array) -> Tree:
-        return {}
-
-    def step(
-        self, position: Position, state: Tree, noise: Mapping[str, Array], t: Any
-    ) -> tuple[Position, Tree, dict[str, Array]]:
-        block, backend, xp = self.block, self.backend, self.backend.xp
-        steps = block.sites * block.length
-
-        def visit(i: Any, carry: Tree) -> Tree:
-            position, energy, accepted = carry
-            proposed = {**position, block.name: self.propose(position[block.name], i, noise["propose"][:, i])}
-            new_energy = block.arrangement_energy(proposed)
-            accept_prob = acceptance(energy, new_energy, backend)
-            accept = noise["accept"][:, i] < accept_prob
-            values = choose(accept, proposed[block.name], position[block.name], backend)
-            energy = choose(accept, new_energy, energy, backend)
-            return {**position, block.name: values}, energy, accepted + accept_prob
-
-        chains = position[block.name].shape[0]
-        energy = xp.broadcast_to(block.arrangement_energy(position), (chains,))
-        start = (position, energy, xp.zeros((chains,), dtype=backend.real))
-        position, _, accepted = backend.loop(0, steps, visit, start)
-        return position, state, {"accept_prob": accepted / steps}
-
-    def propose(self, values: Array, step: Any, uniform: Array) -> Array:
-        """The orderings (chains, sites, n) with one of them rearranged; uniform: (chains, 3)."""
-        xp, integer, n = self.backend.xp, self.backend.integer, self.block.length
-        places = self.backend.asarray(range(n), integer)[None, :]
-        ends = xp.astype(xp.floor(uniform[:, :2] * n), integer)
-        i, j = xp.min(ends, axis=1, keepdims=True), xp.max(ends, axis=1, keepdims=True)
-        swapped = xp.where(places == i, j, xp.where(places == j, i, places))
-        reversed_ = xp.where((places >= i) & (places <= j), i + j - places, places)
-        source = xp.where(uniform[:, 2:] < 0.5, swapped, reversed_)  # (chains, n)
-        chains = self.backend.asarray(range(values.shape[0]), integer)[:, None, None]
-        sites = self.backend.asarray(range(self.block.sites), integer)[None, :, None]
-        moved = values[chains, sites, source[:, None, :]]
-        return xp.where(sites == step // n, moved, values)
-
-
 def bind(
     block: ContinuousBlock | DiscreteBlock | PermutationBlock,
     backend: Backend,
@@ -184,7 +132,7 @@ def bind(
     if isinstance(block, DiscreteBlock):
         return SingleSite(block, backend)
     if isinstance(block, PermutationBlock):
-        return Rearrangements(block, backend)
+        return Rearrangement(block, backend)
     scale = first_step(options, 2.38 * block.size**-0.5)
     return RandomWalk(block, backend, schedule_of(options, warmup), scale)
 
