@@ -50,6 +50,7 @@ CODES: dict[str, str] = {
     "CG0408": "factors of a composition are over different things",
     "CG0409": "a mixture over an array chooses once per array, not per element",
     "CG0410": "a factor with its own variables where its weight must be a number",
+    "CG0411": "a factor's constant cannot be computed",
     # 05 constraints
     "CG0501": "hard equality between continuous variables",
     "CG0502": "no point satisfies the constraints",

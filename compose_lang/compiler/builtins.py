@@ -76,7 +76,9 @@ _TABLE: dict[str, Callable[[Context, ast.Call], Any]] = {
     "mixture": factor_functions.gathered("mixture"),
     "log_weight": factor_functions.log_weight,
     "read": read,
-    **{name: unbuilt(name) for name in ("normalize", "truncate", "load", "extern")},
+    "normalize": factor_functions.normalize,
+    "truncate": factor_functions.truncate,
+    **{name: unbuilt(name) for name in ("load", "extern")},
     **index_sets.TABLE,
     **draws.TABLE,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -55,6 +56,38 @@ def gathered(kind: str) -> Callable[[Context, ast.Call], factors.Factor]:
         return factors.over_range(kind, body, opened, e.span)
 
     return run
+
+
+def normalize(ctx: Context, e: ast.Call) -> factors.Factor:
+    from compose_lang.compiler.normalise import normalised
+
+    if len(e.arguments) != 1 or e.arguments[0].name:
+        fail("CG0206", "normalize takes one factor: normalize(P)", e.span)
+    return normalised(ctx, factor_argument(ctx, e.arguments[0]), e.span)
+
+
+def truncate(ctx: Context, e: ast.Call) -> factors.Factor:
+    from compose_lang.compiler.normalise import truncated
+
+    names = ("P", "lo", "hi")
+    given: dict[str, ast.Argument] = {}
+    for place, argument in enumerate(e.arguments):
+        name = argument.name or (names[place] if place < 3 else "")
+        if name not in names or name in given:
+            fail("CG0206", "truncate takes a factor and two bounds: truncate(P, lo, hi)", argument.span)
+        given[name] = argument
+    if "P" not in given or len(given) == 1:
+        fail("CG0206", "truncate takes a factor and two bounds: truncate(P, lo, hi)", e.span)
+    bounds = [
+        cast_to(expressions.number(ctx, given[name].value), "real") if name in given else constant(edge)
+        for name, edge in (("lo", -math.inf), ("hi", math.inf))
+    ]
+    for name, bound in zip(("lo", "hi"), bounds, strict=True):
+        if bound.shape:
+            text = f"a bound of truncate is one number, not {describe(bound)}"
+            fail("CG0203", text, given[name].span, help="for a bound each, truncate inside a `for`")
+    lower, upper = bounds
+    return truncated(ctx, factor_argument(ctx, given["P"]), lower, upper, e.span)
 
 
 def log_weight(ctx: Context, e: ast.Call) -> Node:

@@ -284,7 +284,7 @@ def mixture(parts: Sequence[Factor], span: Span, warn: Callable[[str, str, str],
         warn(
             "CG0403",
             f"this mixture's weights hang on unknown constants: {loose.description} is not normalised",
-            "use normalised densities; normalize(P), which will estimate the constant, is not built yet",
+            "divide its constant out: normalize(P)",
         )
     wide = len(broadcast_shapes(*(w.shape for w, _ in flat)))
     ranks = tuple(max(r, wide) for r in ranks)
