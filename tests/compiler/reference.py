@@ -74,7 +74,7 @@ class Defining(dict[tuple[int, ...], Any]):
 def execute(statements: Sequence[ast.Statement], scope: Scope) -> float:
     """Run a body: its declarations enter the scope, its factors add up."""
     for s in statements:
-        if isinstance(s, ast.Use):
+        if isinstance(s, ast.Use) and not s.is_file:
             scope.update(standard_module(s.module))
         if isinstance(s, ast.FactorDecl | ast.Fn):
             scope[s.name] = (s, scope)

@@ -39,6 +39,18 @@ def log_zero_inflated(x: int, p_zero: float, rate: float) -> float:
     return float(np.logaddexp(np.log(p_zero), count)) if x == 0 else float(count)
 
 
+def log_lkj(root: np.ndarray, eta: float) -> float:
+    """Lewandowski, Kurowicka and Joe (2009), eq. 16, over the strict lower triangle of the Cholesky factor."""
+    k = len(root)
+    shape = [eta + 0.5 * (k - 1 - m) for m in range(1, k)]
+    log_constant = sum(
+        (2 * (eta - 1) + k - m) * (k - m) * np.log(2) + (k - m) * betaln(b, b)
+        for m, b in zip(range(1, k), shape, strict=True)
+    )
+    powers = [k - m + 2 * (eta - 1) for m in range(2, k + 1)]
+    return float(np.dot(powers, np.log(np.diag(root)[1:])) - log_constant)
+
+
 STANDARD: dict[str, StandardDensity] = {
     "Normal": scalar("mu sigma", st.norm.logpdf),
     "HalfNormal": scalar("sigma", lambda x, s: st.halfnorm.logpdf(x, scale=s)),
@@ -68,6 +80,7 @@ STANDARD: dict[str, StandardDensity] = {
     "Categorical": StandardDensity(0, (("p", 1),), lambda z, p: np.log(p[z])),
     "CategoricalLogit": StandardDensity(0, (("logits", 1),), lambda z, t: log_softmax(t)[z]),
     "Dirichlet": StandardDensity(1, (("alpha", 1),), lambda x, a: st.dirichlet.logpdf(x / np.sum(x), a)),
+    "LKJCholesky": StandardDensity(2, (("eta", 0),), log_lkj),
     "MultivariateNormal": StandardDensity(1, (("mu", 1), ("cov", 2)), st.multivariate_normal.logpdf),
     "MultivariateNormalCholesky": StandardDensity(
         1, (("mu", 1), ("L", 2)), lambda x, m, c: st.multivariate_normal.logpdf(x, m, c @ c.T)
