@@ -228,10 +228,14 @@ def _vector_violation(array: np.ndarray, domain: Domain) -> tuple[tuple[int, ...
             length = np.linalg.norm(array, axis=-1)
             return _first(np.abs(length - 1) > TOLERANCE, length, "is the length of a unit vector, not 1")
         case "permutation":
-            wrong = (np.sort(array, axis=-1) != np.arange(array.shape[-1])).any(-1)
+            last = array.shape[-1] - 1
+            strange = (array != np.floor(array)) | (array < 0) | (array > last)
+            ordered = np.sort(array, axis=-1)
+            again = ordered[..., 1:] == ordered[..., :-1]
+            first = lambda x, where: np.take_along_axis(x, where.argmax(-1)[..., None], -1)[..., 0]  # noqa: E731
             return _first(
-                wrong, array.max(-1), f"is in what is not an ordering of 0 to {array.shape[-1] - 1}"
-            )
+                strange.any(-1), first(array, strange), f"is in no ordering of 0 to {last}"
+            ) or _first(again.any(-1), first(ordered[..., 1:], again), "stands twice in an ordering")
         case "cholesky_corr":
             above = np.abs(np.triu(array, 1)).max((-2, -1))
             length = np.linalg.norm(array, axis=-1)

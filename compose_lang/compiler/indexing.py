@@ -10,7 +10,6 @@ import numpy as np
 from compose_lang.compiler import expressions, recurrences
 from compose_lang.compiler.context import Context, fail
 from compose_lang.compiler.ir import Axis, Node, cast_to, constant, gather, leaves, node, transform
-from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import Cell, as_node, describe, static_int
 from compose_lang.diagnostics import Label, Span
 from compose_lang.grammar import ast
@@ -64,6 +63,10 @@ def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e
         if isinstance(item, ast.Slice):
             steps[k] = slice_bounds(ctx, item, x.shape[k])
     domain = x.domain
+    if domain is not None and domain.event_shape:
+        first = len(x.shape) - len(domain.event_shape)
+        cut = [k for k, item in enumerate(items) if not isinstance(item, ast.Slice) or steps[k] is not None]
+        domain = domain.part if any(k >= first for k in cut) else domain
     if any(s is not None for s in steps):
         x = node("slice", x, attrs=(tuple(steps),))
         x.domain = domain
@@ -85,10 +88,8 @@ def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e
             *range(inserted + before, len(made.shape)),
         )
         made = node("transpose", made, attrs=(order,))
-    if made.domain is None and domain is not None and not (domain.event_shape and len(made.shape) == 0):
+    if made.domain is None:
         made.domain = domain
-    if domain is not None and domain.event_shape and len(rest) < len(domain.event_shape):
-        made.domain = None if domain.kind != "simplex" else Domain("real", 0.0, 1.0)
     return made
 
 
@@ -141,8 +142,8 @@ def checked_index(ctx: Context, item: Any, size: int, span: Span, e: ast.Index) 
             i = node("minimum", node("maximum", i, constant(0)), constant(size - 1))
         elif (known.value < 0).any():
             i = node("where", node("lt", i, constant(0)), node("add", i, constant(size)), i)
-    elif i.domain is not None and i.domain.is_finite:
-        top = max(i.domain.values)
+    elif i.domain is not None and i.domain.part.is_finite:
+        top = max(i.domain.part.values)
         if top >= size:
             text = f"{describe(i)} runs to {top}, out of range for {size} elements (0 … {size - 1})"
             fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),))

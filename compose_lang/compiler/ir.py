@@ -301,7 +301,8 @@ def gather(x: Node, indices: Sequence[Node]) -> Node:
             return node(x.op, gather(x.args[0], indices), attrs=x.attrs)
     made = node("gather", x, *indices)
     if x.domain is not None and made.domain is None:
-        made.domain = x.domain
+        within = len(indices) > rank - len(x.domain.event_shape)
+        made.domain = x.domain.part if within else x.domain
     return made
 
 

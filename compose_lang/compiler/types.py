@@ -66,6 +66,22 @@ class Domain:
             return (self.size, self.size)
         return ()
 
+    @property
+    def part(self) -> Domain:
+        """The domain of one number inside a site: of an ordering an int; that of a number is its own."""
+        match self.kind:
+            case "permutation":
+                return Domain("int", 0, self.size - 1)
+            case "simplex":
+                return Domain("real", 0.0, 1.0)
+            case "unit_vector" | "cholesky_corr":
+                return Domain("real", -1.0, 1.0)
+            case "positive_ordered":
+                return Domain("real", lower=0.0)
+            case "ordered":
+                return Domain("real")
+        return self
+
     def __str__(self) -> str:
         match self.kind:
             case "real":

@@ -144,10 +144,12 @@ def _unit_vector(u: Array, backend: Backend) -> tuple[Array, Array]:
 
     The length |u| is one coordinate more than the value has. The normal density gives it a distribution of its
     own, independent of the direction, so it changes nothing (Marsaglia 1972; Stan Reference Manual, "Unit Vector").
+    The constant makes its integral 1: ∫ r^(k-1) exp(-r²/2) dr = 2^(k/2-1) Γ(k/2).
     """
-    xp = backend.xp
+    xp, half = backend.xp, 0.5 * u.shape[-1]
     square = xp.sum(u * u, axis=-1, keepdims=True)
-    return u / xp.sqrt(square + _tiny(backend)), -0.5 * square
+    log_det = -0.5 * square - (half - 1.0) * math.log(2.0) - math.lgamma(half)
+    return u / xp.sqrt(square + _tiny(backend)), log_det
 
 
 def _helmert_norms(k: int, backend: Backend) -> tuple[Array, Array]:

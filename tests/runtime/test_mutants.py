@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from compose_lang.runtime import metropolis
+from compose_lang.runtime import metropolis, rearrangement, transforms
 from compose_lang.runtime.adaptation import windows
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.kernels import gibbs, hmc, mala, mh, ula
@@ -22,7 +23,10 @@ from tests.runtime.toy_blocks import (
     chain_of_spins,
     coloured_path,
     correlated,
+    facing_orders,
     gamma_on_log_scale,
+    tour,
+    von_mises_fisher,
 )
 
 JAX = load_backend("jax")
@@ -69,6 +73,23 @@ def test_a_dropped_jacobian(module: Any) -> None:
     dropped = Target(sound.size, energy, lambda u, b: sound.gradient(u, b) + 1.0, sound.draw)
     bind = lambda block: module.KERNEL.bind(block, JAX, {"step": 0.3}, 0)  # noqa: E731
     assert continuous_invariance(bind, dropped, JAX) < BROKEN
+
+
+@pytest.mark.parametrize("mutant", ["no density of the length", "the square of the length twice"])
+@pytest.mark.parametrize("module", [mh, hmc])
+def test_a_unit_vector_whose_length_is_weighed_wrongly(
+    module: Any, mutant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = transforms._unit_vector
+
+    def wrong(u: Any, backend: Any) -> Any:
+        value, log_det = sound(u, backend)
+        return value, log_det * (0.0 if mutant == "no density of the length" else 2.0)
+
+    bind = lambda block: module.KERNEL.bind(block, JAX, {"step": 0.5}, 0)  # noqa: E731
+    assert continuous_invariance(bind, von_mises_fisher(), JAX) > SOUND
+    monkeypatch.setattr(transforms, "_unit_vector", wrong)
+    assert continuous_invariance(bind, von_mises_fisher(), JAX) < BROKEN
 
 
 def test_mala_without_its_correction() -> None:
@@ -161,3 +182,23 @@ def test_mh_with_a_lopsided_proposal() -> None:
             return np.where(uniform < 0.7, 1, -1)
 
     assert discrete_invariance(lambda block: Lopsided(block, NUMPY), chain_of_spins(), NUMPY) < BROKEN
+
+
+def test_orderings_that_are_kept_though_the_energy_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = metropolis.acceptance
+    bind = lambda block: mh.KERNEL.bind(block, NUMPY, {}, 0)  # noqa: E731
+    assert discrete_invariance(bind, tour(), NUMPY) > SOUND
+    monkeypatch.setattr(
+        rearrangement,
+        "acceptance",
+        lambda energy, proposed, backend: sound(0.5 * energy, 0.5 * proposed, backend),
+    )
+    assert discrete_invariance(bind, tour(), NUMPY) < BROKEN
+
+
+def test_orderings_of_one_class_that_share_a_factor() -> None:
+    apart = facing_orders()
+    together = replace(apart, members=((0, 1),))
+    bind = lambda block: mh.KERNEL.bind(block, NUMPY, {}, 0)  # noqa: E731
+    assert discrete_invariance(bind, apart, NUMPY) > SOUND
+    assert discrete_invariance(bind, together, NUMPY) < BROKEN

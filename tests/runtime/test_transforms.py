@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from compose_lang.compiler.types import Domain
-from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.transforms import constrain, unconstrain, unconstrained_shape
 
@@ -30,6 +30,8 @@ CASES = {
     "ordered(1)": (Domain("ordered", size=1), -INF, INF),
     "ordered(4)": (Domain("ordered", size=4), -INF, INF),
     "positive_ordered(4)": (Domain("positive_ordered", size=4), -INF, INF),
+    "unit_vector(2)": (Domain("unit_vector", size=2), -INF, INF),
+    "unit_vector(4)": (Domain("unit_vector", size=4), -INF, INF),
     "cholesky_corr(1)": (Domain("cholesky_corr", size=1), -INF, INF),
     "cholesky_corr(2)": (Domain("cholesky_corr", size=2), -INF, INF),
     "cholesky_corr(4)": (Domain("cholesky_corr", size=4), -INF, INF),
@@ -51,7 +53,10 @@ def points(domain: Domain, scale: float = 1.3, sites: int = 2) -> np.ndarray:
     return scale * rng.standard_normal((CHAINS, sites, *unconstrained_shape(domain)))
 
 
-@pytest.mark.parametrize("case", CASES)
+INJECTIVE = [case for case in CASES if not case.startswith("unit_vector")]
+
+
+@pytest.mark.parametrize("case", INJECTIVE)
 def test_log_determinant_is_that_of_the_jacobian(case: str) -> None:
     domain, lower, upper = CASES[case]
     backend = load_backend("jax")
@@ -87,6 +92,9 @@ def test_round_trip_and_support(case: str, name: str) -> None:
 
         run = jax.jit(there_and_back) if name == "jax" else there_and_back
         value, back = (backend.to_numpy(array) for array in run(u))
+    if domain.kind == "unit_vector":  # of the coordinates that lead to a value one is given back
+        back = back * np.linalg.norm(backend.to_numpy(u), axis=-1, keepdims=True)
+        np.testing.assert_allclose((value**2).sum(-1), 1.0, rtol=1e-14)
     np.testing.assert_allclose(back, backend.to_numpy(u), rtol=1e-9, atol=1e-9)
     assert value.shape == (CHAINS, 2, *domain.event_shape)
     if domain.kind == "simplex":
@@ -154,6 +162,16 @@ def test_angles_wrap_into_one_turn() -> None:
     assert (log_det == 0).all()
 
 
-def test_unit_vector_is_refused_with_a_diagnostic() -> None:
-    with pytest.raises(ComposeError, match="CG0901"):
-        unconstrained_shape(Domain("unit_vector", size=3))
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_the_length_behind_a_unit_vector_has_a_density_of_its_own(size: int) -> None:
+    """In the measure dr dS of length and direction the map's weight is a chi density of the length alone.
+
+    So what it adds to an energy integrates to nothing, and the direction follows the program's density on the surface.
+    """
+    domain, backend = Domain("unit_vector", size=size), load_backend("numpy")
+    u = points(domain, sites=1)
+    length = np.linalg.norm(u[:, 0], axis=-1)
+    _, log_det = constrain(domain, u, -INF, INF, backend)
+    np.testing.assert_allclose(
+        log_det + (size - 1) * np.log(length), scipy.stats.chi.logpdf(length, size), rtol=1e-12
+    )

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.runtime import noise
+from compose_lang.compiler.types import Domain
+from compose_lang.runtime import noise, transforms
 from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.kernel import BoundKernel, Position
 
@@ -87,6 +88,30 @@ def gamma_on_log_scale(shape: float = 3.0) -> Target:
         return backend.xp.exp(u) - shape
 
     return Target(2, energy, gradient, lambda rng, n: np.log(rng.gamma(shape, size=(n, 2))))
+
+
+def von_mises_fisher(kappa: float = 3.0) -> Target:
+    """The coordinates behind a unit vector of three that leans to the last axis: direction, and a length of its own.
+
+    Drawn by inversion (Ulrich 1984): cos θ = 1 + log(v + (1 - v) exp(-2 κ)) / κ.
+    """
+    domain = Domain("unit_vector", size=3)
+
+    def energy(u: Array, backend: Any) -> Array:
+        value, log_det = transforms.constrain(domain, u[:, None], -math.inf, math.inf, backend)
+        return -kappa * value[:, 0, 2] - log_det
+
+    def gradient(u: Array, backend: Any) -> Array:
+        return backend.value_and_grad(lambda w: energy(w, backend))(u)[1]
+
+    def draw(rng: np.random.Generator, n: int) -> np.ndarray:
+        v = rng.random(n)
+        along = 1 + np.log(v + (1 - v) * np.exp(-2 * kappa)) / kappa
+        turn, across = rng.uniform(0, 2 * np.pi, n), np.sqrt(1 - along**2)
+        direction = np.stack([across * np.cos(turn), across * np.sin(turn), along], axis=1)
+        return direction * np.sqrt(rng.chisquare(3, (n, 1)))
+
+    return Target(3, energy, gradient, draw)
 
 
 @dataclass(frozen=True)
