@@ -150,7 +150,8 @@ def test_an_unwritable_folder(compose: Compose) -> None:
 # --- broken programs ------------------------------------------------------------------------------------
 
 HERE = Path(__file__).parent
-GOOD = sorted({*(HERE / "golden" / "good").glob("*.cg"), *(HERE / "posteriordb").rglob("*.cg")})
+FOLDERS = ("golden/good", "golden/syntax", "posteriordb")
+GOOD = sorted(path for folder in FOLDERS for path in (HERE / folder).glob("*.cg"))
 GOOD += sorted((HERE.parent / "examples").rglob("*.cg"))
 TOKEN = re.compile(r"\w+|[^\w\s]+|\s+")
 

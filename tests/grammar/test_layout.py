@@ -91,7 +91,7 @@ def test_our_own_programs_are_laid_out(path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "tests/golden/good").glob("*.cg")), ids=lambda path: path.stem
+    "path", sorted((ROOT / "tests/golden").glob("[gs]*/*.cg")), ids=lambda path: path.stem
 )
 def test_every_good_program_can_be_laid_out(path):
     once = format_source(Source(path.name, path.read_text(encoding="utf-8")))

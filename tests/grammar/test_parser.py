@@ -16,7 +16,7 @@ from compose_lang.grammar.parser import layout_warnings, parse, parse_expression
 from compose_lang.grammar.printer import print_expr, print_module
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-GOOD = sorted((GOLDEN / "good").glob("*.cg"))
+GOOD = sorted(path for folder in ("good", "syntax") for path in (GOLDEN / folder).glob("*.cg"))
 BAD = sorted((GOLDEN / "bad").glob("CG010[123]*.cg"))
 
 
