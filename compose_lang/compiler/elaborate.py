@@ -25,6 +25,7 @@ from compose_lang.compiler.context import (
     not_built,
 )  # fmt: skip
 from compose_lang.compiler.declared_types import DeclaredType, declared_with_values
+from compose_lang.compiler.discrete_bounds import discrete_bounds
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir import Node, constant, node, postorder, require_room
 from compose_lang.compiler.name_scopes import may_declare, name_span
@@ -57,7 +58,7 @@ def elaborate(module: ast.Module, session: Session) -> FactorGraph:
     check_proper(graph)
     for n in postorder([g.energy for g in graph.groups] + [d.node for d in graph.derived]):
         require_room(n.shape, n.axes)
-    graph = tighten(graph)
+    graph = tighten(discrete_bounds(graph))
     return replace(graph, offsets=offsets(graph, session.stated))
 
 

@@ -168,6 +168,14 @@ MIXED: dict[str, tuple[str, str, np.ndarray]] = {
         "u",
         np.linspace(5e-4, 1.0 - 5e-4, 1000),
     ),
+    "bounds that a discrete variable sets": (
+        """
+        var k: category(3); var b: bool; var x: real(if b then -1 else 0, 1 + k)
+        energy 0.8 * x; energy 0.3 * k
+        """,
+        "x",
+        np.linspace(-1.0 + 5e-4, 3.0 - 5e-4, 4000),
+    ),
 }  # fmt: skip
 
 
