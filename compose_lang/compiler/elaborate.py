@@ -55,7 +55,8 @@ def elaborate(module: ast.Module, session: Session) -> FactorGraph:
         tuple(program.requests),
         {s.name: scope.names[s.name] for s in program.data if isinstance(scope.names[s.name], Node)},
     )
-    check_proper(graph)
+    if not session.unknown:  # what a wrong name should have touched is not improper
+        check_proper(graph)
     for n in postorder([g.energy for g in graph.groups] + [d.node for d in graph.derived]):
         require_room(n.shape, n.axes)
     graph = tighten(discrete_bounds(graph))
