@@ -13,7 +13,7 @@ from compose_lang.compiler.ir import Node, constant, node
 from compose_lang.compiler.named_values import require_same
 from compose_lang.compiler.types import BOOL, Domain
 from compose_lang.compiler.values import describe, in_domain, value_range
-from compose_lang.diagnostics import Span
+from compose_lang.diagnostics import Label, Span
 
 
 def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_subject: bool) -> Node | None:
@@ -44,7 +44,9 @@ def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_
     if value.op in ("var", "gather") and value.domain is not None and value.variables:
         outside = "draws outside have weight 0" if is_subject else "where it is not, the energy is no number"
         text = f"{what} is {domain}, but {span_name(span)} is {value.domain}: {outside}"
-        ctx.session.warn("CG0405", text, span, help=f"declare the variable as {domain}")
+        declared = [v.span for name, v in ctx.session.variables.items() if name in value.variables]
+        labels = tuple(Label(s, "declared here") for s in declared if s.start != span.start)[:1]
+        ctx.session.warn("CG0405", text, span, help=f"declare the variable as {domain}", labels=labels)
     if not is_subject and not domain.is_discrete:
         return None
     condition: Node | None = None

@@ -240,7 +240,8 @@ class Call:
             if len(value.shape) < rank:
                 assert parameter.type is not None
                 text = f"`{parameter.name}` of `{self.name}` is {parameter.type.span.text}, given {describe(value)}"
-                fail("CG0203", f"shapes do not match: {text}", span)
+                help = "" if value.shape else f"equal values for all are `{span.text} * ones(n)`"
+                fail("CG0203", f"shapes do not match: {text}", span, help=help)
             leading[parameter.name] = value.shape[: len(value.shape) - rank]
         try:
             batch = broadcast_shapes(*leading.values())
@@ -279,6 +280,7 @@ class Call:
             "CG0203",
             f"shapes do not match: the subject of `{self.name}` is a single value, but {shown}",
             self.span,
+            labels=tuple(Label(self.arguments[n][1], describe(self.arguments[n][0])) for n, _ in named),
         )
 
     def report_pair(self, first: str, second: str) -> None:
@@ -318,6 +320,8 @@ class Call:
                 bind_shape(ctx, parameter.type, value, what, span, sizes)
         for parameter in self.parameters:
             value, span = self.arguments[parameter.name]
+            if isinstance(value, str) and parameter.type is not None and parameter.type.span.text != "text":
+                as_node(value, span)
             self.scope.names[parameter.name] = value
         subjects = {s.name for s in self.decl.subjects}
         for parameter in self.parameters:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from compose_lang.compiler.ir import Node, constant
 from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.types import Type
 from compose_lang.compiler.values import Texts, as_node, describe
+from compose_lang.diagnostics import ComposeError, Label
 from compose_lang.grammar import ast
 
 
@@ -39,7 +43,8 @@ def bind(ctx: Context, decl: ast.Data, declared: DeclaredType) -> Node | Texts:
     ):
         raw = read(ctx, decl.value)
         session.hashes[session.prefix + decl.name] = raw.sha256
-        array = bind_data(raw, declared.type, decl.name, decl.value.span)
+        with declared_at(decl):
+            array = bind_data(raw, declared.type, decl.name, decl.value.span)
         session.origins[decl.name] = f"{raw.origin}: {len(array)} rows" if array.ndim else raw.origin
         return as_constant(array, declared.type)
     if declared.type.domain.kind == "text":
@@ -49,8 +54,25 @@ def bind(ctx: Context, decl: ast.Data, declared: DeclaredType) -> Node | Texts:
     value = as_node(evaluate_as(ctx, decl.value, declared.type.domain), decl.value.span)
     if value.value is None or value.axes:
         fail("CG0208", f"data must be known at compile time: this is {describe(value)}", decl.value.span)
-    array = bind_data(value.value, declared.type, decl.name, decl.value.span, f"the value of {decl.name}")
+    with declared_at(decl):
+        array = bind_data(value.value, declared.type, decl.name, decl.value.span, f"the value of {decl.name}")
     return as_constant(array, declared.type)
+
+
+@contextmanager
+def declared_at(decl: ast.Data) -> Iterator[None]:
+    """Marks the declared type in what is reported of a value that is not of it."""
+    try:
+        yield
+    except ComposeError as wrong:
+        labels = (Label(decl.type.span, "declared here"),)
+        told = [
+            replace(d, labels=labels, help="" if d.help.startswith(f"{decl.name} is declared") else d.help)
+            if d.code in ("CG0203", "CG0304") and d.span is not None
+            else d
+            for d in wrong.diagnostics
+        ]
+        raise ComposeError(told, wrong.exit_code) from None
 
 
 def texts_of(written: ast.Expr) -> str | list[str]:

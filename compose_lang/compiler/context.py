@@ -95,6 +95,7 @@ class Session:
     reading: Reading | None = None  #: another way to elaborate a program than for its posterior
     prefix: str = ""  #: before the names of data that another program reads
     programs: tuple[Path, ...] = ()  #: the files being elaborated, each used by the one before
+    unknown: frozenset[str] = frozenset()  #: names that have been reported: their uses are not reported again
 
     def warn(
         self, code: str, message: str, span: Span, help: str = "", labels: tuple[Label, ...] = ()
@@ -132,6 +133,8 @@ class Context:
         try:
             value = self.scope.find(name)
         except KeyError:
+            if name in self.session.unknown:
+                raise PoisonedUse from None
             if name in self.session.later:
                 text = f"`{name}` is not known at compile time, when constants, data and types are"
                 labels = (Label(self.session.later[name], "declared here"),)

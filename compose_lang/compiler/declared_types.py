@@ -5,7 +5,7 @@ A bound may depend on variables declared before; it is then an IR node beside th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -114,6 +114,8 @@ def foreign_type(written: ast.NamedType) -> str:
     meant = ELSEWHERE.get(written.name)
     if meant is None:
         return ""
+    if meant.endswith("(k)"):
+        return sized_hint(replace(written, name=meant.removesuffix("(k)")))
     base, _, size = meant.partition("[")
     if written.arguments and "(" not in base:
         base += f"({', '.join(a.span.text for a in written.arguments)})"

@@ -135,8 +135,13 @@ def checked_index(ctx: Context, item: Any, size: int, span: Span, e: ast.Index) 
             assert every is not None
             worst = int(every[reached.value].flat[0])
             count = f"{size} element{'s' if size != 1 else ''}"
-            text = f"index {worst} is out of range for {count} (0 … {size - 1})"
+            possible = f"-{size} … -1" if worst < 0 else f"0 … {size - 1}"
+            text = f"index {worst} is out of range for {count} ({possible})"
             help = f"positions count from 0; the last is {size - 1}, or -1" if worst == size > 0 else ""
+            if i.value is not None and i.value.size > 1 and span.text.isidentifier():
+                origin = ctx.session.origins.get(span.text)
+                read = f", read from {origin}," if origin else ""
+                help = f"the values of `{span.text}`{read} run from {i.value.min()} to {i.value.max()}\n{help}".strip()
             fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),), help=help)
         if outside.value.any():
             i = node("minimum", node("maximum", i, constant(0)), constant(size - 1))

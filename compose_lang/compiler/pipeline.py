@@ -60,7 +60,8 @@ def compile_program(
     if folder is None and not source.name.startswith("<"):
         folder = Path(source.name).parent
     itself = () if source.name.startswith("<") else (Path(source.name).resolve(),)
-    session = Session(folder, given, dict(constants or {}), programs=itself)
+    unknown = frozenset(d.span.text.partition(".")[0] for d in found if d.code == "CG0201" and d.span)
+    session = Session(folder, given, dict(constants or {}), programs=itself, unknown=unknown)
     try:
         graph = elaborate(module, session)
     except ComposeError as wrong:

@@ -178,7 +178,8 @@ def add_piece(array: Recurrence, piece: Piece) -> None:
     for other in array.pieces:
         low, high = max(other.start, piece.start), min(other.start + other.count, piece.start + piece.count)
         if low < high:
-            fail("CG0210", f"`{array.name}[{low}]` is defined twice", piece.span)
+            labels = (Label(other.span, "first here"),)
+            fail("CG0210", f"`{array.name}[{low}]` is defined twice", piece.span, labels=labels)
     array.pieces.append(piece)
 
 

@@ -29,7 +29,7 @@ from compose_lang.grammar.printer import print_type
 NETS = frozenset({"mlp", "conv", "unet", "gnn", "attention"})  # mean something inside `learn METHOD(…)` alone
 
 IN_ANY_ORDER = frozenset({"type", "fn", "factor", "import"})
-WARN_IF_UNUSED = frozenset({"const", "data", "fn"})
+WARN_IF_UNUSED = frozenset({"const", "data", "param", "fn", "import", "type"})
 DECLARING = (ast.Use, ast.TypeDecl, ast.Const, ast.Fn, ast.FactorDecl)  # all that a library holds
 TOP_LEVEL_ONLY = (ast.Use, ast.TypeDecl, ast.Data, ast.Fn, ast.FactorDecl, ast.Infer, ast.Learn)
 
@@ -134,7 +134,8 @@ class _Resolver:
                 self.type(returns, inner)
                 self.block(body, inner)
                 self.expr(value, inner)
-                self.warn_of_unused(inner, {"let"})
+                if value is not None and not isinstance(value, ast.LearnValue):
+                    self.warn_of_unused(inner, {"let", "parameter"})
             case ast.FactorDecl(is_density, _, subjects, inputs, body, value):
                 inner = self.signature(
                     (*subjects, *inputs), Scope(scope, "density" if is_density else "factor")
@@ -142,7 +143,8 @@ class _Resolver:
                 self.block(body or (), inner)
                 self.one_draw(body or ())
                 self.expr(value, inner)
-                self.warn_of_unused(inner, {"let"})
+                if body is not None:
+                    self.warn_of_unused(inner, {"let", "parameter"})
             case ast.Let(_, indices, value, clauses, condition):
                 if indices:
                     self.ready(statement.name, scope)
@@ -194,6 +196,8 @@ class _Resolver:
                 "a `draw` stands outside a density",
                 "it says how to draw from the density it is in",
             )
+            if scope.body == "factor":
+                message, help = "a factor has no `draw`", "a `density` may say how it is drawn"
         elif isinstance(statement, TOP_LEVEL_ONLY) and scope.block:
             message, help = f"`{word}` stands inside a block", "move it to the top level of the program"
         elif isinstance(statement, ast.Var | ast.Param) and scope.is_loop:

@@ -192,7 +192,17 @@ def require_known(ctx: Context, test: Node, s: ast.Require, label: str) -> None:
         return
     named = f' "{s.label}"' if s.label else ""
     text = f"the constraint{named} is false whatever the variables"
-    raise ComposeError(Diagnostic("CG0503", text, s.condition.span), exit_code=4)
+    found = Diagnostic("CG0503", text, s.condition.span, label=sides_of(ctx, s.condition))
+    raise ComposeError(found, exit_code=4)
+
+
+def sides_of(ctx: Context, condition: ast.Expr) -> str:
+    """What a comparison of two known numbers compares: `0.9 against 1`."""
+    if not isinstance(condition, ast.Compare) or len(condition.operands) != 2:
+        return ""
+    sides = [expressions.evaluate(ctx, operand) for operand in condition.operands]
+    known = [f"{x.item():.10g}" for x in sides if isinstance(x, Node) and x.is_static_scalar]
+    return " against ".join(known) if len(known) == 2 else ""
 
 
 def equal_enough(ctx: Context, condition: ast.Expr) -> bool:
@@ -232,7 +242,9 @@ def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) 
     if factor is None:
         help = ""
         if isinstance(written, ast.Call) and isinstance(written.function, ast.Name):
-            help = f"`{written.function.id}` is {describe(expressions.evaluate(ctx, written.function))}"
+            help = (
+                f"`{written.function.id}` computes a number; a factor is named with a capital: `Normal(0, 1)`"
+            )
         fail(
             "CG0401",
             f"the right side of `~` must be a factor, not {describe(value)}",

@@ -185,7 +185,8 @@ def clamp(
         array = np.broadcast_to(value.value, wanted)
     except ValueError:
         text = f"shapes do not match: {o.target.span.text} is {list(wanted)}, observed is {describe(value)}"
-        fail("CG0203", text, o.value.span)
+        there = (Label(o.target.span, str(list(wanted))),)
+        fail("CG0203", text, o.value.span, labels=there, label=describe(value))
     wrong = domain_violation(np.asarray(array, dtype=np.float64), type.domain)
     if wrong is not None:
         fail("CG0504", f"the observed value breaks its type: {wrong[1]}", o.value.span)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.grammar.failure import Failure
-from compose_lang.grammar.tokens import ARITHMETIC, VALUE, Token
+from compose_lang.grammar.tokens import ARITHMETIC, RESERVED, VALUE, Token
 
 FOREIGN = {
     "**": ("powers are not written `**`", "write `^`"),
@@ -35,7 +35,10 @@ def _comment(f: Failure) -> Diagnostic | None:
     for place, token in enumerate(tokens):
         following = tokens[place + 1] if place + 1 < len(tokens) else f.following
         is_last = token is f.token
-        is_slashes = token.kind == "FLOOR" and (is_last or f.token.kind in VALUE | {"BAD", "FOREIGN"})
+        is_text = f.token.kind in VALUE | {"BAD", "FOREIGN"} or (
+            following is f.token and f.token.kind in RESERVED
+        )
+        is_slashes = token.kind == "FLOOR" and (is_last or is_text)
         is_block = token.kind == "FOREIGN" and token.text.startswith("/*")
         if is_slashes or (is_block and is_last):
             sign = "//" if is_slashes else "/* … */"
@@ -57,9 +60,10 @@ def _foreign(f: Failure) -> Diagnostic | None:
         return None
     text = f.token.text
     if text[0] == "'":
-        if f.previous is not None and f.previous.end == f.token.start:
+        if f.previous is not None and f.previous.end == f.token.start and f.follows_value:
             quote = Token("FOREIGN", "'", f.token.start, f.token.start + 1)
-            return f.habit("`'` does not transpose", "write `transpose(x)`", quote)
+            name = f.previous.text if f.previous.kind == "NAME" else "x"
+            return f.habit("`'` does not transpose", f"write `transpose({name})`", quote)
         return f.habit("text is not written in single quotes", f'write `"{text[1:-1]}"`')
     if text in FOREIGN:
         return f.habit(*FOREIGN[text])

@@ -57,6 +57,8 @@ WORDS = {
 def _word(f: Failure) -> Diagnostic | None:
     """A word that starts a statement elsewhere: `def`, `elif`, `lambda`."""
     for word in (f.token, f.previous if f.statement else None, f.first):
+        if word is f.token and f.first.kind == "INFER":
+            continue  # `infer x with nuts` has its own answer
         if word is not None and word.kind == "NAME" and word.text in WORDS and f.previous:
             return f.habit(f"`{word.text}` is no word of the language", WORDS[word.text], word)
     return None
@@ -233,7 +235,7 @@ def _range(f: Failure) -> Diagnostic | None:
     """`for (i in 1:n)`, `for i in 1:n`, `for i = 1:n`, `for i in 0..n`, `for (i = 0; i < n; i++)`"""
     if f.first.kind != "FOR":
         is_range = f.token.kind == "COLON" and f.follows_value and f.following and f.following.kind in VALUE
-        if is_range and f.opener() is f.block and "PLUS" in f.accepts:
+        if is_range and f.opener() is f.block and f.accepts & {"_END", "$END"}:
             return f.habit("a range is not written with `:`", "`range(n)` counts 0, 1, … n - 1")
         return None
     kinds, name = f.kinds, next((t.text for t in f.statement if t.kind == "NAME"), "i")
@@ -242,10 +244,12 @@ def _range(f: Failure) -> Diagnostic | None:
         return f.habit("a loop has no parentheses around it", counted)
     if kinds[1:] == ("NAME", "EQUAL") or (kinds[1:] == ("NAME", "NAME") and f.token.text in ("from", "of")):
         return f.habit("a loop runs over a range", counted)
-    is_dotted = f.token.kind == "NUMBER" and f.token.text.startswith(".")
+    if "IN" in kinds and f.token.kind == "NUMBER" and f.token.text.startswith("."):
+        counted = f"write `for {name} in range({f.token.text[1:]}) {{ … }}`, which counts from 0"
+        return f.habit("a range is not written with `..`", counted, f.previous)
     is_colon = f.token.kind == "COLON" and f.following is not None and f.following.kind in VALUE
-    if "IN" in kinds and (is_colon or is_dotted or f.token.text == "..."):
-        return f.habit(f"a range is not written with `{f.token.text.rstrip('0123456789')}`", counted)
+    if "IN" in kinds and (is_colon or f.token.text == "..."):
+        return f.habit(f"a range is not written with `{f.token.text}`", counted)
     return None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 from compose_lang.diagnostics import Diagnostic, Label, Span
@@ -20,6 +21,7 @@ from compose_lang.grammar.tokens import (
     OPENERS,
     OPERATORS,
     RESERVED,
+    STATEMENT_WORDS,
     VALUE,
     is_name,
 )
@@ -52,8 +54,9 @@ def _unreadable(f: Failure) -> Diagnostic | None:
     text, start = f.token.text, f.token.start
     if text[0].isdecimal() or text[0] == ".":
         return f.error("the number is too large", help="the largest real is about 1.8e308; `inf` is infinity")
-    if text == "'" and f.previous is not None and f.previous.end == start:
-        return f.habit("`'` does not transpose", "write `transpose(x)`")
+    if text == "'" and f.previous is not None and f.previous.end == start and f.follows_value:
+        name = f.previous.text if f.previous.kind == "NAME" else "x"
+        return f.habit("`'` does not transpose", f"write `transpose({name})`")
     if text in ('"', "'"):
         return f.error(
             "the text is not closed", "starts here", 'a text ends with `"` on the line it starts on'
@@ -201,7 +204,11 @@ def _not_as_expected(f: Failure) -> Diagnostic:
     after = ""
     if what in ("a value", "a factor", "a method", "a name", "a type") and f.statement:
         after = f" after `{f.statement[-1].text}`"
-    return f.error(f"expected {what}{after}, but {found}", f"expected {what}", _advice(f))
+    error = f.error(f"expected {what}{after}, but {found}", f"expected {what}", _advice(f))
+    opener = f.opener()
+    if opener is None or opener is f.block or f.token.kind not in {"LBRACE", "RBRACE"} | STATEMENT_WORDS:
+        return error
+    return replace(error, labels=(Label(opener.span(f.source), "this is still open"),))
 
 
 def _advice(f: Failure) -> str:
