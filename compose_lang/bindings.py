@@ -84,6 +84,10 @@ def requested(method: str) -> list[Request]:
             }
             if len(options) == len(arguments):
                 return [Request((), name, options, None)]
+            if any(argument.name == "proposal" for argument in arguments):
+                text = "a proposal reads the program's names, so it is written in the program"
+                help = "infer w by mh(proposal=Normal(w, 0.1))"
+                raise ComposeError(Diagnostic("CG0602", text, help=help), exit_code=2)
     raise ComposeError(wrong, exit_code=2)
 
 

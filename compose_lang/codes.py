@@ -30,6 +30,8 @@ CODES: dict[str, str] = {
     "CG0213": "never used",
     "CG0214": "programs use each other in a circle",
     "CG0215": "a value's name that several types have",
+    "CG0216": "a name hides another",
+    "CG0217": "an `# allow` that allows nothing",
     # 03 data
     "CG0301": "data without a value",
     "CG0302": "file cannot be read",
@@ -51,17 +53,21 @@ CODES: dict[str, str] = {
     "CG0409": "a mixture over an array chooses once per array, not per element",
     "CG0410": "a factor with its own variables where its weight must be a number",
     "CG0411": "a factor's constant cannot be computed",
+    "CG0412": "a factor's constant varies with a random input",
+    "CG0413": "a density whose value is not normalised",
     # 05 constraints
     "CG0501": "hard equality between continuous variables",
     "CG0502": "no point satisfies the constraints",
     "CG0503": "a constraint is false whatever the variables",
     "CG0504": "observed value breaks its type or a constraint",
+    "CG0505": "a constraint holds, or fails, whatever the variables",
     # 06 inference
     "CG0601": "method cannot serve the variable",
     "CG0602": "unknown method or option",
     "CG0603": "backend is not installed",
     "CG0604": "nothing to sample",
     "CG0605": "the program does not say how to draw its variables or data",
+    "CG0606": "a proposal that cannot propose for its variables",
     # 07 sampling
     "CG0701": "energy is not a number",
     "CG0702": "chains have not mixed (R-hat)",

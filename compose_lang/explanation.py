@@ -64,12 +64,17 @@ def plan_as_json(plan: Plan) -> list[dict[str, Any]]:
         {
             "variables": list(block.variables),
             "kernel": block.kernel,
-            **({"options": dict(block.options)} if block.options else {}),
+            **({"options": {n: plain(v) for n, v in block.options.items()}} if block.options else {}),
             "exact": block.exact,
             "why": block.why,
         }
         for block in plan.blocks
     ]
+
+
+def plain(option: Any) -> Any:
+    """An option as JSON holds it: a number, or how the program writes it."""
+    return option if isinstance(option, int | float) else str(option)
 
 
 def explain_code(code: str) -> str:

@@ -6,18 +6,32 @@ collected slot to an array of that kind, (chains, *shape).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compose_lang.compiler import expressions
-from compose_lang.compiler.context import Context, Scope, fail, not_built
-from compose_lang.compiler.declared_types import bind_shape, rank_of
-from compose_lang.compiler.ir import Axis, Node, along, broadcast_to, collect, constant, gather, node, slot
+from compose_lang.compiler.context import Context, Scope, fail
+from compose_lang.compiler.declared_types import bind_shape, declared_type, rank_of
+from compose_lang.compiler.factors import Factor, Mixture, as_factor, each_copy
+from compose_lang.compiler.ir import (
+    Axis,
+    Node,
+    add_all,
+    along,
+    broadcast_to,
+    cast_to,
+    collect,
+    constant,
+    gather,
+    node,
+    slot,
+)
 from compose_lang.compiler.operation import broadcast_shapes
-from compose_lang.compiler.values import static_int
+from compose_lang.compiler.values import Cell, as_node, static_int
+from compose_lang.diagnostics import Span
 from compose_lang.grammar import ast
 
 if TYPE_CHECKING:
@@ -39,7 +53,13 @@ def source(ctx: Context, kind: str, shape: tuple[int, ...], e: ast.Call) -> Node
         name = e.function.span.text
         text = f"`{name}` is randomness, which stands only in a density's `draw`"
         fail("CG0209", text, e.span, help="declare a variable: var z: real ~ Normal(0, 1)")
+    return fresh(ctx, kind, shape)
+
+
+def fresh(ctx: Context, kind: str, shape: tuple[int, ...] = ()) -> Node:
+    """A slot of noise of its own for each instance of the plates."""
     made = slot(kind, shape, ctx.plates)
+    assert ctx.session.noise is not None
     ctx.session.noise.append((kind, made))
     return made
 
@@ -75,15 +95,81 @@ TABLE: dict[str, Callable[[Context, ast.Call], Any]] = {
 }
 
 
+def draw_of(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> list[Node]:
+    """A draw of a density in the shapes of its subjects, an independent one for each copy that they mean.
+
+    CG0606 where the density does not say how it is drawn.
+    """
+    from compose_lang.compiler.application import Call, WithInputs
+
+    if isinstance(factor, Mixture) and factor.normalised:
+        return draw_of_mixture(ctx, factor, subjects, span)
+    if not isinstance(factor, WithInputs) or not factor.normalised:
+        help = "a density with a `draw`, and a mixture of such with weights that sum to 1, can be drawn"
+        fail("CG0606", f"{factor.description} cannot be drawn", span, help=help)
+    call = Call(factor, ctx, list(subjects), span)
+    call.split()
+    inner = call.checked()
+    names = [s.name for s in call.decl.subjects]
+    copies = [as_node(*call.arguments[name]) for name in names]
+    if call.decl.value is not None:
+        meant = as_factor(expressions.evaluate(inner, call.decl.value))
+        assert meant is not None
+        drawn = draw_of(inner, meant, copies, span)
+    else:
+        inputs = {name: value for name, value in call.arguments.items() if name not in names}
+        one = WithInputs(factor.factor, inputs, factor.span)
+        drawn = draws(call.context(), one, [c.shape for c in copies])
+    typed = [of_kind(inner, one, s.type) for one, s in zip(drawn, call.decl.subjects, strict=True)]
+    return together(typed, call.axes, subjects)
+
+
+def of_kind(ctx: Context, drawn: Node, written: ast.TypeExpr | None) -> Node:
+    """A draw as a number of its subject's kind: counts are often drawn as whole reals."""
+    if written is None:
+        return drawn
+    domain = declared_type(ctx, written).type.domain
+    return cast_to(drawn, "real" if not domain.is_discrete else "bool" if domain.kind == "bool" else "int")
+
+
+def draw_of_mixture(ctx: Context, mixture: Mixture, subjects: Sequence[Node], span: Span) -> list[Node]:
+    """A draw of one part for each copy, chosen by its weight."""
+    ranks = mixture.copy_ranks
+    inner, copies, axes = each_copy(ctx, subjects, ranks, span, mixture.description)
+    weights = mixture.weights(axes, span)
+    parts = [draw_of(inner, part, copies, span) for _, part in mixture.parts]
+    choice, drawn = fresh(inner, "uniform"), parts[-1]
+    for k in reversed(range(len(parts) - 1)):
+        earlier = node("lt", choice, add_all(weights[: k + 1]))
+        drawn = [node("where", earlier, one, rest) for one, rest in zip(parts[k], drawn, strict=True)]
+    return together(drawn, axes, subjects)
+
+
+def together(drawn: Sequence[Node], axes: Sequence[Axis | None], subjects: Sequence[Node]) -> list[Node]:
+    """Draws along some axes of copies as arrays in the shapes of the subjects."""
+    found = []
+    for one, subject in zip(drawn, subjects, strict=True):
+        for axis in reversed([a for a in axes if a]):
+            one = collect(one, axis)
+        found.append(node("reshape", one, attrs=(subject.shape,)))
+    return found
+
+
 def draw(ctx: Context, factor: WithInputs, subject: tuple[int, ...] = ()) -> Node:
-    """A draw of a density's subject, with the leading axes its inputs have.
+    """A draw of a density's only subject, with the leading axes its inputs have.
 
     subject: the shape of what is drawn, needed where the inputs do not tell it (a Cholesky factor's size).
     """
+    return draws(ctx, factor, [subject])[0]
+
+
+def draws(ctx: Context, factor: WithInputs, subjects: Sequence[tuple[int, ...]]) -> list[Node]:
+    """As `draw`, for a density over several subjects."""
     decl = factor.factor.decl
     written = [s for s in decl.body or () if isinstance(s, ast.Draw)]
     if not written:
-        not_built(f"drawing outright from `{decl.name}`, which has no `draw`,", factor.span)
+        help = f"a `draw` says how: density {decl.name}(…) {{ energy …; draw … }}"
+        fail("CG0606", f"`{decl.name}` has no `draw`", factor.span, help=help)
     values: dict[str, Any] = {}
     leading: dict[str, tuple[int, ...]] = {}
     for p in decl.inputs:
@@ -102,9 +188,9 @@ def draw(ctx: Context, factor: WithInputs, subject: tuple[int, ...] = ()) -> Nod
     scope = LazyScope(factor.factor.scope, lets)
     inner = replace(ctx, scope=scope, plates=(*ctx.plates, *axes))
     scope.ctx = inner
-    if subject:
-        shown = constant(np.zeros(subject))
-        bind_shape(inner, decl.subjects[0].type, shown, "the subject", factor.span)  # type: ignore[arg-type]
+    for s, shape in zip(decl.subjects, subjects, strict=True):
+        if shape and s.type is not None:
+            bind_shape(inner, s.type, constant(np.zeros(shape)), "the subject", factor.span)
     for p in decl.inputs:
         shape = leading.get(p.name, ())
         if shape:
@@ -114,11 +200,31 @@ def draw(ctx: Context, factor: WithInputs, subject: tuple[int, ...] = ()) -> Nod
         if p.type is not None and isinstance(values[p.name], Node):
             bind_shape(inner, p.type, values[p.name], f"`{p.name}`", factor.span)
     scope.names.update(values)
-    made = expressions.number(inner, written[0].value)
-    shape = made.shape
-    for axis in reversed(axes):
-        made = collect(made, axis)
-    return broadcast_to(made, (*batch, *shape))
+    found = []
+    for made in drawn_values(inner, written[0].value, decl, subjects):
+        shape = made.shape
+        for axis in reversed(axes):
+            made = collect(made, axis)
+        found.append(broadcast_to(made, (*batch, *shape)))
+    return found
+
+
+def drawn_values(
+    ctx: Context, written: ast.Expr, decl: ast.FactorDecl, subjects: Sequence[tuple[int, ...]]
+) -> list[Node]:
+    """What a `draw` says, one value a subject: numbers, or another density, which is then drawn."""
+    value = expressions.evaluate(ctx, written)
+    other = as_factor(value)
+    if other is not None:
+        return draw_of(
+            ctx, other, [slot(s.name, n) for s, n in zip(decl.subjects, subjects, strict=True)], written.span
+        )
+    items = value.items if isinstance(value, Cell) else (value,)
+    if len(items) != len(decl.subjects):
+        names = ", ".join(s.name for s in decl.subjects)
+        text = f"`{decl.name}` is over {len(decl.subjects)} subjects, its `draw` gives {len(items)}"
+        fail("CG0206", text, written.span, help=f"write `draw ({names})`, each as it is drawn")
+    return [as_node(item, written.span) for item in items]
 
 
 class LazyScope(Scope):

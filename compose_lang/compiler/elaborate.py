@@ -32,6 +32,7 @@ from compose_lang.compiler.name_scopes import may_declare, name_span
 from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
+from compose_lang.compiler.proposals import proposal
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
 from compose_lang.compiler.tighten import tighten
 from compose_lang.compiler.types import Domain
@@ -160,6 +161,8 @@ class Elaboration:
         if module is None:
             known = [f"std.{m}" for m in library_modules()]
             help = did_you_mean(s.module, known) or f"there are {', '.join(known)}"
+            if s.module.endswith(".cg"):
+                help = f'a file stands in quotes: `use "{s.module}" as {s.alias or "part"}`'
             fail("CG0201", f"unknown module `{s.module}`", name_span(s, s.module), help=help)
         if s.names is None:
             self.scope.names[s.alias or name] = Namespace(s.module, module)
@@ -344,9 +347,12 @@ class Elaboration:
             for a in s.method.arguments:
                 if a.name is None:
                     fail("CG0602", f"the options of `{method}` are given by name", a.span)
+                if a.name == "proposal":
+                    targets = [self.session.variables[n] for n in s.targets or self.session.variables]
+                    if any(v.free.any() for v in targets):
+                        options[a.name] = proposal(self.ctx, targets, a.value)
+                    continue
                 value = expressions.evaluate(self.ctx, a.value)
-                if hasattr(value, "terms") or hasattr(value, "without_inputs"):
-                    not_built("a proposal written in the program", a.span)
                 if isinstance(value, Node) and not value.is_static_scalar:
                     fail("CG0208", f"the option `{a.name}` must be one number known at compile time", a.span)
                 options[a.name] = value.item() if isinstance(value, Node) else value

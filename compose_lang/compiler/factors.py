@@ -129,15 +129,17 @@ class Mixture:
     written: Span  #: where it stands in the program
     description: str = "a mixture"
 
-    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
+    @property
+    def copy_ranks(self) -> tuple[int, ...]:
+        """Axes of each subject that belong to one choice: array weights mean a choice for each element."""
         wide = broadcast_shapes(*(w.shape for w, _ in self.parts))
-        ranks = tuple(max(0, r - len(wide)) for r in self.ranks) if wide else self.ranks
-        inner, copies, shape = each_copy(ctx, subjects, ranks, span, self.description)
-        composition_lints.lint_choices(ctx, [f for _, f in self.parts], ranks, shape, self.written)
+        return tuple(max(0, r - len(wide)) for r in self.ranks) if wide else self.ranks
+
+    def weights(self, shape: Sequence[Axis | None], span: Span) -> list[Node]:
+        """The weight of each part for one copy, the copies being along these axes."""
         columns = [along(a) if a else constant(0) for a in shape]
-        chosen = replace(inner, is_choice=inner.is_choice or len(self.parts) > 1)
-        logs, priors = [], []
-        for weight, part in self.parts:
+        found = []
+        for weight, _ in self.parts:
             if weight.shape:
                 if len(weight.shape) > len(columns):
                     shapes = f"weights are {describe(weight)}, the copies {tuple(a.size if a else 1 for a in shape)}"
@@ -147,6 +149,17 @@ class Mixture:
                 weight = gather(
                     weight, [zero if n == 1 else c for n, c in zip(weight.shape, mine, strict=True)]
                 )
+            found.append(weight)
+        return found
+
+    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
+        ranks = self.copy_ranks
+        inner, copies, shape = each_copy(ctx, subjects, ranks, span, self.description)
+        composition_lints.lint_choices(ctx, [f for _, f in self.parts], ranks, shape, self.written)
+        composition_lints.lint_weights(ctx, self.parts, span)
+        chosen = replace(inner, is_choice=inner.is_choice or len(self.parts) > 1)
+        logs, priors = [], []
+        for weight, (_, part) in zip(self.weights(shape, span), self.parts, strict=True):
             energy, beside = weigh(part, chosen, copies, span)
             priors += beside
             logs.append(node("sub", node("log", weight), energy))

@@ -93,6 +93,25 @@ class Derived:
     span: Span
 
 
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """A density over some variables, given the state.
+
+    draws: new values over `noise` and the variables, each in its variable's shape; energy: minus the log of the
+    density of what the slots `proposed` hold.
+    """
+
+    names: tuple[str, ...]
+    draws: tuple[Node, ...]
+    noise: tuple[tuple[str, Node], ...]  #: (kind, slot)
+    proposed: tuple[Node, ...]
+    energy: Node
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True)
 class Request:
     """An `infer` statement: what the program asks of the planner. No targets means all variables."""

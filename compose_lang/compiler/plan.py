@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compose_lang.compiler.context import fail
-from compose_lang.compiler.graph import FactorGraph, Request, Variable
+from compose_lang.compiler.graph import FactorGraph, Proposal, Request, Variable
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 
 
@@ -32,7 +32,7 @@ GRADIENT = frozenset({"jax", "torch"})
 
 METHODS: dict[str, Method] = {
     "gibbs": Method(frozenset({FINITE})),
-    "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}), ("step",)),
+    "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}), ("step", "proposal")),
     "ula": Method(
         frozenset({CONTINUOUS}), ("step",), GRADIENT,
         "Langevin steps without correction: the draws are off by an amount that shrinks with the step", True,
@@ -77,6 +77,11 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
     continuous: dict[Any, list[Variable]] = {}
     for v in free:
         request = chosen.get(v.name)
+        proposal = request.options.get("proposal") if request is not None else None
+        if request is not None and proposal is not None:
+            if v.name == proposal.names[0]:
+                blocks.append(Block(proposal.names, request.method, dict(request.options), why="asked for"))
+            continue
         if not v.is_discrete:
             key = None if request is None else (request.method, tuple(sorted(request.options.items())))
             continuous.setdefault(key, []).append(v)
@@ -157,6 +162,10 @@ def check_options(r: Request, known: Sequence[str]) -> None:
         if name not in known:
             help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has none")
             fail("CG0602", f"`{r.method}` has no option `{name}`", r.span, help=help)
+        if isinstance(value, Proposal):
+            if len(r.options) > 1:
+                fail("CG0602", "a proposal has steps of its own: it stands alone", r.span)
+            continue
         what = ("a whole number" if name in WHOLE else "a number") + (
             ", at least 0" if name == "warmup" else " above 0"
         )

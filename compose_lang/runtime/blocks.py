@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from compose_lang.compiler.graph import FactorGroup
+from compose_lang.compiler.graph import FactorGraph, FactorGroup
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local import LocalEnergy, LocalGroup
 from compose_lang.runtime.backend import Array
@@ -16,6 +17,23 @@ from compose_lang.runtime.transforms import unconstrained_shape
 
 if TYPE_CHECKING:
     from compose_lang.runtime.density import Density
+
+
+def moved_with(graph: FactorGraph, names: Iterable[str]) -> frozenset[str]:
+    """Some variables, and those whose bounds or offsets move with them."""
+    found = set(names)
+    for v in graph.variables:
+        tied = [b.variables for b in (v.lower, v.upper) if b is not None]
+        if v.name in graph.offsets:
+            tied += [graph.offsets[v.name].location.variables, graph.offsets[v.name].scale.variables]
+        if any(found & names for names in tied):
+            found.add(v.name)
+    return frozenset(found)
+
+
+def groups_of(graph: FactorGraph, names: frozenset[str]) -> list[FactorGroup]:
+    """The groups that read some variables."""
+    return [g for g in graph.groups if names & g.variables]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,20 +65,11 @@ class Coordinates:
         """The groups whose energy the block's variables change; constant terms with them if the block is alone."""
         if self.alone:
             return list(self.density.graph.groups)
-        return [g for g in self.density.graph.groups if self.moved & g.variables]
+        return groups_of(self.density.graph, self.moved)
 
     @cached_property
     def moved(self) -> frozenset[str]:
-        """The block's variables, and those whose bounds or offsets move with them."""
-        found = set(self.names)
-        graph = self.density.graph
-        for v in graph.variables:
-            tied = [b.variables for b in (v.lower, v.upper) if b is not None]
-            if v.name in graph.offsets:
-                tied += [graph.offsets[v.name].location.variables, graph.offsets[v.name].scale.variables]
-            if any(found & names for names in tied):
-                found.add(v.name)
-        return frozenset(found)
+        return moved_with(self.density.graph, self.names)
 
     def ravel(self, position: Position) -> Array:
         parts = [position[n].reshape((position[n].shape[0], -1)) for n in self.names]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
+from compose_lang.compiler.graph import FactorGraph, FactorGroup, Proposal, Variable
 from compose_lang.compiler.interpret import interpret, large_constants
 from compose_lang.compiler.ir import Node, postorder
 from compose_lang.compiler.local import LocalEnergy, local_energy
@@ -29,6 +29,7 @@ from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.blocks import Coordinates, Sites
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.kernel import Position
+from compose_lang.runtime.proposing import Proposed
 from compose_lang.runtime.starts import find_start
 from compose_lang.runtime.tree import tree_map
 
@@ -48,17 +49,21 @@ class Density:
         self.plan = plan
         self.backend = backend
         self.variables = {v.name: v for v in graph.variables}
+        self.proposals: dict[tuple[str, ...], Proposal] = {
+            block.variables: block.options["proposal"] for block in plan.blocks if "proposal" in block.options
+        }
         self.local = {
             name: local_to(graph, self.variables[name], block.kernel)
             for block in plan.blocks
             for name in block.variables
-            if self.variables[name].is_discrete
+            if self.variables[name].is_discrete and block.variables not in self.proposals
         }
         roots = [g.energy for g in graph.groups] + [d.node for d in graph.derived]
         roots += [g.violation for g in graph.groups if g.violation is not None]
         roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
         roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
         roots += [energy for local in self.local.values() for energy in local.energies]
+        roots += [n for p in self.proposals.values() for n in (*p.draws, p.energy)]
         self.inlined = large_constants(roots)
         self.steady = (
             True  #: whether the energy of a position never changes (it does while a search raises prices)
@@ -112,20 +117,24 @@ class Density:
         values: Values = {}
         jacobians: dict[str, Array] = {}
         for v in self.graph.variables:
-            if not v.free_sites:
-                continue
-            u = position[v.name]
-            if v.is_discrete:
-                free = u
-            else:
-                low, high = self._bounds(v, values)
-                free, jacobians[v.name] = transforms.constrain(v.support, u, low, high, self.backend)
-                if v.name in self.graph.offsets:
-                    location, scale = self._offset(v, values)
-                    free = location + scale * free
-                    jacobians[v.name] = self.backend.xp.sum(self.backend.xp.log(scale), axis=1)
-            values[v.name] = self._whole(v, free)
+            if v.free_sites:
+                free, jacobian = self._free_values(v, position[v.name], values)
+                values[v.name] = self._whole(v, free)
+                if jacobian is not None:
+                    jacobians[v.name] = jacobian
         return values, jacobians
+
+    def _free_values(self, v: Variable, u: Array, values: Values) -> tuple[Array, Array | None]:
+        """Values (chains, sites, *event) at a variable's coordinates, given those of the variables before it."""
+        if v.is_discrete:
+            return u, None
+        low, high = self._bounds(v, values)
+        free, jacobian = transforms.constrain(v.support, u, low, high, self.backend)
+        if v.name in self.graph.offsets:
+            location, scale = self._offset(v, values)
+            free = location + scale * free
+            jacobian = self.backend.xp.sum(self.backend.xp.log(scale), axis=1)
+        return free, jacobian
 
     def _bounds(self, v: Variable, values: Values) -> tuple[Any, Any]:
         """Lower and upper bound of the free sites: numbers, or (chains, sites) where they depend on variables."""
@@ -174,22 +183,35 @@ class Density:
 
     def position_of(self, values: Mapping[str, Any]) -> Position:
         """The position at constrained values (chains, *shape, *event) of every variable that has free sites."""
-        position: Position = {}
         whole = {name: self.backend.asarray(value) for name, value in values.items()}
+        return self.placed({}, whole)
+
+    def placed(self, position: Position, values: Mapping[str, Array]) -> Position:
+        """The position with some variables at constrained values, and the coordinates of the others as they are."""
+        known: Values = {}
+        found: Position = {}
         for v in self.graph.variables:
             if not v.free_sites:
                 continue
-            array = whole[v.name].reshape((-1, v.type.sites, *v.type.domain.event_shape))
-            free = self._free_sites(v, array)
-            if v.is_discrete:
-                position[v.name] = self.backend.xp.astype(free, self.backend.integer)
+            if v.name in values:
+                known[v.name] = values[v.name]
+                found[v.name] = self._coordinates(v, known)
             else:
-                low, high = self._bounds(v, whole)
-                if v.name in self.graph.offsets:
-                    location, scale = self._offset(v, whole)
-                    free = (free - location) / scale
-                position[v.name] = transforms.unconstrain(v.support, free, low, high, self.backend)
-        return position
+                found[v.name] = position[v.name]
+                known[v.name] = self._whole(v, self._free_values(v, found[v.name], known)[0])
+        return found
+
+    def _coordinates(self, v: Variable, values: Values) -> Array:
+        """The coordinates of a variable where it and those before it have these values."""
+        array = values[v.name].reshape((-1, v.type.sites, *v.type.domain.event_shape))
+        free = self._free_sites(v, array)
+        if v.is_discrete:
+            return self.backend.xp.astype(free, self.backend.integer)
+        low, high = self._bounds(v, values)
+        if v.name in self.graph.offsets:
+            location, scale = self._offset(v, values)
+            free = (free - location) / scale
+        return transforms.unconstrain(v.support, free, low, high, self.backend)
 
     # --- energies ---
 
@@ -242,8 +264,10 @@ class Density:
 
     # --- what kernels and the driver see ---
 
-    def block(self, names: tuple[str, ...]) -> Coordinates | Sites | Arrangements:
-        """The block of some variables: coordinates of continuous ones, or the sites of one discrete one."""
+    def block(self, names: tuple[str, ...]) -> Coordinates | Sites | Arrangements | Proposed:
+        """The block of some variables: coordinates of continuous ones, the sites of one discrete one, or a proposal."""
+        if names in self.proposals:
+            return Proposed(self, self.proposals[names])
         local = self.local.get(names[0])
         if local is None:
             return Coordinates(self, names)

@@ -8,7 +8,8 @@ invariant (or says in `approximate` how it does not). It sees the density throug
 - `DiscreteBlock`: the sites of one discrete variable, split into classes whose sites share no factor, and the
   energies of candidate values from the factors that touch a site;
 - `PermutationBlock`: the orderings of one variable of type `permutation`, in classes that share no factor, and the
-  energies of candidate orderings from the factors that read what differs.
+  energies of candidate orderings from the factors that read what differs;
+- `ProposalBlock`: variables of any kind with a density of the program's own that proposes for them.
 
 Noise is an argument: `noise` of a bound kernel says what one step needs of each chain, and the driver hands
 it over as arrays (chains, *shape). What a kernel keeps between steps is its state: a tree of arrays whose
@@ -120,6 +121,26 @@ class Weigh(Protocol):
 
         places (chains, width, 2): the only two where the candidates differ, if they differ in no more.
         """
+        ...
+
+
+@runtime_checkable
+class ProposalBlock(Protocol):
+    @property
+    def noise(self) -> Mapping[str, NoiseSpec]:
+        """What one proposal needs of each chain."""
+        ...
+
+    def propose(self, position: Position, noise: Mapping[str, Array]) -> tuple[Position, Array]:
+        """A position with new values of the block's variables, and whether they lie in their types: (chains,)."""
+        ...
+
+    def energy(self, position: Position) -> Array:
+        """Energy (chains,) of the factors that the block's variables change, in the values of these."""
+        ...
+
+    def log_density(self, at: Position, given: Position) -> Array:
+        """The log of the density (chains or 1,) of proposing the values at one position from another."""
         ...
 
 

@@ -114,7 +114,7 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
 
 def search(density: Density, keys: Array, start: Position) -> Position:
     """Sample the softened program at a rising price until the constraints hold in every chain."""
-    from compose_lang.compiler.plan import Block, Plan
+    from compose_lang.compiler.plan import Block, Plan, plan
     from compose_lang.runtime.density import Density
     from compose_lang.runtime.kernels import load_kernel
 
@@ -124,7 +124,7 @@ def search(density: Density, keys: Array, start: Position) -> Position:
     groups = [softened(g, price) for g in density.graph.groups]
     gradients = backend.name != "numpy"
     blocks = []
-    for b in density.plan.blocks:
+    for b in plan(density.graph, backend.name, ()).blocks:
         if density.variables[b.variables[0]].is_discrete:
             blocks.append(Block(b.variables, b.kernel))
         else:

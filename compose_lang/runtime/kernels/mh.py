@@ -1,4 +1,4 @@
-"""Metropolis–Hastings with symmetric proposals: random walks of continuous blocks, single discrete sites.
+"""Metropolis–Hastings, by itself with symmetric proposals: random walks of continuous blocks, single discrete sites.
 
 Continuous: u' = u + s sqrt(V) ξ for the whole block, with the scale s and the variances V learned in warm-up
 towards the best acceptance, 0.44 in one dimension and 0.234 in many (Roberts, Gelman and Gilks 1997).
@@ -9,7 +9,7 @@ among them: if two sites were to change at every step, what they have in common 
 Counts: each site proposes a jump of ±k with log-uniform k, so that one proposal in a few has the right scale
 whatever it is; a jump out of bounds is a rejection, which keeps the proposal symmetric there.
 
-Orderings: see `rearrangement`.
+Orderings: see `rearrangement`. A density that the program gives to propose from: see `proposing`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ from compose_lang.runtime.kernel import (
     Option,
     PermutationBlock,
     Position,
+    ProposalBlock,
 )
 from compose_lang.runtime.metropolis import acceptance, choose
+from compose_lang.runtime.proposing import Proposing
 from compose_lang.runtime.rearrangement import Rearrangement
 
 TARGET_ONE, TARGET_MANY = 0.44, 0.234
@@ -123,7 +125,7 @@ class SingleSite:
 
 
 def bind(
-    block: ContinuousBlock | DiscreteBlock | PermutationBlock,
+    block: ContinuousBlock | DiscreteBlock | PermutationBlock | ProposalBlock,
     backend: Backend,
     options: Mapping[str, Any],
     warmup: int,
@@ -131,6 +133,8 @@ def bind(
     """Metropolis–Hastings over a block of any kind."""
     if isinstance(block, DiscreteBlock):
         return SingleSite(block, backend)
+    if isinstance(block, ProposalBlock):
+        return Proposing(block, backend)
     if isinstance(block, PermutationBlock):
         return Rearrangement(block, backend)
     scale = first_step(options, 2.38 * block.size**-0.5)
@@ -139,8 +143,11 @@ def bind(
 
 KERNEL = Kernel(
     name="mh",
-    summary="proposes symmetric changes and accepts or rejects each",
+    summary="proposes symmetric changes, or by a density of the program's, and accepts or rejects each",
     serves=frozenset({"continuous", "finite", "counts", "permutation"}),
     bind=bind,
-    options={"step": Option(None, "scale of a continuous random walk; adapted where it is not given")},
+    options={
+        "step": Option(None, "scale of a continuous random walk; adapted where it is not given"),
+        "proposal": Option(None, "a density that proposes; names in it read the present state"),
+    },
 )
