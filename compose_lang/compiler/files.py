@@ -59,7 +59,7 @@ def resolve_path(written: str, folder: Path, span: Span | None) -> Path:
         raise _error("CG0302", f"{written!r} is not a path that can be read: {problem}", span) from None
     if not inside:
         text = f"{written} is outside the program's folder"
-        hint = "copy the file beside the program, or bind it from outside: --data NAME=FILE"
+        hint = "copy the file beside the program; data may also be bound from outside: --data NAME=FILE"
         raise _error("CG0308", text, span, hint)
     return path
 

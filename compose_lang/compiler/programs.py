@@ -17,7 +17,7 @@ from compose_lang.compiler.context import Context, Poisoned, Scope, Session, fai
 from compose_lang.compiler.elaborate import Elaboration
 from compose_lang.compiler.files import resolve_path
 from compose_lang.compiler.ir import Node
-from compose_lang.compiler.name_scopes import module_name
+from compose_lang.compiler.name_scopes import module_name, name_span
 from compose_lang.compiler.resolve import resolve
 from compose_lang.compiler.standard_library import builtin_scope, known_names
 from compose_lang.compiler.values import Namespace
@@ -41,7 +41,7 @@ def use_program(ctx: Context, s: ast.Use) -> dict[str, Any]:
             fail(
                 "CG0201",
                 f"{s.module} declares no `{each}`",
-                s.span,
+                name_span(s, each),
                 help=did_you_mean(each, program.scope.names),
             )
     return {each: program.scope.names[each] for each in s.names}
@@ -52,6 +52,10 @@ def load(session: Session, s: ast.Use, name: str) -> Namespace:
     if session.folder is None:
         fail("CG0302", "a program that is not in a file has no folder to look in", s.span)
     path = resolve_path(s.module, session.folder, s.span)
+    if not path.is_file():
+        beside = [p.name for p in sorted(path.parent.glob("*.cg"))] if path.parent.is_dir() else []
+        help = did_you_mean(path.name, beside) or "`use` looks beside the program"
+        fail("CG0302", f"there is no program {s.module}", name_span(s, s.module), help=help)
     chain = (*session.programs, path)
     if path in session.programs:
         names = " → ".join(p.name for p in chain[chain.index(path) :])
