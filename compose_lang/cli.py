@@ -40,7 +40,7 @@ DOCUMENT = (
     "program", "seed", "backend", "draws", "chains", "plan", "summary", "log_evidence", "diagnostics", "seconds",
     "out",
 )  # fmt: skip
-NOT_BUILT = ("learn", "repl", "plot", "new", "examples")
+NOT_BUILT = ("learn", "plot", "new", "examples")
 
 EVERY_VERB: dict[str, Any] = {
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and results.")],
@@ -382,6 +382,23 @@ def verify(
         print(verdict.words)
     screen.report(verdict.findings)
     return 0 if verdict.passed else FAULTS
+
+
+@verb
+def repl(
+    screen: Screen,
+    program: Annotated[
+        Path | None, typer.Argument(metavar="[F.cg]", help="A program to begin with.", show_default=False)
+    ] = None,
+) -> int:
+    """Build and try a program interactively."""
+    from compose_lang.repl.commands import Repl
+    from compose_lang.repl.prompt import converse
+
+    talk = Repl(screen=screen)
+    if program is not None:
+        talk.command(f"load {program}")
+    return converse(talk)
 
 
 @verb

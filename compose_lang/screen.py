@@ -133,16 +133,20 @@ class Screen:
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
             raise SystemExit(0) from None
         except Exception as bug:
-            self._traceback()
-            place = traceback.extract_tb(bug.__traceback__)[-1]
-            print(
-                f"compose: this is a bug in Compose, not in your program: {type(bug).__name__}: {bug}\n"
-                f"  at {os.path.basename(place.filename)}:{place.lineno}, in {place.name}\n"  # noqa: PTH119
-                "  please report it with the program, the command, and what --debug adds to this message",
-                file=sys.stderr,
-            )
+            self.admit(bug)
             self.failure["error"] = f"{type(bug).__name__}: {bug}"
             self._fail([], OUR_BUG)
+
+    def admit(self, bug: Exception) -> None:
+        """Say that something of ours has gone wrong, and what to send."""
+        self._traceback()
+        place = traceback.extract_tb(bug.__traceback__)[-1]
+        print(
+            f"compose: this is a bug in Compose, not in your program: {type(bug).__name__}: {bug}\n"
+            f"  at {os.path.basename(place.filename)}:{place.lineno}, in {place.name}\n"  # noqa: PTH119
+            "  please report it with the program, the command, and what --debug adds to this message",
+            file=sys.stderr,
+        )
 
     def _traceback(self) -> None:
         if self.debug:

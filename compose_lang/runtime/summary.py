@@ -44,11 +44,11 @@ class ColumnSummary:
 def summarise(run: Run) -> list[ColumnSummary]:
     """Summarise every column, variables before lets; observed elements are left out."""
     ordered = sorted(run.columns, key=lambda column: column.is_let)
-    return [_summarise(column, run.values(column)) for column in ordered if column.free.size]
+    return [summarise_column(column, run.values(column)) for column in ordered if column.free.size]
 
 
-def _summarise(column: Column, values: NDArray[Any]) -> ColumnSummary:
-    """Summarise draws (chains, draws, *full_shape)."""
+def summarise_column(column: Column, values: NDArray[Any]) -> ColumnSummary:
+    """Summarise a column's draws (chains, draws, *full_shape)."""
     elements = column.free
     chains, draws = values.shape[:2]
     x = values.reshape(chains, draws, column.size)[:, :, elements].astype(np.float64)
