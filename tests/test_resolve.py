@@ -63,7 +63,7 @@ def codes(text: str) -> list[str]:
     ],
 )
 def test_nothing_is_said_of_names_in_order(text: str) -> None:
-    assert found(text) == []
+    assert [d for d in found(text) if d.code != "CG0213"] == []
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,8 @@ def test_nothing_is_said_of_names_in_order(text: str) -> None:
     ],
 )
 def test_names_out_of_order_are_reported(text: str, expected: list[str]) -> None:
-    assert codes(text) == expected
+    lints = {"CG0213"} - set(expected)  # short programs use little of what they declare
+    assert [code for code in codes(text) if code not in lints] == expected
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_spans_are_those_of_the_names() -> None:
     (twice,) = found("var x: real\nlet   x = 1")
     assert twice.span.text == "x"
     assert twice.labels[0].span.start == 4
-    (style,) = found("density e(x: real) { }")
+    (style,) = found("density e(x: real) { energy x }")
     assert (style.span.text, style.span.start) == ("e", 8)
 
 

@@ -223,6 +223,10 @@ class Call:
         factor = as_factor(expressions.evaluate(ctx, value))
         if factor is None:
             fail("CG0401", f"the right side of `{self.name}` is not a factor", value.span)
+        if self.decl.is_density and not factor.normalised:
+            text = f"`{self.name}` is declared a density, but {factor.description} is not normalised"
+            help = f"declare it a `factor`, or divide its total out: normalize({value.span.text})"
+            ctx.session.warn("CG0413", text, value.span, help=help)
         subjects = [as_node(ctx.scope.find(s.name), self.span) for s in self.decl.subjects]
         for term in factor.terms(ctx, subjects, self.span):
             ctx.emit(term)

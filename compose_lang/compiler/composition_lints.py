@@ -14,11 +14,57 @@ from compose_lang.compiler.context import Context
 from compose_lang.compiler.ir import Axis, Node, postorder
 from compose_lang.compiler.types import Domain
 from compose_lang.diagnostics import Span
+from compose_lang.grammar import ast
 
 if TYPE_CHECKING:
     from compose_lang.compiler.factors import Factor
 
 COMPACT = frozenset({"angle", "simplex", "unit_vector", "cholesky_corr", "permutation"})
+
+# --- constants that vary ---------------------------------------------------------------------------------
+
+
+def lint_constant(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> None:
+    """CG0412 where an unnormalised factor has a random input or power: its total is not divided out."""
+    from compose_lang.compiler.application import WithInputs
+    from compose_lang.compiler.factors import Applied, Product
+
+    while isinstance(factor, Applied):
+        subjects, factor = factor.subjects, factor.factor
+    if ctx.calls or factor.normalised or not any(s.variables for s in subjects):
+        return
+    over = frozenset().union(*(s.variables for s in subjects))
+    moving: list[tuple[str, Node]] = []
+    if isinstance(factor, WithInputs) and states_energy(factor):
+        moving = [
+            (f"`{name}`", value) for name, (value, _) in factor.inputs.items() if isinstance(value, Node)
+        ]
+    elif isinstance(factor, Product):
+        moving = [("the power", exponent) for _, exponent in factor.parts]
+    for what, value in moving:
+        if value.variables - over:
+            text = f"{what} is random, but the total of {factor.description}, which varies with it, is not divided out"
+            help = "normalize(P) divides it out; `# allow CG0412` where a potential is meant as it is written"
+            ctx.session.warn("CG0412", text, span, help=help)
+            return
+
+
+def states_energy(factor: Any) -> bool:
+    """Whether a declared factor weighs by itself, and not only through densities of its subjects."""
+    body = factor.factor.decl.body
+    return body is not None and any(isinstance(s, ast.Energy | ast.Prefer) for s in body)
+
+
+def lint_weights(ctx: Context, parts: Sequence[tuple[Node, Factor]], span: Span) -> None:
+    """CG0403 where a mixture of densities has constant weights that do not sum to 1."""
+    if len(parts) < 2 or ctx.is_choice or ctx.calls or not all(f.normalised for _, f in parts):
+        return
+    if all(w.is_static_scalar for w, _ in parts):
+        total = sum(float(w.item()) for w, _ in parts)
+        if abs(total - 1) > 1e-6:
+            text = f"the weights of this mixture of densities sum to {total:g}, not 1: it is a factor, no density"
+            ctx.session.warn("CG0403", text, span, help="weights that sum to 1 make it a density")
+
 
 # --- quotients ------------------------------------------------------------------------------------------
 

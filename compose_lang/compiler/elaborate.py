@@ -33,6 +33,7 @@ from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.proposals import proposal
+from compose_lang.compiler.scopes import scope
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
 from compose_lang.compiler.tighten import tighten
 from compose_lang.compiler.types import Domain
@@ -394,19 +395,38 @@ class Elaboration:
 
 
 def check_proper(graph: FactorGraph) -> None:
-    """An unbounded variable that no factor touches has no distribution."""
-    touched: set[str] = set().union(*(g.variables for g in graph.groups)) if graph.groups else set()
-    loose = [v for v in graph.variables if v.free_sites and v.name not in touched and is_unbounded(v)]
-    if loose:
-        raise ComposeError(
-            Diagnostic(
-                "CG0402",
-                f"`{v.name}` is improper: it is {v.type}, unbounded, and no factor touches it",
-                v.span,
-                help=f"give it a distribution ({v.name} ~ Normal(0, 1)), or a bounded type (real(0, 1))",
-            )
-            for v in loose
-        )
+    """An unbounded variable that no factor touches has no distribution; nor has a site of one that none touches."""
+    found = []
+    for v in graph.variables:
+        if not v.free_sites or not is_unbounded(v):
+            continue
+        loose = untouched(graph, v)
+        if not loose.any():
+            continue
+        whole = bool(loose.sum() == v.free_sites)
+        place = ",".join(map(str, np.argwhere(loose)[0]))
+        count = f", nor {loose.sum() - 1:,} more of its elements" if loose.sum() > 1 else ""
+        what = f"`{v.name}`" if whole else f"`{v.name}[{place}]`"
+        kind = v.type if whole else v.type.domain
+        text = f"{what} is improper: it is {kind}, unbounded, and no factor touches it"
+        help = f"give it a distribution ({v.name} ~ Normal(0, 1)), or a bounded type (real(0, 1))"
+        found.append(Diagnostic("CG0402", text + (count if not whole else ""), v.span, help=help))
+    if found:
+        raise ComposeError(found)
+
+
+def untouched(graph: FactorGraph, v: Variable) -> np.ndarray:
+    """Which free sites of a variable no factor touches: a mask of its shape. A constraint may bound what it touches."""
+    loose = v.free.copy().reshape(-1)
+    places = np.flatnonzero(loose)
+    for group in graph.groups:
+        if v.name not in group.variables:
+            continue
+        sites = scope(group, v)
+        if sites is None:
+            return np.zeros(v.type.shape, dtype=bool)
+        loose[places[np.unique(sites[sites >= 0])]] = False
+    return loose.reshape(v.type.shape)
 
 
 def is_unbounded(v: Variable) -> bool:

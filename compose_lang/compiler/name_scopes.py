@@ -45,7 +45,9 @@ class Scope:
     block: str = ""
     sizes: tuple[ast.Expr, ...] = ()
     names: dict[str, Declared] = field(default_factory=dict)
-    chosen: dict[str, Declared] = field(default_factory=dict)  #: of `if` blocks, which may stand in this one's place
+    chosen: dict[str, Declared] = field(
+        default_factory=dict
+    )  #: of `if` blocks, which may stand in this one's place
 
     def find(self, name: str) -> tuple[Declared | None, bool]:
         """The declaration that a name means here, and whether it may be used already.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from compose_lang.compiler.allowed import without_allowed
 from compose_lang.compiler.context import Session
 from compose_lang.compiler.elaborate import elaborate
 from compose_lang.compiler.graph import FactorGraph
@@ -65,7 +66,7 @@ def compile_program(
     try:
         graph = elaborate(module, session)
     except ComposeError as wrong:
-        told = in_order([*found, *wrong.diagnostics, *session.diagnostics])
+        told = without_allowed(in_order([*found, *wrong.diagnostics, *session.diagnostics]), source)
         raise ComposeError(told, 1 if misnamed else wrong.exit_code) from None
     if misnamed:
         raise ComposeError(in_order([*found, *session.diagnostics]))
@@ -76,7 +77,8 @@ def compile_program(
     for request in graph.requests:
         if request.method == "auto":
             settings.update(request.options)
-    return CompiledProgram(source, module, graph, (*found, *session.diagnostics), session.hashes, settings)
+    lints = tuple(without_allowed([*found, *session.diagnostics], source))
+    return CompiledProgram(source, module, graph, lints, session.hashes, settings)
 
 
 def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:

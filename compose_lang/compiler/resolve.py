@@ -16,6 +16,7 @@ from compose_lang.compiler.name_scopes import (
     Scope,
     declarations,
     imports_everything,
+    module_name,
     name_span,
     names_in,
     parts,
@@ -84,6 +85,8 @@ class _Resolver:
     def declare(self, new: Declared, scope: Scope) -> None:
         new.is_ready = new.kind in IN_ANY_ORDER
         old = scope.names.setdefault(new.name, new)
+        if old is new:
+            self.warn_of_shadow(new, scope)
         if old is new or new.name == "_" or (old.is_indexed and new.is_indexed):
             return
         labels = (Label(old.span, "first declared here"),)
@@ -124,6 +127,29 @@ class _Resolver:
                 text = f"`{declared.name}` is never used"
                 self.found.append(Diagnostic("CG0213", text, declared.span, severity="warning"))
 
+    def warn_of_idle_loop(self, clauses: Sequence[ast.Clause], scope: Scope) -> None:
+        """A loop whose indices are not used states the same thing again and again."""
+        indices = [d for d in scope.names.values() if d.kind == "index"]
+        if indices and not any(d.is_used or d.name.startswith("_") for d in indices):
+            text = f"`{indices[0].name}` is never used: each instance of this loop states the same"
+            self.found.append(Diagnostic("CG0213", text, clauses[0].span, severity="warning"))
+
+    def warn_of_shadow(self, new: Declared, scope: Scope) -> None:
+        """A name that hides another one of its neighbourhood; parameters have a signature to be read in."""
+        if new.name.startswith("_") or new.kind in ("size", "parameter"):
+            return
+        outer = scope.outer.find(new.name)[0] if scope.outer is not None else None
+        if outer is not None:
+            text = f"`{new.name}` hides the {outer.kind} of that name"
+            labels = (Label(outer.span, "which is declared here"),)
+            self.found.append(Diagnostic("CG0216", text, new.span, severity="warning", labels=labels))
+        elif self.known.get(new.name) in ("constant", "factor") or (
+            new.kind == "fn" and new.name in self.known
+        ):
+            text = f"`{new.name}` hides the predeclared {self.known[new.name]} of that name"
+            help = "another name leaves it in reach"
+            self.found.append(Diagnostic("CG0216", text, new.span, severity="warning", help=help))
+
     # --- statements
 
     def statement(self, statement: ast.Statement, scope: Scope) -> None:
@@ -158,6 +184,8 @@ class _Resolver:
                 for let in recurrences(body):
                     self.ready(let.name, scope)
                 self.block(body, inner)
+                self.warn_of_idle_loop(clauses, inner)
+                self.warn_of_unused(inner, {"let"})
                 self.closed |= {name: declared.span for name, declared in inner.names.items()}
             case ast.If(test, then, otherwise):
                 self.expr(test, scope)
@@ -179,8 +207,11 @@ class _Resolver:
                 self.expr(factor, scope)
             case ast.TypeDecl(_, written):
                 self.type(written, scope)
-            case ast.Use():
-                pass
+            case ast.Use(_, is_file, names, alias):
+                if not is_file and names is None and alias is None:
+                    self.use(
+                        module_name(statement), statement.span, scope
+                    )  # its names come in, it is not named
             case _:
                 self.within(statement, scope)
         for declared in declarations(statement):

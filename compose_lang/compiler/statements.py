@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler import composition_lints, expressions, factors, recurrences, violations
+from compose_lang.compiler import composition_lints, expressions, factors, ranges, recurrences, violations
 from compose_lang.compiler.context import Context, Poisoned, PoisonedUse, Term, fail
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, constant, node
 from compose_lang.compiler.name_scopes import may_declare
@@ -162,11 +162,23 @@ def _require(ctx: Context, s: ast.Require) -> None:
         help = "use `prefer … == …`, `observe` a variable, or put one side in place of the other with `let`"
         text = "a hard equality between continuous variables has no room: its measure is zero"
         fail("CG0501", text, hard.span, help=help)
+    warn_of_certain(ctx, test, s.condition.span, "require")
     away = violations.elementwise(ctx, s.condition)
     if test.shape:  # an array of conditions is a plate of them
         both = [test, broadcast_to(away, test.shape)]
         ctx, (test, away), _ = factors.each_copy(ctx, both, [0, 0], s.span, "a constraint")
     add_requirement(ctx, test, label, s.span, away)
+
+
+def warn_of_certain(ctx: Context, test: Node, span: Span, word: str) -> None:
+    """CG0505 where a condition holds, or fails, whatever its variables are."""
+    sure = None if ctx.calls or test.is_const else ranges.truth(test)
+    if sure is None:
+        return
+    if not sure and word == "require" and ctx.mask is None:
+        text = "the constraint is false whatever the variables"
+        raise ComposeError(Diagnostic("CG0503", text, span, help="look at the variables' types"), exit_code=4)
+    ctx.session.warn("CG0505", f"this {'holds' if sure else 'fails'} whatever the variables are", span)
 
 
 def add_requirement(ctx: Context, test: Node, label: str, span: Span, away: Node | None = None) -> None:
@@ -214,6 +226,7 @@ def equal_enough(ctx: Context, condition: ast.Expr) -> bool:
 
 
 def _prefer(ctx: Context, s: ast.Prefer) -> None:
+    warn_of_certain(ctx, truth(ctx, s.condition), s.condition.span, "prefer")
     away = violations.violation(ctx, s.condition)
     weight = expressions.number(ctx, s.weight) if s.weight is not None else constant(1.0)
     if s.weight is not None and weight.value is not None and (weight.value < 0).any():
@@ -266,6 +279,7 @@ def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) 
 
 def state(ctx: Context, factor: factors.Factor, subjects: list[Node], span: Span) -> None:
     """Multiply the program by a factor of some subjects."""
+    composition_lints.lint_constant(ctx, factor, subjects, span)
     if ctx.session.reading is not None:
         ctx = ctx.session.reading.note(ctx, factor, subjects, span)
     for term in factor.terms(ctx, subjects, span):

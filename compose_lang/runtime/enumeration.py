@@ -31,7 +31,9 @@ def is_small(graph: FactorGraph) -> bool:
     bits = 0.0
     for v in graph.variables:
         if v.free_sites:
-            bits += v.free_sites * math.log2(len(v.type.domain.values)) if v.type.domain.is_finite else math.inf
+            bits += (
+                v.free_sites * math.log2(len(v.type.domain.values)) if v.type.domain.is_finite else math.inf
+            )
     return bits <= math.log2(MOST_STATES)
 
 
