@@ -28,7 +28,7 @@ from compose_lang.compiler.declared_types import DeclaredType, declared_with_val
 from compose_lang.compiler.discrete_bounds import discrete_bounds
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir import Node, constant, node, postorder, require_room
-from compose_lang.compiler.name_scopes import may_declare, name_span
+from compose_lang.compiler.name_scopes import declarations, may_declare, name_span
 from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
@@ -72,7 +72,7 @@ class Elaboration:
     """
 
     def __init__(self, module: ast.Module, ctx: Context, call: Call | None = None) -> None:
-        self.module = module
+        self.module = module = without_repeats(module)
         self.ctx = ctx
         self.session = ctx.session
         self.scope = ctx.scope
@@ -392,6 +392,18 @@ class Elaboration:
         ast.Infer: _infer,
         ast.Learn: _learn,
     }
+
+
+def without_repeats(module: ast.Module) -> ast.Module:
+    """A module whose names mean their first declarations: the others have been reported (CG0202)."""
+    kept: list[ast.Statement] = []
+    seen: dict[str, bool] = {}
+    for s in module.statements:
+        new = {d.name: d.is_indexed for d in declarations(s) if d.name != "_"}
+        if not any(name in seen and not (seen[name] and indexed) for name, indexed in new.items()):
+            seen.update(new)
+            kept.append(s)
+    return ast.Module(tuple(kept), span=module.span)
 
 
 def check_proper(graph: FactorGraph) -> None:
