@@ -75,6 +75,16 @@ class Term:
     is_prior: bool = False
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A statement of a factor: what it is over, and whether it is a density of that or a factor."""
+
+    span: Span
+    over: str
+    what: str
+    is_density: bool
+
+
 @dataclass
 class Session:
     """What one elaboration shares: settings that come from outside, and what it reports."""
@@ -92,6 +102,7 @@ class Session:
     applied: dict[tuple[str, ...], int] = field(
         default_factory=dict
     )  #: how often each factor was, by its path
+    judged: list[Judged] = field(default_factory=list)  #: the program's statements of factors, in order
     reading: Reading | None = None  #: another way to elaborate a program than for its posterior
     prefix: str = ""  #: before the names of data that another program reads
     programs: tuple[Path, ...] = ()  #: the files being elaborated, each used by the one before

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from compose_lang.compiler.allowed import without_allowed
-from compose_lang.compiler.context import Session
+from compose_lang.compiler.context import Judged, Session
 from compose_lang.compiler.elaborate import elaborate
 from compose_lang.compiler.graph import FactorGraph
 from compose_lang.compiler.plan import refusals
@@ -31,6 +31,7 @@ class CompiledProgram:
     graph: FactorGraph
     diagnostics: tuple[Diagnostic, ...]
     data_hashes: Mapping[str, str]
+    judged: tuple[Judged, ...] = ()  #: its statements of factors
     settings: Mapping[str, Any] = field(default_factory=dict)  #: of `infer by auto(chains=…)`
 
 
@@ -78,7 +79,7 @@ def compile_program(
         if request.method == "auto":
             settings.update(request.options)
     lints = tuple(without_allowed([*found, *session.diagnostics], source))
-    return CompiledProgram(source, module, graph, lints, session.hashes, settings)
+    return CompiledProgram(source, module, graph, lints, session.hashes, tuple(session.judged), settings)
 
 
 def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler import composition_lints, expressions, factors, ranges, recurrences, violations
-from compose_lang.compiler.context import Context, Poisoned, PoisonedUse, Term, fail
+from compose_lang.compiler.context import Context, Judged, Poisoned, PoisonedUse, Term, fail
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, constant, node
 from compose_lang.compiler.name_scopes import may_declare
 from compose_lang.compiler.noncentre import LOCATION_SCALE, Statement
@@ -277,9 +277,20 @@ def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) 
     state(ctx, factor, subjects, span)
 
 
+def judged(factor: factors.Factor, subjects: Sequence[Node], span: Span) -> Judged:
+    what, is_density = factor.description, factor.normalised
+    while isinstance(factor, factors.Applied):
+        subjects, factor = factor.subjects, factor.factor
+        is_density = factor.normalised
+    over = ", ".join(describe(s) for s in subjects)
+    return Judged(span, over or "what its parts are over", what, is_density)
+
+
 def state(ctx: Context, factor: factors.Factor, subjects: list[Node], span: Span) -> None:
     """Multiply the program by a factor of some subjects."""
     composition_lints.lint_constant(ctx, factor, subjects, span)
+    if not ctx.calls:
+        ctx.session.judged.append(judged(factor, subjects, span))
     if ctx.session.reading is not None:
         ctx = ctx.session.reading.note(ctx, factor, subjects, span)
     for term in factor.terms(ctx, subjects, span):

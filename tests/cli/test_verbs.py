@@ -141,3 +141,14 @@ def test_a_closed_pipe_is_no_error(tmp_path):
 def test_json_documents_are_json(compose):
     for arguments in (["doctor"], ["graph", "mixed.cg"], ["explain", "CG0101"], ["check", "mixed.cg"]):
         json.loads(compose(*arguments, "--json").out)
+
+
+def test_the_typed_stage_tells_densities_from_factors(compose):
+    Path("k.cg").write_text(
+        "factor Spring(a: real, b: real) { energy (a - b)^2 }\nvar x: real[3] ~ Normal(0, 1)\n"
+        "Spring(x[0], x[1])\nx[0] ~ 0.5 * Normal(0, 1) + 0.5 * Normal(2, 1)\nx[2] ~ Normal(0, 1) * Normal(1, 1)\n"
+    )
+    lines = compose("check", "--dump", "typed", "k.cg").out.splitlines()
+    assert lines[:2] == ["var x: real[3]", "factor Spring over (a: real, b: real)"]
+    kinds = {line.split(":")[0]: line.split(": ")[1].split()[0] for line in lines[2:]}
+    assert kinds == {"line 2": "density", "line 3": "factor", "line 4": "density", "line 5": "factor"}
