@@ -80,7 +80,8 @@ def _github(diagnostic: Diagnostic) -> str:
     fields["title"] = diagnostic.code
     properties = ",".join(f"{k}={_escaped(str(v), ':,')}" for k, v in fields.items())
     command = "notice" if diagnostic.severity == "note" else diagnostic.severity
-    text = f"{diagnostic.message}\n{diagnostic.help}" if diagnostic.help else diagnostic.message
+    beside = [f"{_place(label.span)}: {label.text}" for label in diagnostic.labels]
+    text = "\n".join(filter(None, [diagnostic.message, *beside, diagnostic.help, *diagnostic.notes]))
     return f"::{command} {properties}::{_escaped(text)}"
 
 
@@ -115,15 +116,42 @@ class _Mark(NamedTuple):
     text: str
 
 
+class _Piece(NamedTuple):
+    """What is marked of one line of source, from `start` up to `end`, both offsets in the source's text."""
+
+    source: Source
+    start: int
+    end: int
+    text: str
+    is_primary: bool
+
+    @property
+    def line(self) -> int:
+        return self.source.position(self.start)[0]
+
+
+def _pieces(span: Span, text: str, is_primary: bool) -> Iterator[_Piece]:
+    """A span's first line and, where it goes over lines, its last, which carries the text."""
+    first, last = (span.source.position(offset)[0] for offset in (span.start, max(span.start, span.end - 1)))
+    if first == last:
+        yield _Piece(span.source, span.start, span.end, text, is_primary)
+        return
+    starts, line = span.source.line_starts, span.source.line(last)
+    yield _Piece(span.source, span.start, starts[first - 1] + len(span.source.line(first)), "", is_primary)
+    indent = len(line) - len(line.lstrip())
+    yield _Piece(span.source, starts[last - 1] + indent, span.end, text, is_primary)
+
+
 def _full(diagnostic: Diagnostic, paint: _Paint) -> Iterator[str]:
     head = paint(paint.marked, f"{diagnostic.severity}[{diagnostic.code}]")
     yield head + paint(BOLD, f": {_printable(diagnostic.message)}")
-    spans = [(diagnostic.span, diagnostic.label)] if diagnostic.span else []
-    spans += [(label.span, label.text) for label in diagnostic.labels]
-    numbers = [span.source.position(span.start)[0] for span, _ in spans]
-    margin = " " * len(str(max(numbers, default=0)))
+    pieces: list[_Piece] = []
     if diagnostic.span:
-        yield from _excerpts(diagnostic.span, spans, margin, paint)
+        pieces += _pieces(diagnostic.span, diagnostic.label, is_primary=True)
+        for label in diagnostic.labels:
+            pieces += _pieces(label.span, label.text, is_primary=False)
+    margin = " " * len(str(max((piece.line for piece in pieces), default=0)))
+    yield from _excerpts(pieces, margin, paint)
     for word, text in [("help", diagnostic.help), *(("note", note) for note in diagnostic.notes)]:
         if text:
             indent = "\n" + " " * (len(margin) + len(f"  = {word}: "))
@@ -131,45 +159,47 @@ def _full(diagnostic: Diagnostic, paint: _Paint) -> Iterator[str]:
             yield f"{margin}  {paint(BLUE, '=')} {paint(BOLD, word)}: {shown}"
 
 
-def _excerpts(primary: Span, spans: list[tuple[Span, str]], margin: str, paint: _Paint) -> Iterator[str]:
+def _excerpts(pieces: list[_Piece], margin: str, paint: _Paint) -> Iterator[str]:
     """The marked lines, file by file, that of the primary span first."""
-    in_order = sorted(spans, key=lambda marked: _order(primary, marked[0]))
-    for source, group in groupby(in_order, key=lambda marked: marked[0].source):
+    if not pieces:
+        return
+    primary = pieces[0]
+    in_order = sorted(pieces, key=lambda p: (p.source is not primary.source, p.source.name, p.start))
+    for source, group in groupby(in_order, key=lambda piece: piece.source):
         marked = list(group)
-        first = primary if source is primary.source else marked[0][0]
-        arrow = "-->" if source is primary.source else ":::"
-        yield f"{margin} {paint(BLUE, arrow)} {_place(first)}"
+        is_here = source is primary.source
+        arrow, first = ("-->", primary) if is_here else (":::", marked[0])
+        yield f"{margin} {paint(BLUE, arrow)} {_place(Span(source, first.start, first.end))}"
         yield paint(BLUE, f"{margin}  |")
         shown = None
-        for number, line in groupby(marked, key=lambda s: source.position(s[0].start)[0]):
+        for number, line in groupby(marked, key=lambda piece: piece.line):
             if shown is not None and number > shown + 1:
                 yield paint(BLUE, "...")
             shown = number
-            is_primary = source is primary.source and number == source.position(primary.start)[0]
-            yield from _excerpt(source, number, list(line), is_primary, margin, paint)
+            yield from _excerpt(source, number, list(line), margin, paint)
 
 
-def _order(primary: Span, span: Span) -> tuple[bool, str, int]:
-    return span.source is not primary.source, span.source.name, span.start
+def _excerpt(source: Source, number: int, pieces: list[_Piece], margin: str, paint: _Paint) -> Iterator[str]:
+    """One line of source, and under it its marks: `^` where the primary span is on it, else `-`.
 
-
-def _excerpt(
-    source: Source, number: int, spans: list[tuple[Span, str]], is_primary: bool, margin: str, paint: _Paint
-) -> Iterator[str]:
-    """One line of source, and under it its marks: `^` on the primary span's line, `-` on others."""
+    Of a very long line the part around the primary span is shown.
+    """
     text = source.line(number)
     begin = source.line_starts[number - 1]
-    places = [(min(s.start - begin, len(text)), min(s.end - begin, len(text)), label) for s, label in spans]
+    is_primary = any(piece.is_primary for piece in pieces)
     cut, until = 0, len(text)
     if len(text) > LONGEST_LINE:
-        cut = max(0, places[0][0] - CONTEXT)
+        main = next((piece for piece in pieces if piece.is_primary), pieces[0])
+        cut = max(0, min(main.start - begin, len(text)) - CONTEXT)
         until = cut + LONGEST_LINE
     left, right = "…" if cut else "", "…" if until < len(text) else ""
 
     def column(offset: int) -> int:
-        return _width(_printable(left + text[cut : min(offset, until)]))
+        """The screen column of an offset; what is cut off counts as the `…` on its side."""
+        inside = min(offset - begin, len(text))
+        return _width(_printable(left + text[cut : min(inside, until)])) if inside >= cut else 0
 
-    marks = [_Mark(column(a), max(column(b), column(a) + 1), label) for a, b, label in places]
+    marks = [_Mark(column(p.start), max(column(p.end), column(p.start) + 1), p.text) for p in pieces]
     gutter = f"{number:>{len(margin)}}"
     yield f" {paint(BLUE, f'{gutter} |')} {_printable(left + text[cut:until] + right)}".rstrip()
     for row in _underlines(marks, "^" if is_primary else "-"):

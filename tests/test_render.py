@@ -89,11 +89,39 @@ def test_marks_stand_under_what_they_mark(text: str, shown: str, underline: str)
     assert lines[3:5] == [f" 1 | {shown}", f"   | {underline}"]
 
 
-def test_a_span_over_several_lines_marks_the_first() -> None:
-    found = Diagnostic(
-        "CG0101", "wrong", mark(Source("test.cg", "let a = (1 +\n 2)"), "(1 +\n 2)"), label="here"
-    )
-    assert render([found]).splitlines()[3:] == [" 1 | let a = (1 +", "   |         ^^^^ here"]
+def test_a_span_over_several_lines_marks_the_first_and_the_last() -> None:
+    source = Source("test.cg", "let a = (1 +\n  2 +\n    3)\n")
+    found = Diagnostic("CG0101", "wrong", mark(source, "(1 +\n  2 +\n    3)"), label="here")
+    assert render([found]).splitlines()[3:] == [
+        " 1 | let a = (1 +",
+        "   |         ^^^^",
+        "...",
+        " 3 |     3)",
+        "   |     ^^ here",
+    ]
+
+
+def test_a_label_over_several_lines_ends_with_its_text() -> None:
+    source = Source("test.cg", "factor F(\n  x\n)\nbad\n")
+    labels = (Label(mark(source, "factor F(\n  x\n)"), "declared here"),)
+    assert render([Diagnostic("CG0101", "wrong", mark(source, "bad"), labels=labels)]).splitlines()[3:] == [
+        " 1 | factor F(",
+        "   | ---------",
+        "...",
+        " 3 | )",
+        "   | - declared here",
+        " 4 | bad",
+        "   | ^^^",
+    ]
+
+
+def test_a_long_line_is_shown_around_the_primary_span() -> None:
+    source = Source("test.cg", "far" + " + 1" * 200 + " + bad\n")
+    labels = (Label(mark(source, "far"), "there"),)
+    lines = render([Diagnostic("CG0101", "wrong", mark(source, "bad"), labels=labels)]).splitlines()
+    assert lines[3].startswith(" 1 | …") and lines[3].endswith(" + bad")
+    column = lines[3].index("bad")
+    assert lines[4][column : column + 3] == "^^^" and lines[4][5] == "^"
 
 
 def test_the_end_of_a_text_can_be_marked() -> None:
