@@ -6,7 +6,7 @@ so a body always sees exactly what its signature says.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from compose_lang.compiler.context import Context, Scope, Term, fail
 from compose_lang.compiler.declared_types import Sizes, bind_shape, declared_type, named_domain, rank_of
 from compose_lang.compiler.foreign_names import foreign_argument
 from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
+from compose_lang.compiler.name_scopes import names_in
 from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.types import Domain
@@ -190,7 +191,7 @@ class Call:
 
     def run_body(self, ctx: Context) -> None:
         if self.decl.body is not None:
-            statements.run_body(ctx, self.decl.body)
+            statements.run_body(ctx, weighing(self.decl.body))
         else:
             assert self.decl.value is not None
             self.alias(ctx, self.decl.value)
@@ -346,6 +347,27 @@ class Call:
         """The condition that an argument lies in its declared domain (see `admission`)."""
         what = f"the subject `{name}` of `{self.name}`" if is_subject else f"`{name}` of `{self.name}`"
         return admission.admits(self.outer, value, domain, what, span, is_subject)
+
+
+def weighing(body: Sequence[ast.Statement]) -> Sequence[ast.Statement]:
+    """A body without the `let`s that only its `draw` reads: they may be random, which an energy is not."""
+    lets = {s.name: s for s in body if isinstance(s, ast.Let) and not s.indices}
+    if not lets or not any(isinstance(s, ast.Draw) for s in body):
+        return body
+
+    def read(roots: Iterable[ast.Node]) -> set[str]:
+        found: set[str] = set()
+        waiting = [name for root in roots for name in names_in(root)]
+        while waiting:
+            name = waiting.pop()
+            if name in lets and name not in found:
+                found.add(name)
+                waiting += names_in(lets[name].value)
+        return found
+
+    weighed = read(s for s in body if not isinstance(s, ast.Draw) and s not in lets.values())
+    drawn = read(s for s in body if isinstance(s, ast.Draw)) - weighed
+    return [s for s in body if not (isinstance(s, ast.Let) and s.name in drawn)]
 
 
 def instance_path(ctx: Context, name: str) -> tuple[str, ...]:

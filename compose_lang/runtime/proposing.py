@@ -96,7 +96,7 @@ class Proposed:
 
 
 def fitting(domain: Domain, value: Array, back: Array, backend: Backend) -> Array:
-    """Which numbers of a value lie in its domain; `back` is what its coordinates give: not it where one does not."""
+    """Which numbers of a value lie in its domain. Coordinates of what does not lead to another value: `back`."""
     xp = backend.xp
     if not domain.is_discrete:
         tolerance = float(np.finfo(backend.precision).eps) ** 0.5

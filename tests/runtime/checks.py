@@ -76,7 +76,7 @@ def numbers(states: np.ndarray, found: np.ndarray) -> np.ndarray:
     place = base ** np.arange(states[0].size)
     codes, sought = ((x.reshape(len(x), -1) - low) @ place for x in (states, found))
     order = np.argsort(codes)
-    rows = order[np.searchsorted(codes, sought, sorter=order)]
+    rows = order[np.clip(np.searchsorted(codes, sought, sorter=order), 0, len(codes) - 1)]
     assert np.array_equal(codes[rows], sought), "left the states"
     return rows
 

@@ -121,8 +121,21 @@ class JaxBackend:
         return array.at[index].set(value)
 
     def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
-        like = jax.ShapeDtypeStruct(jnp.broadcast_shapes(*(x.shape for x in arrays)), self.real)
-        return jax.pure_callback(lambda *xs: np.asarray(function(*xs), self.real), like, *arrays)
+        shape = jnp.broadcast_shapes(*(x.shape for x in arrays))
+        if self.precision == "float32":
+            like = jax.ShapeDtypeStruct(shape, self.real)
+            return jax.pure_callback(lambda *xs: np.asarray(function(*xs), self.real), like, *arrays)
+        # A callback may run in a thread without 64-bit mode, where JAX cuts numbers to 32 bits: as words they pass.
+        types = [x.dtype for x in arrays]
+
+        def of_words(*words: Any) -> Any:
+            given = [np.asarray(w).view(t)[..., 0] for w, t in zip(words, types, strict=True)]
+            found = np.broadcast_to(np.asarray(function(*given), self.real), shape)
+            return found[..., None].copy().view(np.uint32)
+
+        words = [jax.lax.bitcast_convert_type(x, np.uint32) for x in arrays]
+        found = jax.pure_callback(of_words, jax.ShapeDtypeStruct((*shape, 2), np.dtype("uint32")), *words)
+        return jax.lax.bitcast_convert_type(found, self.real)
 
     @contextmanager
     def scope(self) -> Iterator[None]:
