@@ -39,6 +39,12 @@ def call(ctx: Context, e: ast.Call) -> Any:
         return call_factor(ctx, callee, e)
     if isinstance(callee, application.WithInputs) and e.inputs is not None and e.arguments:
         return applied(ctx, callee, e.arguments, e.span)
+    made = factors.as_factor(callee)
+    if made is not None and made.ranks and e.inputs == () and e.arguments:
+        nodes = tuple(as_node(expressions.evaluate(ctx, a.value), a.value.span) for a in e.arguments)
+        if len(nodes) != len(made.ranks) or any(a.name for a in e.arguments):
+            fail("CG0206", f"{made.description} is over {len(made.ranks)}, given by place", e.span)
+        return factors.Applied(made, nodes, e.span)
     what, inside = e.function.span.text, ", ".join(a.span.text for a in e.arguments)
     help = ""
     if isinstance(callee, Node) and callee.shape:

@@ -22,7 +22,7 @@ class Method:
 
     serves: frozenset[str]
     options: tuple[str, ...] = ()
-    backends: frozenset[str] = frozenset({"numpy", "jax", "torch"})
+    backends: frozenset[str] | None = None  #: None: all
     approximate: str = ""
     gradient: bool = False
 
@@ -116,13 +116,17 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
             help = did_you_mean(r.method, METHODS) or f"there are auto, {', '.join(METHODS)}"
             fail("CG0602", f"there is no method `{r.method}`", r.span, help=help)
         check_options(r, method.options)
-        if backend not in method.backends:
+        if method.backends is not None and backend not in method.backends:
             help = f"`{r.method}` runs on {', '.join(sorted(method.backends))}; hmc runs on both"
             fail("CG0601", f"the method `{r.method}` does not run on {backend}", r.span, help=help)
         targets = [v for v in free if not r.targets or v.name in r.targets]
         for v in targets:
             if kind(v) not in method.serves:
-                fits = [n for n, m in METHODS.items() if kind(v) in m.serves and backend in m.backends]
+                fits = [
+                    n
+                    for n, m in METHODS.items()
+                    if kind(v) in m.serves and (m.backends is None or backend in m.backends)
+                ]
                 needs = "needs a gradient" if method.gradient else "lists every value"
                 what = {
                     CONTINUOUS: "continuous",

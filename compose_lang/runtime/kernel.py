@@ -181,7 +181,7 @@ class Kernel:
     serves: frozenset[Domains]
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
     options: Mapping[str, Option]
-    backends: frozenset[str] = frozenset({"numpy", "jax", "torch"})
+    backends: frozenset[str] | None = None  #: None: all
     approximate: str = ""  #: how draws fail to follow the density, or empty where they do
 
 

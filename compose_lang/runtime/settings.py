@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pkgutil import iter_modules
 from typing import Any
 
 from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.runtime import backends
 
-BACKENDS = ("jax", "torch", "numpy")
+BACKENDS = tuple(sorted(module.name for module in iter_modules(backends.__path__)))  # a file each
 PRECISIONS = ("float32", "float64")
 LEAST = {"chains": 1, "draws": 1, "warmup": 0, "thin": 1, "seed": 0}
 ENVIRONMENT = "COMPOSE_"

@@ -150,3 +150,10 @@ def test_a_named_type_brings_its_axes():
     program = "type V = real[2]\nfactor F(x: V) { energy norm(x) }\nvar y: V[3] ~ F"
     y = np.arange(6.0).reshape(3, 2)
     assert cg.compile(program).energy({"y": y}) == pytest.approx(np.linalg.norm(y, axis=1).sum(), rel=1e-12)
+
+
+def test_a_composition_can_be_applied_like_a_factor():
+    program = "var x: real\n(Normal(0, 1) * Normal(2, 1))(x |)\nlet P = Normal(1, 1)\n(P ^ 2)(x |)"
+    normal = lambda x, m: 0.5 * (x - m) ** 2 + 0.5 * np.log(2 * np.pi)  # noqa: E731
+    wanted = normal(0.3, 0) + normal(0.3, 2) + 2 * normal(0.3, 1)
+    assert cg.compile(program).energy({"x": 0.3}) == pytest.approx(wanted, rel=1e-12)

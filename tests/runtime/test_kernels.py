@@ -22,7 +22,7 @@ CONTINUOUS = sorted(name for name, kernel in KERNELS.items() if "continuous" in 
 CLAIMS = [
     (name, backend, domain)
     for name, kernel in KERNELS.items()
-    for backend in sorted(kernel.backends)
+    for backend in sorted(kernel.backends or ("jax", "numpy", "torch"))
     for domain in sorted(kernel.serves)
 ]
 CONTINUOUS_TARGETS = {"correlated": toy_blocks.correlated(), "skewed": toy_blocks.gamma_on_log_scale()}
@@ -113,7 +113,9 @@ def trajectories(
 
 
 @pytest.mark.parametrize("target", CONTINUOUS_TARGETS)
-@pytest.mark.parametrize("name", [name for name in CONTINUOUS if "torch" in KERNELS[name].backends])
+@pytest.mark.parametrize(
+    "name", [name for name in CONTINUOUS if "torch" in (KERNELS[name].backends or ("torch",))]
+)
 def test_same_noise_gives_the_same_trajectory_on_every_backend(name: str, target: str) -> None:
     density = CONTINUOUS_TARGETS[target]
     start = {"x": density.draw(np.random.default_rng(0), 3)}
