@@ -59,10 +59,15 @@ def flatten_cell(value: Any) -> list[Any]:
 def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e: ast.Index) -> Node:
     """`x[items]` with NumPy's meaning: slices keep their axis, integers drop it, an array of integers replaces it."""
     steps: list[tuple[int, int, int] | None] = [None] * len(x.shape)
+    domain = x.domain
     for k, item in enumerate(items):
         if isinstance(item, ast.Slice):
-            steps[k] = slice_bounds(ctx, item, x.shape[k])
-    domain = x.domain
+            places = window(ctx, item, x.shape[k], e)
+            if places is None:
+                steps[k] = slice_bounds(ctx, item, x.shape[k])
+            else:
+                x = take(x, k, places)
+                x.domain = domain
     if domain is not None and domain.event_shape:
         first = len(x.shape) - len(domain.event_shape)
         cut = [k for k, item in enumerate(items) if not isinstance(item, ast.Slice) or steps[k] is not None]
@@ -91,6 +96,40 @@ def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e
     if made.domain is None:
         made.domain = domain
     return made
+
+
+def window(ctx: Context, item: ast.Slice, size: int, e: ast.Index) -> Node | None:
+    """The places of a slice that differs between the instances of a loop, as in `x[2 * i:2 * i + 2]`.
+
+    None for one whose bounds are numbers. The length has to be the same everywhere.
+    """
+    if item.step is not None:
+        return None
+    start, stop = (
+        constant(default) if part is None else as_node(expressions.evaluate(ctx, part), part.span)
+        for part, default in ((item.start, 0), (item.stop, size))
+    )
+    ends = [over_steps(x) for x in (start, stop)]
+    if not (ends[0].axes or ends[1].axes) or any(
+        x.value is None or x.shape or x.dtype == "real" for x in ends
+    ):
+        return None  # numbers, or what `slice_bounds` has an error for
+    length = over_steps(node("sub", stop, start)).value
+    assert length is not None and ends[0].value is not None and ends[1].value is not None
+    if length.min() != length.max():
+        text = f"the length of this slice differs: from {length.min()} to {length.max()}"
+        fail("CG0208", text, item.span, help="take one length, and a filter for what is too much")
+    if ends[0].value.min() < 0 or ends[1].value.max() > size:
+        text = f"the slice runs from {ends[0].value.min()} to {ends[1].value.max()}, out of range for {size} elements"
+        fail("CG0207", text, item.span, labels=(Label(e.base.span, f"{size} along this axis"),))
+    return node("add", start, constant(np.arange(max(0, length.min()))))
+
+
+def take(x: Node, axis: int, places: Node) -> Node:
+    """The elements of x at some places along an axis, which stays where it is."""
+    order = (axis, *(k for k in range(len(x.shape)) if k != axis))
+    taken = gather(node("transpose", x, attrs=(order,)) if axis else x, [places])
+    return node("transpose", taken, attrs=(tuple(np.argsort(order).tolist()),)) if axis else taken
 
 
 def slice_bounds(ctx: Context, item: ast.Slice, size: int) -> tuple[int, int, int] | None:

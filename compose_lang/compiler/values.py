@@ -118,7 +118,13 @@ def static_int(value: Any, span: Span, what: str) -> int:
     """The value as an integer known at compile time."""
     x = as_node(value, span)
     if not x.is_static_scalar:
-        reason = "it depends on a variable" if x.variables else f"it is {describe(x)}"
+        if x.variables:
+            names = ", ".join(f"`{name}`" for name in sorted(x.variables))
+            reason = f"{names} {'is' if len(x.variables) == 1 else 'are'} random"
+        elif x.axes and not x.shape:
+            reason = "it differs between the instances of the loop"
+        else:
+            reason = f"it is {describe(x)}"
         fail("CG0208", f"{what} must be one integer known at compile time: {reason}", span)
     number = x.item()
     if isinstance(number, float):

@@ -140,6 +140,16 @@ PROGRAMS: dict[str, str | tuple[str, dict[str, Any]]] = {
         v ~ Normal(c, 1)
         energy sum([x[i] * i for i in range(n) if i != 2]) + norm([x[i]^2 for i in range(2)])
     """,
+    "slices that move with a loop": """
+        var x: real[6]; var y: real[5, 4]; var c: category(4)[4, 4]; var p: simplex(3)[5]
+        x ~ Normal(0, 1); y ~ Normal(0, 1)
+        for i in range(3) { energy sum(x[2 * i:2 * i + 2])^2; x[i:i + 3] ~ Normal(i, 2) }
+        for a in range(2), b in range(2) { energy sum(c[2 * a:2 * a + 2, 2 * b:2 * b + 2])^2 * (a + 2 * b + 1) }
+        for i in range(1, 4) { energy y[i - 1:i + 2, i][1]^2 + sum(y[i, i - 1:i + 1] * y[i - 1:i + 1, 0]) }
+        for i in range(4) { energy sum(p[i:i + 2, 1]) + sum(p[i:i + 2]) * p[i, 0] }
+        let s[0] = x[0]; let s[t] = 0.5 * s[t - 1] + sum(x[t - 1:t + 1]) for t in range(1, 6)
+        energy sum(s^2) + sum([mean(x[i:i + 3]) for i in range(4)])
+    """,
     "arrays and slices": """
         var a: real[3, 4, 5]; var m: real[4, 4]; var v: real[6]
         a ~ Normal(0, 1); m ~ Normal(0, 1); v ~ Normal(0, 1)
