@@ -184,7 +184,7 @@ def test_the_readme_shows_the_program_it_runs():
 
 def test_the_references_declarations_compile(tmp_path: Path):
     text = (ROOT / "docs/language.md").read_text(encoding="utf-8")
-    (program,) = re.findall(r"```cg\n(.*?)```", text, re.DOTALL)
+    program = re.findall(r"```cg\n(.*?)```", text, re.DOTALL)[0]
     (tmp_path / "program.cg").write_text(program, encoding="utf-8")
     (tmp_path / "y.csv").write_text("y\n1\n2\n3\n", encoding="utf-8")
     assert [found for found in check(tmp_path / "program.cg") if found.severity == "error"] == []

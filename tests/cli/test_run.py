@@ -117,7 +117,7 @@ def test_strict_ends_in_3_where_the_draws_have_faults(compose):
 
 
 def test_no_point_satisfies_the_constraints(compose):
-    Path("none.cg").write_text("var a: int(0, 3)\nvar b: int(0, 3)\nrequire a + b == 7\n")
+    Path("none.cg").write_text("var a: int(0, 3)\nvar b: int(0, 3)\nrequire (a + b) % 8 == 7\n")
     result = compose("run", "none.cg", *QUICK)
     assert result.code == 4 and "CG0502" in result.err
 

@@ -114,7 +114,7 @@ def test_version_and_doctor(compose):
     assert compose("doctor", "--json").document["python"] == ".".join(map(str, sys.version_info[:3]))
 
 
-@pytest.mark.parametrize("verb", ["learn", "repl", "plot", "new", "examples"])
+@pytest.mark.parametrize("verb", ["learn", "plot", "new", "examples"])
 def test_what_is_not_built_says_so(compose, verb):
     result = compose(verb, "x.cg", "--json")
     assert result.code == 1

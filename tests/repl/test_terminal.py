@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import re
+import shlex
+import struct
+import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import pytest
-
-pexpect = pytest.importorskip("pexpect")
+from pexpect import fdpexpect
 
 ENTER, UP, CTRL_C, CTRL_D, TAB = "\r", "\x1b[A", "\x03", "\x04", "\t"
 
@@ -20,13 +25,32 @@ class Terminal:
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         code = "from compose_lang.cli import main; main()"
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         environment = os.environ | {
             "TERM": "xterm", "XDG_STATE_HOME": str(folder / "state"), "PROMPT_TOOLKIT_NO_CPR": "1", "NO_COLOR": "1",
         }  # fmt: skip
-        self.child = pexpect.spawn(
-            sys.executable, ["-c", code, "repl", "--no-progress", *arguments],
-            cwd=folder, env=environment, encoding="utf-8", timeout=60, dimensions=(40, 120),
-        )  # fmt: skip
+        # opened by the session's leader, so that it is the terminal that Ctrl-C interrupts
+        tty = shlex.quote(os.ttyname(slave))
+        command = shlex.join([sys.executable, "-c", code, "repl", "--no-progress", *arguments])
+        self.process = subprocess.Popen(
+            ["sh", "-c", f"exec {command} <{tty} >{tty} 2>&1"],
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+        )
+        self.child = fdpexpect.fdspawn(self.master, encoding="utf-8", timeout=60)
+        self.slave = slave
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.slave)
+        os.close(self.master)
+
+    def ends(self) -> None:
+        """Wait for the session to end by itself."""
+        assert self.process.wait(timeout=60) == 0
 
     def sees(self, text: str) -> str:
         """Wait for a text; returns what came before it."""
@@ -51,7 +75,7 @@ def terminal(tmp_path):
 
     yield make
     for each in opened:
-        each.child.close(force=True)
+        each.close()
 
 
 def test_a_session(terminal, tmp_path):
@@ -100,7 +124,7 @@ def test_a_session(terminal, tmp_path):
     t.sees("kept.cg")
     t.at_prompt(5)
     t.types(CTRL_D)
-    t.child.expect(pexpect.EOF)
+    t.ends()
     kept = (tmp_path / "kept.cg").read_text()
     assert "let y = x + 1" in kept and "for i in range(2)" in kept
     assert "2 * 21" in (tmp_path / "state/compose/history").read_text()
@@ -121,4 +145,4 @@ def test_ctrl_c_stops_the_sampler_and_not_the_session(terminal, tmp_path):
     t.types("3 + 4" + ENTER)
     t.sees("7")
     t.types(":quit" + ENTER)
-    t.child.expect(pexpect.EOF)
+    t.ends()
