@@ -40,7 +40,7 @@ DOCUMENT = (
     "program", "seed", "backend", "draws", "chains", "plan", "summary", "log_evidence", "diagnostics", "seconds",
     "out",
 )  # fmt: skip
-NOT_BUILT = ("learn", "plot", "new", "examples")
+NOT_BUILT = ("learn",)
 
 EVERY_VERB: dict[str, Any] = {
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and results.")],
@@ -333,6 +333,25 @@ def summary(
 
 
 @verb
+def plot(
+    screen: Screen,
+    folder: RunFolderPath,
+    names: Annotated[str | None, typer.Option(metavar="NAMES", help="What to draw, by commas [all].")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write [DIR/plots].")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="png or svg.")] = "png",
+) -> None:
+    """Draw pictures of an earlier run."""
+    from compose_lang.plots import plot
+    from compose_lang.runtime.samples import Run
+
+    chosen = tuple(name.strip() for name in (names or "").split(",") if name.strip())
+    made = [str(path) for path in plot(Run.open(folder), chosen, output or folder / "plots", form)]
+    screen.document({"files": made}) if screen.json else print("\n".join(made))
+
+
+@verb
 def export(
     screen: Screen,
     folder: RunFolderPath,
@@ -399,6 +418,45 @@ def repl(
     if program is not None:
         talk.command(f"load {program}")
     return converse(talk)
+
+
+@verb
+def new(
+    screen: Screen,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.", show_default=False)],
+) -> None:
+    """Start a program: a small one with its data."""
+    from compose_lang.starter import new
+
+    made = new(folder)
+    screen.document({"files": [str(path) for path in made]}) if screen.json else print(*made, sep="\n")
+    screen.say(f"next: compose run {made[0]}")
+
+
+@verb
+def examples(
+    screen: Screen,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One to copy out.", show_default=False)
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Where to [NAME].", show_default=False)
+    ] = None,
+) -> None:
+    """List the examples, or copy one out to try it."""
+    from compose_lang.starter import copy_example, examples
+
+    if name is not None:
+        path = copy_example(name, folder or Path(name))
+        screen.document({"folder": str(path)}) if screen.json else print(path)
+        return
+    found = dict(examples())
+    if screen.json:
+        screen.document({"examples": found})
+        return
+    for each, about in found.items():
+        print(f"{each:<16} {about}")
+    screen.say("`compose examples NAME` copies one here")
 
 
 @verb

@@ -114,7 +114,7 @@ def test_version_and_doctor(compose):
     assert compose("doctor", "--json").document["python"] == ".".join(map(str, sys.version_info[:3]))
 
 
-@pytest.mark.parametrize("verb", ["learn", "plot", "new", "examples"])
+@pytest.mark.parametrize("verb", ["learn"])
 def test_what_is_not_built_says_so(compose, verb):
     result = compose(verb, "x.cg", "--json")
     assert result.code == 1
@@ -152,3 +152,36 @@ def test_the_typed_stage_tells_densities_from_factors(compose):
     assert lines[:2] == ["var x: real[3]", "factor Spring over (a: real, b: real)"]
     kinds = {line.split(":")[0]: line.split(": ")[1].split()[0] for line in lines[2:]}
     assert kinds == {"line 2": "density", "line 3": "factor", "line 4": "density", "line 5": "factor"}
+
+
+def test_a_new_program_runs(compose):
+    done = compose("new", "begun")
+    assert done.code == 0
+    assert compose("check", "begun/begun.cg").err.startswith("programs: 1, errors: 0, warnings and notes: 0")
+    assert compose("run", "begun/begun.cg", *QUICK).code == 0
+    again = compose("new", "begun")
+    assert again.code == 2 and "not empty" in again.err
+    assert compose("new", "mixed.cg").code == 2
+
+
+def test_examples_can_be_copied(compose):
+    listed = compose("examples", "--json").document["examples"]
+    assert {"schools", "denoise", "planar"} <= set(listed)
+    assert compose("examples", "schools").out == "schools\n"
+    assert compose("check", "schools/schools.cg").code == 0
+    assert compose("examples", "schools").code == 2
+    assert "did you mean `schools`" in compose("examples", "school").err
+
+
+def test_pictures_of_a_run(compose):
+    Path("p.cg").write_text(
+        "var x: real ~ Normal(0, 1)\nvar c: {red, green}\nvar v: real[3] ~ Normal(0, 1)\nvar g: spin[2, 3]\n"
+    )
+    assert compose("run", "p.cg", *QUICK).code == 0
+    made = compose("plot", "p.out", "--json").document["files"]
+    assert [Path(f).name for f in made] == ["x.png", "c.png", "v.png", "g.png"]
+    assert all(Path(f).read_bytes().startswith(b"\x89PNG") for f in made)
+    assert compose("plot", "p.out", "--names", "x", "--format", "svg", "-o", "here").out == "here/x.svg\n"
+    assert "did you mean" in compose("plot", "p.out", "--names", "vv").err
+    assert compose("plot", "p.out", "--format", "gif").code == 2
+    assert compose("plot", "nowhere").code == 1
