@@ -7,7 +7,6 @@ column are computed only there. A `ComposeError` is the user's to mend and never
 
 from __future__ import annotations
 
-import difflib
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -99,8 +98,21 @@ class InternalError(Exception):
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """A help text that offers the nearest known name, or nothing."""
-    known = list(candidates)
-    near = [c for c in known if c.lower() == name.lower()]
-    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean `{near[0]}`?" if near else ""
+    """A help text that offers the nearest known name, or nothing where none is near: a letter in three may differ."""
+    near = min(((edits(name.lower(), c.lower()), c) for c in candidates), default=None)
+    allowed = max(len(name), 3) // 3 if len(name) > 1 else 0
+    return f"did you mean `{near[1]}`?" if near is not None and near[0] <= allowed else ""
+
+
+def edits(one: str, two: str) -> int:
+    """How many letters to insert, drop, replace or exchange with the next make one text the other."""
+    before: list[int] = []
+    row = list(range(len(two) + 1))
+    for i, a in enumerate(one):
+        older, before, row = before, row, [i + 1]
+        for j, b in enumerate(two):
+            cost = min(before[j] + (a != b), before[j + 1] + 1, row[j] + 1)
+            if i and j and a == two[j - 1] and one[i - 1] == b:
+                cost = min(cost, older[j - 1] + 1)
+            row.append(cost)
+    return row[-1]

@@ -185,7 +185,7 @@ def test_json_faults(write):
         ("{", None, "CG0302", "line 1, column 2: not JSON"),
         ('{"a": 1,\n "b": }', "a", "CG0302", "line 2"),
         ("[" * 100_000, None, "CG0302", "nested too deeply"),
-        ('{"yy": [1]}', "y", "CG0303", "did you mean `yy`?"),
+        ('{"Y": [1]}', "y", "CG0303", "did you mean `Y`?"),
         ("[1]", "y", "CG0303", "does not hold an object"),
         ("[[1, 2], [3]]", None, "CG0306", "differ in length"),
         ("[1, [2]]", None, "CG0306", "differ in length"),

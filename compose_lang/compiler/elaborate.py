@@ -28,7 +28,7 @@ from compose_lang.compiler.declared_types import DeclaredType, declared_with_val
 from compose_lang.compiler.discrete_bounds import discrete_bounds
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir import Node, constant, node, postorder, require_room
-from compose_lang.compiler.name_scopes import declarations, may_declare, name_span
+from compose_lang.compiler.name_scopes import declarations, name_span
 from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.operation import ShapeError
@@ -132,7 +132,7 @@ class Elaboration:
             self.found.append(Diagnostic("CG0104", "this is nested too deeply", statement.span))
         else:
             return
-        self.scope.names.update(dict.fromkeys(may_declare(statement), Poisoned()))
+        self.scope.names.update(dict.fromkeys(statements.lost(statement, self.scope), Poisoned()))
 
     def statement(self, s: ast.Statement) -> None:
         rule = self._RULES.get(type(s))
@@ -160,8 +160,10 @@ class Elaboration:
         root, _, name = s.module.partition(".")
         module = library_module(name) if root == "std" else None
         if module is None:
-            known = [f"std.{m}" for m in library_modules()]
+            known = [f"std.{m}" for m in library_modules() if library_module(m) is not None]
             help = did_you_mean(s.module, known) or f"there are {', '.join(known)}"
+            if root == "std" and name in library_modules():
+                help = f"what `{s.module}` declares is in scope everywhere: leave the line out"
             if s.module.endswith(".cg"):
                 help = f'a file stands in quotes: `use "{s.module}" as {s.alias or "part"}`'
             fail("CG0201", f"unknown module `{s.module}`", name_span(s, s.module), help=help)

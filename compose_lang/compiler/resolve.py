@@ -353,7 +353,13 @@ class _Resolver:
         else:
             candidates = set(scope.visible()) if declare else self.candidates(scope)
             alike = [c for c in candidates if c[0].isupper() == name[0].isupper()]
-            help = hint or foreign_name(name, candidates) or did_you_mean(name, alike) or declare
+            help = (
+                hint
+                or foreign_name(name, candidates)
+                or library_hint(name)
+                or did_you_mean(name, alike)
+                or declare
+            )
             if not help and self.values and not is_called(span):
                 help = f"the named values are {', '.join(sorted(self.values))}"
             if is_behind_comment_sign(span):
@@ -364,6 +370,14 @@ class _Resolver:
             problem = Diagnostic("CG0201", f"unknown name `{name}`", span, help=help, labels=labels)
         self.complained.add(name)
         self.found.append(problem)
+
+
+def library_hint(name: str) -> str:
+    """Which `use` brings a name in, if one does."""
+    from compose_lang.compiler.standard_library import modules_with
+
+    modules = modules_with(name)
+    return f"it is in {modules[0]}: `use {modules[0]} ({name})`" if modules else ""
 
 
 def is_called(span: Span) -> bool:

@@ -78,6 +78,12 @@ def library_modules() -> list[str]:
     return sorted(f.name.removesuffix(".cg") for f in folder.iterdir() if f.name.endswith(".cg"))
 
 
+def modules_with(name: str) -> list[str]:
+    """The modules, to be brought in by `use`, that declare a name."""
+    modules = ((m, library_module(m)) for m in library_modules())
+    return [f"std.{m}" for m, module in modules if module is not None and name in module.parts]
+
+
 def known_names() -> dict[str, str]:
     """Every predeclared name and its kind, for the resolver."""
     known = dict.fromkeys(BUILTINS, "function") | dict.fromkeys(CONSTANTS, "constant")

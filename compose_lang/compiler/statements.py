@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from compose_lang.compiler import composition_lints, expressions, factors, ranges, recurrences, violations
-from compose_lang.compiler.context import Context, Judged, Poisoned, PoisonedUse, Term, fail
+from compose_lang.compiler.context import Context, Judged, Poisoned, PoisonedUse, Scope, Term, fail
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, constant, node
 from compose_lang.compiler.name_scopes import may_declare
 from compose_lang.compiler.noncentre import LOCATION_SCALE, Statement
@@ -40,9 +40,16 @@ def run_body(ctx: Context, body: Sequence[ast.Statement]) -> None:
             found.append(Diagnostic("CG0203", f"{wrong}: {shapes}", statement.span))
         else:
             continue
-        ctx.scope.names.update(dict.fromkeys(may_declare(statement), Poisoned()))
+        ctx.scope.names.update(dict.fromkeys(lost(statement, ctx.scope), Poisoned()))
     if found:
         raise ComposeError(found, code)
+
+
+def lost(statement: ast.Statement, scope: Scope) -> Iterator[str]:
+    """The names that a statement that failed leaves without a meaning: not a variable of which only the factor did."""
+    for name in may_declare(statement):
+        if not (isinstance(statement, ast.Var) and isinstance(scope.names.get(name), Node)):
+            yield name
 
 
 class PendingArrays:

@@ -92,6 +92,10 @@ def _pair(f: Failure) -> Diagnostic | None:
         and token.kind in ("_END", "$END", "RBRACE", "RPAR")
     ):
         return f.habit(f"`{last[0].text * 2}` does not count", AFTER_ASSIGNMENT, last[0], last[1])
+    if token.kind == "EQUAL" and following is not None and following.start == token.end:
+        meant = {"!": "!=", "<": "<=", "~": "~"}.get(following.text)
+        if meant is not None:
+            return f.habit(f"`={following.text}` is no operator", f"write `{meant}`", token, following)
     is_left_arrow = token.kind == "LESSTHAN" and following is not None and following.kind == "MINUS"
     if is_left_arrow and following is not None and following.start == token.end and "EQUAL" in f.accepts:
         return f.habit("`<-` does not assign", "write `=`", token, following)

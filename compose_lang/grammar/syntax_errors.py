@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
-from compose_lang.diagnostics import Diagnostic, Label, Span
+from compose_lang.diagnostics import Diagnostic, Label, Span, did_you_mean
 from compose_lang.grammar.failure import Failure
 from compose_lang.grammar.foreign_operators import OPERATOR_HABITS
 from compose_lang.grammar.habits import HABITS
@@ -151,6 +151,19 @@ def _goes_on(f: Failure) -> Diagnostic | None:
     return None
 
 
+def _misspelt_word(f: Failure) -> Diagnostic | None:
+    """`reqiure x > 0`, `prefer c wieght 3`: a word of the language with a letter wrong."""
+    starts = BEGINNING if len(f.statement) == 1 and f.first.kind == "NAME" else frozenset()
+    if f.token.kind not in ("NAME", "NUMBER", "STRING", "MINUS", "COLON"):
+        return None
+    for token, kinds in ((f.first, starts), (f.token, f.accepts & GOING_ON)):
+        help = did_you_mean(token.text, sorted(kind.lower() for kind in kinds))
+        if help and token.kind == "NAME" and len(token.text) > 1:
+            text = f"`{token.text}` is no word of the language"
+            return Diagnostic("CG0101", text, token.span(f.source), help=help)
+    return None
+
+
 def _side_by_side(f: Failure) -> Diagnostic | None:
     """`exp x`, `Normal 0, 1`, `[1 2]`: two values with nothing between them."""
     if f.token.kind not in ("NAME", "NUMBER", "STRING", "LPAR") or not f.follows_value or f.starts_line:
@@ -163,7 +176,9 @@ def _side_by_side(f: Failure) -> Diagnostic | None:
     if previous.kind == "STRING" and f.first.kind in ("REQUIRE", "PREFER") and len(f.statement) == 2:
         return f.error("expected `:` after the name", "expected `:`")
     help = ""
-    if any(token.kind == "TILDE" for token in f.ahead):
+    if name[0].isupper() and f.following is not None and f.following.kind == "LPAR":
+        help = f"a factor is stated by `~`: `{previous.text} ~ {name}(…)`"
+    elif any(token.kind == "TILDE" for token in f.ahead):
         help = "statements on one line are parted by `;`"
     elif (
         previous.kind == "NAME" and previous.text != name and (len(f.statement) > 1 or f.token.kind != "NAME")
@@ -215,6 +230,9 @@ def _advice(f: Failure) -> str:
     """How a construct is written whose first part only is there."""
     if f.first.kind == "INFER" and "BY" in f.accepts:
         return "write `infer x by nuts`, or `infer by nuts` for all variables"
+    is_call = f.following is not None and f.following.kind == "LPAR"
+    if is_call and f.token.kind == "NAME" and f.token.text[0].isupper() and "TILDE" in f.accepts:
+        return f"a factor is stated by `~`: write `~ {f.token.text}(…)`"
     if f.token.kind == "FOR" and f.previous is not None and f.previous.kind in ("LPAR", "LSQB"):
         return "what is computed comes first, as in `sum(x[i] for i in range(n))`"
     if f.token.kind == "FOR" and "FOR" in f.kinds[:-1]:
@@ -222,6 +240,8 @@ def _advice(f: Failure) -> str:
     return ""
 
 
+BEGINNING = STATEMENT_WORDS | {"FOR", "IF"}
+GOING_ON = frozenset({"WEIGHT", "BY", "AS", "THEN", "ELSE", "FOR", "IF", "IN", "AND", "OR"})
 EXPECTED = {
     "COMMA": "`,`", "EQUAL": "`=`", "IN": "`in`", "THEN": "`then`", "ELSE": "`else`",
     "BY": "`by` and a method", "LPAR": "`(`", "LBRACE": "`{`", "RPAR": "`)`", "RSQB": "`]`", "RBRACE": "`}`",
@@ -259,6 +279,7 @@ EXPLANATIONS: tuple[Callable[[Failure], Diagnostic | None], ...] = (
     _semicolon,
     _unclosed,
     _function_body,
+    _misspelt_word,
     _side_by_side,
     _reserved_name,
     _not_as_expected,
