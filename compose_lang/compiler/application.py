@@ -245,7 +245,8 @@ class Call:
             if len(value.shape) < rank:
                 assert parameter.type is not None
                 text = f"`{parameter.name}` of `{self.name}` is {parameter.type.span.text}, given {describe(value)}"
-                help = "" if value.shape else f"equal values for all are `{span.text} * ones(n)`"
+                is_one = not value.shape and parameter in self.decl.inputs
+                help = f"equal values for all are `{span.text} * ones(n)`" if is_one else ""
                 fail("CG0203", f"shapes do not match: {text}", span, help=help)
             leading[parameter.name] = value.shape[: len(value.shape) - rank]
         try:
