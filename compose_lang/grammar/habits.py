@@ -111,7 +111,7 @@ def _declaration(f: Failure) -> Diagnostic | None:
         )
     if f.opener() is not f.block:
         return None
-    if word == "VAR" and sign == "EQUAL":
+    if word == "VAR" and sign == "EQUAL" and f.kinds[1:2] == ("NAME",):
         if f.following is not None and _is_factor_name(f.ahead):
             return f.habit("a factor is not assigned", f"write `var {name}: T ~ {f.following.text}(…)`")
         help = f"`let {name} = …` names a value, `observe {name} = …` fixes a variable"
@@ -278,7 +278,7 @@ def _conditional(f: Failure) -> Diagnostic | None:
 def _let_function(f: Failure) -> Diagnostic | None:
     """`let f(x) = …`, `let f = fn(x) …`"""
     if f.kinds == ("LET", "NAME", "LPAR") or f.token.kind == "FN":
-        name = f.statement[1].text if len(f.statement) > 1 else "f"
+        name = f.statement[1].text if f.kinds[1:2] == ("NAME",) else "f"
         return f.habit("`let` names a value", f"a function is `fn {name}(x: real) -> real = value`")
     return None
 
