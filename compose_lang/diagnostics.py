@@ -97,8 +97,13 @@ class InternalError(Exception):
     """A state that our own code must never reach."""
 
 
+MOST_LETTERS = 80  #: of a name that is looked for among the known ones
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """A help text that offers the nearest known name, or nothing where none is near: a letter in three may differ."""
+    if len(name) > MOST_LETTERS:
+        return ""
     near = min(((edits(name.lower(), c.lower()), c) for c in candidates), default=None)
     allowed = max(len(name), 3) // 3 if len(name) > 1 else 0
     return f"did you mean `{near[1]}`?" if near is not None and near[0] <= allowed else ""

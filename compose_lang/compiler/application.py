@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from compose_lang.compiler import admission, expressions, statements
-from compose_lang.compiler.context import Context, Scope, Term, fail
+from compose_lang.compiler.context import Context, Scope, Term, count_inlined, fail
 from compose_lang.compiler.declared_types import Sizes, bind_shape, declared_type, named_domain, rank_of
 from compose_lang.compiler.foreign_names import foreign_argument
 from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
@@ -129,6 +129,7 @@ class WithInputs:
 
     def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
         decl = self.factor.decl
+        count_inlined(ctx, self.description, span)
         if len(ctx.calls) >= MAX_DEPTH:
             round = [c for c in dict.fromkeys(ctx.calls) if ctx.calls.count(c) > 1]
             help = f"`{decl.name}` applies itself: stop it with an `if` on a constant input" if round else ""

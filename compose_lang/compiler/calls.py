@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from compose_lang.compiler import application, expressions, factors
-from compose_lang.compiler.context import Context, Scope, fail, not_built
+from compose_lang.compiler.context import Context, Scope, count_inlined, fail, not_built
 from compose_lang.compiler.declared_types import Sizes, bind_shape, declared_type, rank_of
 from compose_lang.compiler.ir import Axis, Node, along, broadcast_to, collect, constant, gather
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
@@ -101,6 +101,7 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
     what = f"the function `{decl.name}`"
     if e.inputs is not None:
         fail("CG0206", f"{what} takes no `|`", e.span)
+    count_inlined(ctx, what, e.span)
     if len(ctx.calls) >= application.MAX_DEPTH:
         text = (
             f"{what} calls itself"

@@ -102,6 +102,7 @@ class Session:
     applied: dict[tuple[str, ...], int] = field(
         default_factory=dict
     )  #: how often each factor was, by its path
+    inlined: int = 0  #: applications of functions and factors so far
     judged: list[Judged] = field(default_factory=list)  #: the program's statements of factors, in order
     reading: Reading | None = None  #: another way to elaborate a program than for its posterior
     prefix: str = ""  #: before the names of data that another program reads
@@ -161,6 +162,17 @@ def usable(value: Any, span: Span) -> Any:
             fail("CG0208", value.why, span)
         raise PoisonedUse
     return value
+
+
+MAX_INLINED = 30_000
+
+
+def count_inlined(ctx: Context, what: str, span: Span) -> None:
+    """Functions and factors are inlined; those that apply each other twice over grow without bound (CG0801)."""
+    ctx.session.inlined += 1
+    if ctx.session.inlined > MAX_INLINED:
+        text = f"functions and factors are applied more than {MAX_INLINED:,} times, at last {what}"
+        fail("CG0801", text, span, help="name a value that is used twice with `let`")
 
 
 def fail(

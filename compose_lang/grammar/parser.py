@@ -25,17 +25,24 @@ from compose_lang.grammar.tokens import (
 )
 
 MAX_ERRORS = 50
+MAX_BYTES = 2**20  #: of a program: what is larger is data
 
 
 def read_source(path: str | Path) -> Source:
-    """Reads a program: CG0302 where the file cannot be read, CG0106 where it is not UTF-8 text."""
+    """Reads a program: CG0302 where the file cannot be read, CG0801 where it is huge, CG0106 where it is not UTF-8."""
     try:
-        content = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ComposeError(Diagnostic("CG0302", f"cannot read {path}: {reason}")) from None
     except ValueError as error:
         raise ComposeError(Diagnostic("CG0302", f"cannot read {path}: {error}")) from None
+    if len(content) > MAX_BYTES:
+        text = f"{path} is larger than {MAX_BYTES:,} bytes, the limit of a program"
+        raise ComposeError(
+            Diagnostic("CG0801", text, help="data belongs in files of its own: read(…)"), exit_code=5
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

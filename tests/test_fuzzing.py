@@ -1,11 +1,11 @@
-"""Some of the programs of `tests.fuzz`; ten thousand of each kind by hand."""
+"""Some of the programs of `tests.fuzzing`; ten thousand of each kind by hand."""
 
 from __future__ import annotations
 
 import pytest
 
 from compose_lang.diagnostics import InternalError
-from tests import fuzz
+from tests import fuzzing as fuzz
 
 COUNTS = {"tree": 250, "scoped": 150, "grammar": 300, "mutation": 250}
 

@@ -1,6 +1,6 @@
 """Programs by the thousand, from three sources, through every stage that a check runs: only diagnostics may come out.
 
-`python -m tests.fuzz KIND START COUNT` by hand, KIND one of tree, scoped, grammar, mutation; tests/test_fuzz.py runs
+`python -m tests.fuzzing KIND START COUNT` by hand, KIND one of tree, scoped, grammar, mutation; tests/test_fuzzing.py runs
 some of each. What a run of ten thousand each found is at the end of this file.
 
 tree: syntax trees at random, printed. scoped: programs whose names and shapes fit, so that elaboration goes deep.
