@@ -155,3 +155,7 @@ def test_no_program_breaks_the_resolver(module: ast.Module) -> None:
     again = parse(Source("test.cg", print_module(module)))
     for diagnostic in resolve(again, KNOWN):
         assert diagnostic.span.source.name == "test.cg"
+
+
+def test_a_used_file_without_a_name_breaks_nothing() -> None:
+    assert codes('use ""\nuse "a-b.cg"\nlet b = nope') == []  # what they bring in is not known here

@@ -98,7 +98,8 @@ def declarations(statement: ast.Statement) -> Iterator[Declared]:
     if isinstance(statement, ast.Use):
         bound = [statement.alias] if statement.alias else statement.names
         for name in bound or [module_name(statement)]:
-            yield Declared(name, "import", name_span(statement, name))
+            if name.isidentifier():  # of a file without a name to speak of
+                yield Declared(name, "import", name_span(statement, name))
     elif isinstance(
         statement,
         ast.TypeDecl | ast.Const | ast.Data | ast.Param | ast.Var | ast.Let | ast.Fn | ast.FactorDecl,
