@@ -1,7 +1,8 @@
 """Programs by the thousand, from three sources, through every stage that a check runs: only diagnostics may come out.
 
-`python -m tests.fuzzing KIND START COUNT` by hand, KIND one of tree, scoped, grammar, mutation; tests/test_fuzzing.py runs
-some of each. What a run of ten thousand each found is at the end of this file.
+`python -m tests.fuzzing KIND START COUNT` by hand, KIND one of tree, scoped, grammar, mutation; test_fuzzing.py runs some
+of each. Ten thousand of each on 24 November 2026, two cores with other work on them: nothing but diagnostics. A check of
+a grammar's program took 1.4 ms (median), 70 (p99), 678 (most), of a mutation 0.9, 64 and 347.
 
 tree: syntax trees at random, printed. scoped: programs whose names and shapes fit, so that elaboration goes deep.
 grammar: random walks over the parser's own automaton. mutation: real programs with tokens dropped, swapped, replaced.
