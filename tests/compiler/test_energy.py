@@ -157,3 +157,18 @@ def test_a_composition_can_be_applied_like_a_factor():
     normal = lambda x, m: 0.5 * (x - m) ** 2 + 0.5 * np.log(2 * np.pi)  # noqa: E731
     wanted = normal(0.3, 0) + normal(0.3, 2) + 2 * normal(0.3, 1)
     assert cg.compile(program).energy({"x": 0.3}) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_factors_can_be_inputs_of_factors():
+    program = """
+factor Blend(x: real | P, Q, w: unit) = w * P + (1 - w) * Q
+factor Twice(x: real | P) {
+  x ~ P
+  x ~ P
+}
+var x: real ~ Blend(Normal(0, 1), Normal(3, 1), 0.2)
+var y: real ~ Twice(Normal(1, 1))
+"""
+    density = lambda v, m: np.exp(-0.5 * (v - m) ** 2) / np.sqrt(2 * np.pi)  # noqa: E731
+    wanted = -np.log(0.2 * density(0.3, 0) + 0.8 * density(0.3, 3)) - 2 * np.log(density(0.7, 1))
+    assert cg.compile(program).energy({"x": 0.3, "y": 0.7}) == pytest.approx(wanted, rel=1e-12)
