@@ -113,6 +113,8 @@ def may_declare(statement: ast.Statement) -> Iterator[str]:
     """The names that a statement, or a branch of it that may stand in its place, declares in its block."""
     for new in declarations(statement):
         yield new.name
+    if isinstance(statement, ast.For):
+        yield from (let.name for let in recurrences([statement]))
     if isinstance(statement, ast.If):
         for inner in (*statement.then, *statement.otherwise):
             yield from may_declare(inner)

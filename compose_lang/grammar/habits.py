@@ -93,7 +93,8 @@ def _several_names(f: Failure) -> Diagnostic | None:
         return f.habit(
             f"`{word}` declares one name", f"write `{word} {name}: T` for each, or an array: `T[n]`"
         )
-    if f.kinds[1:] == ("LPAR",) or (f.token.kind == "COMMA" and f.opener() is f.block):
+    is_list = f.token.kind == "COMMA" and f.opener() is f.block and "EQUAL" not in f.kinds
+    if f.kinds[1:] == ("LPAR",) or is_list:
         return f.habit(f"`{word}` declares one name", each)
     return None
 

@@ -25,6 +25,7 @@ from compose_lang.grammar.tokens import (
 )
 
 MAX_ERRORS = 50
+HEADERS = frozenset({"FOR", "IF", "FN", "FACTOR", "DENSITY"})
 MAX_BYTES = 2**20  #: of a program: what is larger is data
 
 
@@ -121,7 +122,8 @@ class _Run:
 
     `marks` holds, for each open `{`, the height of the automaton's stack where the block's current statement
     starts, or None where the `{` opened a list of names; `blocks` holds the `{` of the blocks. `begun` is
-    where the current statement's tokens start.
+    where the current statement's tokens start; `unopened` counts blocks whose `{` was missing, since what closes
+    them is no mistake of its own.
     """
 
     def __init__(self, source: Source, tokens: list[Token], start: str) -> None:
@@ -133,6 +135,7 @@ class _Run:
         self.blocks: list[Token] = []
         self.at = 0
         self.begun = 0
+        self.unopened = 0
         self.errors: list[Diagnostic] = []
 
     def finish(self) -> Any:
@@ -141,10 +144,17 @@ class _Run:
             if not self._starts_with_operator() and self._feed(self.tokens[self.at]):
                 self.at += 1
                 continue
+            if self.tokens[self.at].kind == "RBRACE" and self.unopened and not self.blocks:
+                self.unopened -= 1
+                self.at += 1
+                continue
             self._report(self.tokens[self.at])
             if len(self.errors) == MAX_ERRORS or not self.has_statements:
                 raise ComposeError(self.errors)
+            is_header = self.tokens[self.begun].kind in HEADERS and "LBRACE" in self.automaton.accepts()
             self._recover()
+            if is_header and (self.at == len(self.tokens) or self.tokens[self.at].kind != "LBRACE"):
+                self.unopened += 1
         if not self.automaton.finish():
             end = self.tokens[-1].end if self.tokens else 0
             self._report(Token("$END", "", end, end))
@@ -220,7 +230,9 @@ class _Run:
                     return self._stand_in("NAME")
                 case "RBRACE":
                     braces = max(0, braces - 1)
-                case "_END" if braces == 0 and not (rounds > 0 and self._closes_later()):
+                case "_END" if (
+                    braces == 0 and not (rounds > 0 and self._closes_later()) and not self._goes_on()
+                ):
                     return self._stand_in("LET", "NAME", "EQUAL", "NAME")
                 case kind if braces == 0 and rounds <= 0 and self._resumes(kind):
                     self.begun = self.at
@@ -238,8 +250,13 @@ class _Run:
             self.automaton.feed(kind, place, (place.start, place.end))
 
     def _resumes(self, kind: str) -> bool:
-        cannot_start = OPERATORS | CLOSERS.keys() | {"THEN", "ELSE"}
+        cannot_start = OPERATORS | CLOSERS.keys() | {"THEN", "ELSE", "LSQB", "NUMBER", "STRING"}
         return self.at > self.begun and self._breaks_line(self.at) and kind not in cannot_start
+
+    def _goes_on(self) -> bool:
+        """Whether what follows the `_END` at hand starts no statement: rows of an array whose bracket is missing."""
+        following = self.tokens[self.at + 1].kind if self.at + 1 < len(self.tokens) else ""
+        return following in ("LSQB", "NUMBER", "STRING", "RSQB", "RPAR")
 
     def _closes_later(self) -> bool:
         """Whether a bracket is closed behind the `;` at hand, on its line: it stands inside, as in `[1; 2]`."""
