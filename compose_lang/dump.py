@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from compose_lang.compiler.ir import postorder
 from compose_lang.compiler.values import describe
 from compose_lang.grammar.ast import FactorDecl, Node
 
@@ -23,9 +24,7 @@ def dump_stage(program: CompiledProgram, stage: str) -> str:
         case "graph":
             return "\n".join(_graph(program))
         case _:
-            return "\n".join(
-                f"{group.label or group.kind}: {group.energy!r}" for group in program.graph.groups
-            )
+            return "\n".join(_energy(program))
 
 
 def _tree(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
@@ -71,3 +70,22 @@ def _graph(program: CompiledProgram) -> Iterator[str]:
         yield f"{group.kind} {group.label}  [{axes}]  over {', '.join(sorted(group.variables))}"
     for let in program.graph.derived:
         yield f"let {let.name}"
+
+
+def _energy(program: CompiledProgram) -> Iterator[str]:
+    """One line an operation, each named once, since what is shared would be written out over and over; then groups."""
+    names: dict[int, str] = {}
+    number = 0
+    for each in postorder(group.energy for group in program.graph.groups):
+        axes = "".join(f" {axis}" for axis in each.axes)
+        if not each.args:
+            shown = " ".join(str(each.value)[:40].split()) if each.op == "const" else str(each.attrs[0])
+            names[id(each)] = f"{shown}{axes if each.op == 'const' else ''}"
+            continue
+        number += 1
+        names[id(each)] = f"%{number}"
+        attributes = f" {each.attrs}" if each.attrs else ""
+        inside = ", ".join(names[id(a)] for a in each.args)
+        yield f"{names[id(each)]} = {each.op}({inside}){attributes} {each.dtype}{list(each.shape)}{axes}"
+    for group in program.graph.groups:
+        yield f"{group.label or group.kind}: {names[id(group.energy)]}"

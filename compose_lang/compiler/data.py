@@ -212,6 +212,7 @@ def _among(domain: Domain) -> str:
 def _vector_violation(array: np.ndarray, domain: Domain) -> tuple[tuple[int, ...], str] | None:
     """As `violation`, for domains whose site is a vector or a matrix."""
     steps = np.diff(array, axis=-1)
+    least = steps.min(-1, initial=np.inf)  # of one element there are no steps
     match domain.kind:
         case "simplex":
             total = array.sum(-1)
@@ -219,10 +220,10 @@ def _vector_violation(array: np.ndarray, domain: Domain) -> tuple[tuple[int, ...
                 np.abs(total - 1) > TOLERANCE, total, "is the sum of its parts, not 1"
             )
         case "ordered":
-            return _first((steps <= 0).any(-1), steps.min(-1), "is a step that does not ascend")
+            return _first((steps <= 0).any(-1), least, "is a step that does not ascend")
         case "positive_ordered":
             return _first(array[..., 0] <= 0, array[..., 0], "is not positive") or _first(
-                (steps <= 0).any(-1), steps.min(-1), "is a step that does not ascend"
+                (steps <= 0).any(-1), least, "is a step that does not ascend"
             )
         case "unit_vector":
             length = np.linalg.norm(array, axis=-1)
@@ -231,11 +232,11 @@ def _vector_violation(array: np.ndarray, domain: Domain) -> tuple[tuple[int, ...
             last = array.shape[-1] - 1
             strange = (array != np.floor(array)) | (array < 0) | (array > last)
             ordered = np.sort(array, axis=-1)
-            again = ordered[..., 1:] == ordered[..., :-1]
+            again = np.diff(ordered, axis=-1, prepend=-1) == 0
             first = lambda x, where: np.take_along_axis(x, where.argmax(-1)[..., None], -1)[..., 0]  # noqa: E731
             return _first(
                 strange.any(-1), first(array, strange), f"is in no ordering of 0 to {last}"
-            ) or _first(again.any(-1), first(ordered[..., 1:], again), "stands twice in an ordering")
+            ) or _first(again.any(-1), first(ordered, again), "stands twice in an ordering")
         case "cholesky_corr":
             above = np.abs(np.triu(array, 1)).max((-2, -1))
             length = np.linalg.norm(array, axis=-1)
