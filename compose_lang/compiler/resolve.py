@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from compose_lang.compiler.foreign_names import foreign_attribute, foreign_name
+from compose_lang.compiler.foreign_names import foreign_attribute
 from compose_lang.compiler.name_lints import style_warning
 from compose_lang.compiler.name_scopes import (
     Declared,
@@ -23,7 +23,8 @@ from compose_lang.compiler.name_scopes import (
     recurrences,
     value_names,
 )
-from compose_lang.diagnostics import Diagnostic, Label, Span, did_you_mean
+from compose_lang.compiler.unknown_names import unknown_name
+from compose_lang.diagnostics import Diagnostic, Label, Span
 from compose_lang.grammar import ast
 from compose_lang.grammar.printer import print_type
 
@@ -352,43 +353,12 @@ class _Resolver:
             return
         else:
             candidates = set(scope.visible()) if declare else self.candidates(scope)
-            alike = [c for c in candidates if c[0].isupper() == name[0].isupper()]
-            help = (
-                hint
-                or foreign_name(name, candidates)
-                or library_hint(name)
-                or did_you_mean(name, alike)
-                or declare
-            )
-            if not help and self.values and not is_called(span):
-                help = f"the named values are {', '.join(sorted(self.values))}"
-            if is_behind_comment_sign(span):
-                help = f"{help} A comment starts with `#`" if help else "a comment starts with `#`"
-            labels: tuple[Label, ...] = ()
+            problem = unknown_name(name, span, candidates, self.values, hint, declare)
             if name in self.closed:
-                labels, help = (Label(self.closed[name], "known inside its block only"),), ""
-            problem = Diagnostic("CG0201", f"unknown name `{name}`", span, help=help, labels=labels)
+                labels = (Label(self.closed[name], "known inside its block only"),)
+                problem = replace(problem, help="", labels=labels)
         self.complained.add(name)
         self.found.append(problem)
-
-
-def library_hint(name: str) -> str:
-    """Which `use` brings a name in, if one does."""
-    from compose_lang.compiler.standard_library import modules_with
-
-    modules = modules_with(name)
-    return f"it is in {modules[0]}: `use {modules[0]} ({name})`" if modules else ""
-
-
-def is_called(span: Span) -> bool:
-    return span.source.text[span.end : span.end + 1] == "("
-
-
-def is_behind_comment_sign(span: Span) -> bool:
-    """Whether a name is the last of its line, behind `//` or `--`: it may be meant as a comment."""
-    line, column = span.source.position(span.start)
-    text = span.source.line(line)
-    return text[: column - 1].endswith(("// ", "-- ")) and not text[column - 1 + len(span.text) :].strip()
 
 
 def _sizes(clauses: Iterable[ast.Clause]) -> tuple[ast.Expr, ...]:
