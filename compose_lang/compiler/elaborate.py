@@ -439,7 +439,9 @@ def untouched(graph: FactorGraph, v: Variable) -> np.ndarray:
         sites = scope(group, v)
         if sites is None:
             return np.zeros(v.type.shape, dtype=bool)
-        loose[places[np.unique(sites[sites >= 0])]] = False
+        loose[places[sites[sites >= 0]]] = False
+        if not loose.any():
+            break
     return loose.reshape(v.type.shape)
 
 
