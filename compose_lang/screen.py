@@ -82,8 +82,10 @@ class Screen:
         )
 
     @contextmanager
-    def bars(self, settings: Settings) -> Iterator[Callable[[Sequence[LaneRun]], None] | None]:
-        """A bar for each chain with rate and time left; none where nobody would see it."""
+    def bars(
+        self, settings: Settings, transient: bool = False
+    ) -> Iterator[Callable[[Sequence[LaneRun]], None] | None]:
+        """A bar for each chain with rate and time left; none where nobody would see it. transient: they vanish."""
         if self.quiet or self.no_progress or not sys.stderr.isatty():
             yield None
             return
@@ -97,7 +99,7 @@ class Screen:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=Console(file=sys.stderr), transient=False) as progress:
+        with Progress(*columns, console=Console(file=sys.stderr), transient=transient) as progress:
             tasks: dict[int, list[Any]] = {}
 
             def watch(lanes: Sequence[LaneRun]) -> None:

@@ -139,15 +139,17 @@ def document(run: Run) -> dict[str, Any]:
     }
 
 
-def table(summaries: Sequence[ColumnSummary], most: int | None = MOST_ROWS) -> Table:
-    """The summary as a table for the screen, cut at `most` rows with a note that says so."""
+def table(
+    summaries: Sequence[ColumnSummary], most: int | None = MOST_ROWS, remedy: str = "--all shows them"
+) -> Table:
+    """The summary as a table for the screen, cut at `most` rows with a note that says so and how to see more."""
     from rich.table import Table
 
     shown = rows(summaries, most)
     measures = ["mean", "sd", *QUANTILES, "mcse_mean", "ess_bulk", "ess_tail", "rhat"]
     probable = any("p" in row for row in shown.values())
     hidden = count(summaries) - len(shown)
-    note = INTERVAL + (f"\n{hidden} more rows: --all shows them" if hidden else "")
+    note = INTERVAL + (f"\n{hidden} more rows: {remedy}" if hidden else "")
     result = Table(box=None, caption=note, caption_justify="left", pad_edge=False, collapse_padding=True)
     result.add_column("", no_wrap=True)
     for name in measures:
