@@ -216,6 +216,10 @@ def whole(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> Decla
         if value.is_static_scalar and value.item() in (np.inf, -np.inf):
             continue
         numbers[name] = static_int(value, span, f"the {name} bound of int")
+        if abs(numbers[name]) > 2**53:
+            help = f"leave it out: int({'lower' if name == 'upper' else 'upper'}=…) has one bound, int none"
+            text = f"the {name} bound of int is at most 2^53 in size: energies are not exact beyond"
+            fail("CG0801", text, span, help=help)
     if numbers["lower"] > numbers["upper"]:
         text = f"the lower bound {numbers['lower']:g} is above the upper bound {numbers['upper']:g}"
         fail("CG0204", text, written.span)

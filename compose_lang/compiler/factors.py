@@ -138,12 +138,14 @@ class Mixture:
     def weights(self, shape: Sequence[Axis | None], span: Span) -> list[Node]:
         """The weight of each part for one copy, the copies being along these axes."""
         columns = [along(a) if a else constant(0) for a in shape]
+        sizes = [a.size if a else 1 for a in shape]
         found = []
         for weight, _ in self.parts:
             if weight.shape:
-                if len(weight.shape) > len(columns):
-                    shapes = f"weights are {describe(weight)}, the copies {tuple(a.size if a else 1 for a in shape)}"
-                    fail("CG0203", f"shapes do not match: {shapes}", span)
+                beside = sizes[len(sizes) - len(weight.shape) :] if len(weight.shape) <= len(sizes) else []
+                if not beside or any(n not in (1, m) for n, m in zip(weight.shape, beside, strict=True)):
+                    text = f"shapes do not match: weights are {describe(weight)}, the copies {sizes}"
+                    fail("CG0203", text, span)
                 mine = columns[len(columns) - len(weight.shape) :]
                 zero = constant(0)
                 weight = gather(
@@ -336,6 +338,8 @@ class OverRange:
 
     def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
         if self.kind == "product":
+            if not all(axis.size for axis in self.axes):
+                return []
             inner = replace(ctx, plates=(*ctx.plates, *self.axes))
             inner = inner if self.mask is None else inner.under(self.mask)
             return self.body.terms(inner, subjects, span)
@@ -358,6 +362,8 @@ class OverRange:
 
 def over_range(kind: str, body: Factor, opened: Any, span: Span) -> Factor:
     """A factor over the range that some clauses opened."""
+    if kind == "mixture" and not all(axis.size for axis in opened.axes):
+        fail("CG0204", "this mixture has nothing to choose from: its range is empty", span)
     inner = body.factor if isinstance(body, Scaled) else body
     normalised = kind == "mixture" and isinstance(body, Scaled) and inner.normalised
     return OverRange(kind, body, opened.axes, opened.mask, inner.ranks, normalised, span)

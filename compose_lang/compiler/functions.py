@@ -211,6 +211,8 @@ def shape(ctx: Context, e: ast.Call) -> Node:
 
 
 def stack(ctx: Context, e: ast.Call) -> Node:
+    if not e.arguments:
+        fail("CG0206", "`stack` takes the parts of an array, none given", e.span)
     xs = [expressions.number(ctx, a.value) for a in e.arguments]
     odd = next((k for k, x in enumerate(xs) if x.shape != xs[0].shape), None)
     if odd is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +52,7 @@ def _range(ctx: Context, e: ast.Call) -> IndexSet | DependentRange:
         fail("CG0204", "the step of range must not be 0", e.arguments[2].span)
     steps = range(*known)
     limited((steps.stop - steps.start) / steps.step, e)  # len() is for what fits into 64 bits
-    return IndexSet(len(steps), np.arange(steps.start, steps.stop, steps.step, dtype=np.int64))
+    return IndexSet(len(steps), steps.start + steps.step * np.arange(len(steps), dtype=np.int64))
 
 
 def dependent(bounds: list[Node], e: ast.Call) -> DependentRange:
@@ -86,7 +87,7 @@ def _chain(ctx: Context, e: ast.Call) -> IndexSet:
 def lattice(ctx: Context, e: ast.Call, periodic: bool) -> IndexSet:
     """Each pair of neighbouring cells once; a cell is a tuple of coordinates."""
     shape = sizes(ctx, e, 1, 6)
-    limited(float(np.prod(shape, dtype=float)) * len(shape), e)
+    limited(math.prod(map(float, shape)) * len(shape), e)
     cells = np.indices(shape, dtype=np.int64).reshape(len(shape), -1)
     lefts, rights = [], []
     for axis, n in enumerate(shape):

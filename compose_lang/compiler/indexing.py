@@ -187,7 +187,7 @@ def checked_index(ctx: Context, item: Any, size: int, span: Span, e: ast.Index) 
         elif (known.value < 0).any():
             i = node("where", node("lt", i, constant(0)), node("add", i, constant(size)), i)
     elif i.domain is not None and i.domain.part.is_finite:
-        top = max(i.domain.part.values)
+        top = i.domain.part.values[-1]
         if top >= size:
             text = f"{describe(i)} runs to {top}, out of range for {size} elements (0 … {size - 1})"
             fail("CG0207", text, span, labels=(Label(e.base.span, f"{size} along this axis"),))

@@ -131,7 +131,7 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
                 what = {
                     CONTINUOUS: "continuous",
                     FINITE: "discrete",
-                    COUNTS: "an unbounded count",
+                    COUNTS: "a count of many values" if v.type.domain.is_finite else "an unbounded count",
                     PERMUTATION: "an ordering",
                 }[kind(v)]
                 text = f"`{r.method}` {needs}, but `{v.name}` is {what} ({v.type.domain})"
@@ -184,10 +184,12 @@ def kind(v: Variable) -> str:
         return CONTINUOUS
     if v.type.domain.kind == "permutation":
         return PERMUTATION
-    return FINITE if v.type.domain.is_finite else COUNTS
+    is_listed = v.type.domain.is_finite and len(v.type.domain.values) <= MOST_LISTED
+    return FINITE if is_listed else COUNTS
 
 
-LARGEST_LISTED = 100
+LARGEST_LISTED = 100  #: values of a site that are listed unasked
+MOST_LISTED = 10_000
 
 
 def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> Block:

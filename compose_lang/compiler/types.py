@@ -46,7 +46,7 @@ class Domain:
 
     @property
     def values(self) -> range:
-        """The values of a finite domain, in order."""
+        """The values of a finite domain, in order: even steps, and maybe too many to hold in memory."""
         if self.kind == "int":
             return range(int(self.lower), int(self.upper) + 1)
         if self.kind == "bool":

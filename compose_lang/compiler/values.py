@@ -131,6 +131,8 @@ def static_int(value: Any, span: Span, what: str) -> int:
         if not number.is_integer():
             fail("CG0204", f"{what} must be an integer, not {number:g}", span)
         number = int(number)
+    if abs(number) >= 2**63:
+        fail("CG0801", f"{what} has 64 bits: {number:.3g} does not fit", span)
     return int(number)
 
 

@@ -30,6 +30,7 @@ from compose_lang.compiler.ir import (
     constant,
     gather,
     node,
+    require_room,
     variable,
 )
 from compose_lang.compiler.name_scopes import names_in
@@ -85,6 +86,7 @@ def variable_in(
             f"`{name}` has {type.sites:.3g} sites, more than the limit of {MAX_SITES:.0e}",
             s.type.span,
         )
+    require_room(type.full_shape)
     dtype = "real" if not domain.is_discrete else "bool" if domain.kind == "bool" else "int"
     free = np.ones(declared.type.shape, dtype=bool)
     values = np.zeros(declared.type.full_shape, dtype=np.int64 if domain.is_discrete else np.float64)

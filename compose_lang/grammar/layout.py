@@ -245,6 +245,8 @@ class Layout:
         """Whether a space goes between two tokens of a line."""
         kind, left = piece.kind, before.kind
         inner = self.open[-1] if self.open else None
+        if left == "NUMBER" and kind == "DOT":  # `1.k` is the number `1.`, then a name
+            return True
         if left in ("LPAR", "LSQB") or kind in ("RPAR", "RSQB", "COMMA", "DOT") or left == "DOT":
             return False
         if "POWER" in (kind, left):

@@ -128,7 +128,8 @@ def flat(v: Variable, count: int, rng: np.random.Generator) -> NDArray[Any]:
             float if not domain.is_discrete else np.int64
         )
     if domain.is_finite:
-        drawn = rng.choice(np.array(domain.values), shape)
+        possible = domain.values
+        drawn = possible.start + possible.step * rng.integers(len(possible), size=shape)
         return drawn.astype(bool) if domain.kind == "bool" else drawn
     low, high = value_range(domain)
     return rng.uniform(low, high, shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -122,9 +122,9 @@ class Sites:
         return self.local.sites
 
     @property
-    def values(self) -> tuple[int, ...] | None:
+    def values(self) -> Sequence[int] | None:
         domain = self.local.variable.type.domain
-        return tuple(domain.values) if domain.is_finite else None
+        return domain.values if domain.is_finite else None
 
     @property
     def lower(self) -> float:

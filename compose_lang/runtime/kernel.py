@@ -18,7 +18,7 @@ leading axis is the chain, so that a run is resumed from the state alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -65,7 +65,7 @@ class ContinuousBlock(Protocol):
 class DiscreteBlock(Protocol):
     name: str
     sites: int  #: number of sites of the variable that are free
-    values: tuple[int, ...] | None  #: the values of a finite domain; None for unbounded counts
+    values: Sequence[int] | None  #: the values of a finite domain, in even steps; None for unbounded counts
     lower: float  #: bounds of an unbounded count (±inf where there is none)
     upper: float
     classes: int  #: number of colour classes

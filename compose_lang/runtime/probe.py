@@ -87,7 +87,8 @@ def _other_values(rng: np.random.Generator, variable: Variable, values: NDArray[
     if domain.kind == "permutation":
         return rng.permuted(values, axis=-1)
     if domain.is_finite:
-        drawn = rng.choice(np.array(domain.values), values.shape)
+        possible = domain.values
+        drawn = possible.start + possible.step * rng.integers(len(possible), size=values.shape)
     else:
         drawn = np.clip(values + rng.integers(-3, 4, values.shape), domain.lower, domain.upper)
     change = rng.random(values.shape) < 1 / math.prod(values.shape[1:])

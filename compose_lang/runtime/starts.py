@@ -97,7 +97,7 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
             position[v.name] = backend.asarray(np.argsort(uniform, axis=-1), backend.integer)
             continue
         if domain.is_finite:
-            values = np.array(domain.values)
+            values = domain.values
         else:
             low = (
                 domain.lower
@@ -106,9 +106,9 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
                 if np.isfinite(domain.upper)
                 else 0
             )
-            values = np.arange(5) + int(low)
-        place = np.floor(uniform * len(values)).astype(np.int64)
-        position[v.name] = backend.asarray(values[np.clip(place, 0, len(values) - 1)], backend.integer)
+            values = range(int(low), int(low) + 5)
+        place = np.clip(np.floor(uniform * len(values)).astype(np.int64), 0, len(values) - 1)
+        position[v.name] = backend.asarray(values.start + values.step * place, backend.integer)
     return position
 
 

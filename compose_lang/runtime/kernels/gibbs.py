@@ -7,7 +7,7 @@ infinite energy and is never drawn; where every value does, the site keeps the o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ class Gibbs:
 
     block: DiscreteBlock
     backend: Backend
-    values: tuple[int, ...]
+    values: Sequence[int]
 
     @property
     def noise(self) -> Mapping[str, NoiseSpec]:
@@ -35,7 +35,7 @@ class Gibbs:
         self, position: Position, state: Tree, noise: Mapping[str, Array], t: Any
     ) -> tuple[Position, Tree, dict[str, Array]]:
         block, xp = self.block, self.backend.xp
-        values = self.backend.asarray(self.values)
+        values = self.backend.asarray(list(self.values))
 
         def update(cls: Any, position: Position) -> tuple[Array, Array]:
             current = block.current(position, cls)

@@ -116,8 +116,9 @@ class SingleSite:
         """A value for each site, by one uniform; the present one where the jump leaves the bounds."""
         block, xp, integer = self.block, self.backend.xp, self.backend.integer
         if block.values is not None:
-            values = self.backend.asarray(block.values)
-            return values[xp.astype(xp.floor(uniform * len(block.values)), integer)]
+            first, count = block.values[0], len(block.values)  # they may be too many for an array
+            step = block.values[1] - first if count > 1 else 0
+            return first + step * xp.astype(xp.floor(uniform * count), integer)
         signed = 2.0 * uniform - 1.0
         jump = xp.astype(xp.floor(xp.exp(xp.abs(signed) * math.log(LARGEST_JUMP))), integer)
         proposed = current + xp.where(signed < 0.0, -jump, jump)
