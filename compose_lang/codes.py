@@ -41,6 +41,8 @@ CODES: dict[str, str] = {
     "CG0306": "ragged or empty data",
     "CG0307": "unknown data, constant or setting given",
     "CG0308": "path leaves the program's folder",
+    "CG0309": "not a file of weights, or a damaged one",
+    "CG0310": "weights of something else",
     # 04 factors
     "CG0401": "not a factor",
     "CG0402": "improper: nothing bounds the variable",
@@ -55,6 +57,7 @@ CODES: dict[str, str] = {
     "CG0411": "a factor's constant cannot be computed",
     "CG0412": "a factor's constant varies with a random input",
     "CG0413": "a density whose value is not normalised",
+    "CG0414": "foreign code without trust",
     # 05 constraints
     "CG0501": "hard equality between continuous variables",
     "CG0502": "no point satisfies the constraints",

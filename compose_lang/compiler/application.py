@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from compose_lang.compiler import admission, expressions, statements
+from compose_lang.compiler import admission, expressions, learning, statements
 from compose_lang.compiler.context import Context, Scope, Term, count_inlined, fail
 from compose_lang.compiler.declared_types import Sizes, bind_shape, declared_type, named_domain, rank_of
 from compose_lang.compiler.foreign_names import foreign_argument
@@ -121,7 +121,8 @@ class WithInputs:
 
     @property
     def normalised(self) -> bool:
-        return self.factor.decl.is_density
+        decl = self.factor.decl
+        return decl.is_density and not learning.is_unnormalised(decl)
 
     @property
     def ranks(self) -> tuple[int, ...]:
@@ -174,8 +175,6 @@ class Call:
         ctx = self.checked()
         if self.supported is not None:
             ctx = ctx.under(self.supported)
-        if self.decl.body is None and self.decl.value is None:
-            fail("CG0901", f"`{self.name}` is to be learned, which is not built yet", self.span)
         found: list[Term] = []
         path = instance_path(ctx, self.name)
         ctx = replace(ctx, emit=found.append, mask=None, calls=(*ctx.calls, self.span), path=path)
@@ -191,7 +190,9 @@ class Call:
         return self.settled(found)
 
     def run_body(self, ctx: Context) -> None:
-        if self.decl.body is not None:
+        if learning.is_learned(self.decl):
+            learning.state(self, ctx)
+        elif self.decl.body is not None:
             statements.run_body(ctx, weighing(self.decl.body))
         else:
             assert self.decl.value is not None

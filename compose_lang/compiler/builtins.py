@@ -9,15 +9,17 @@ import numpy as np
 
 from compose_lang.compiler import draws, factor_functions, functions, index_sets
 from compose_lang.compiler.calls import Builtin
-from compose_lang.compiler.context import Context, fail, not_built
+from compose_lang.compiler.context import Context, fail
 from compose_lang.compiler.ir import constant, node
+from compose_lang.compiler.parts import LEVEL
 from compose_lang.compiler.values import Nothing
 from compose_lang.grammar import ast
 
 
-def unbuilt(name: str) -> Callable[[Context, ast.Call], Any]:
-    """A name of the language that is refused for now."""
-    return lambda ctx, e: not_built(f"`{name}`", e.span)
+def misplaced(name: str) -> Callable[[Context, ast.Call], Any]:
+    """A name that means something on the right of a factor's declaration alone."""
+    text = f"{name}(…) stands only on the right of a declaration: `density F(x: real) = {name}(…)`"
+    return lambda ctx, e: fail("CG0209", text, e.span)
 
 
 def read(ctx: Context, e: ast.Call) -> Any:
@@ -78,7 +80,7 @@ _TABLE: dict[str, Callable[[Context, ast.Call], Any]] = {
     "read": read,
     "normalize": factor_functions.normalize,
     "truncate": factor_functions.truncate,
-    **{name: unbuilt(name) for name in ("load", "extern")},
+    **{name: misplaced(name) for name in ("load", "extern")},
     **index_sets.TABLE,
     **draws.TABLE,
 }
@@ -87,5 +89,5 @@ BUILTINS: dict[str, Builtin] = {name: Builtin(name, run) for name, run in _TABLE
 
 CONSTANTS: dict[str, Any] = {
     "true": constant(True), "false": constant(False), "inf": constant(np.inf), "pi": constant(np.pi),
-    "none": Nothing(),
+    "none": Nothing(), "noise_level": LEVEL,
 }  # fmt: skip

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compose_lang.compiler.graph import Variable
+    from compose_lang.compiler.parts import Part
     from compose_lang.compiler.simulation import Reading
 
 
@@ -107,6 +108,8 @@ class Session:
     reading: Reading | None = None  #: another way to elaborate a program than for its posterior
     prefix: str = ""  #: before the names of data that another program reads
     programs: tuple[Path, ...] = ()  #: the files being elaborated, each used by the one before
+    parts: dict[int, Part] = field(default_factory=dict)  #: learned ones, by their declarations
+    is_trusted: bool = False  #: whether foreign code may run
     unknown: frozenset[str] = frozenset()  #: names that have been reported: their uses are not reported again
 
     def warn(

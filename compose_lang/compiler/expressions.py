@@ -293,7 +293,8 @@ def _generator(ctx: Context, e: ast.Generator) -> Any:
 
 
 def _learn(ctx: Context, e: ast.LearnValue) -> Any:
-    not_built("`learn`", e.span)
+    text = "`learn` stands only on the right of a declaration: `density F(x: real) = learn …`"
+    fail("CG0209", text, e.span)
 
 
 def _call(ctx: Context, e: ast.Call) -> Any:

@@ -1,6 +1,23 @@
 """The operations of the IR by what they do; importing this package fills the table `OPS`."""
 
 from compose_lang.compiler.operation import OPS
-from compose_lang.compiler.ops import elementwise, gather, linear_algebra, quantiles, reductions, structure
+from compose_lang.compiler.ops import (
+    elementwise,
+    gather,
+    learned,
+    linear_algebra,
+    quantiles,
+    reductions,
+    structure,
+)
 
-__all__ = ["OPS", "elementwise", "gather", "linear_algebra", "quantiles", "reductions", "structure"]
+__all__ = [
+    "OPS",
+    "elementwise",
+    "gather",
+    "learned",
+    "linear_algebra",
+    "quantiles",
+    "reductions",
+    "structure",
+]

@@ -1,0 +1,61 @@
+"""`learned`: the energy of a learned factor at its subjects, inputs and the noise level.
+
+What a part has learned is no constant of the program: a slot stands for it, which the runtime binds to an object that
+can weigh (`Weigher`), so that compiling a program needs neither the weights nor an array library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from compose_lang.compiler.operation import OPS, Array, Op, align
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.ir import Node
+
+
+class Weigher(Protocol):
+    def __call__(
+        self, b: Any, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
+    ) -> Array:
+        """Energies (n,) of subjects (n, *shape), given inputs (n, *shape; None: left out) and noise levels (n,)."""
+        ...
+
+
+def _run(b: Any, node: Node, xs: list[Any]) -> Array:
+    subjects, inputs = arguments(b, node, xs)
+    energy = xs[0](b, subjects.level, subjects.flat, inputs)
+    return energy.reshape(subjects.lead)
+
+
+class Arguments:
+    """The arrays of a learned factor's arguments with all instances along one axis: `flat`, each (n, *shape)."""
+
+    def __init__(self, b: Any, node: Node, xs: list[Any]) -> None:
+        _, level, *values = xs
+        nodes = node.args[2:]
+        aligned = [align(x, a, node.axes) for x, a in zip(values, nodes, strict=True)]
+        axes = 1 + len(node.axes)
+        leads = [x.shape[:axes] for x in aligned] + [(level.shape[0], *(1,) * len(node.axes))]
+        self.lead: tuple[int, ...] = tuple(max(sizes) for sizes in zip(*leads, strict=True))
+        self.flat = [
+            b.xp.broadcast_to(x, (*self.lead, *a.shape)).reshape((-1, *a.shape))
+            for x, a in zip(aligned, nodes, strict=True)
+        ]
+        level = level.reshape((level.shape[0], *(1,) * len(node.axes)))
+        self.level = b.xp.broadcast_to(level, self.lead).reshape((-1,))
+
+
+def arguments(b: Any, node: Node, xs: list[Any]) -> tuple[Arguments, list[Array | None]]:
+    """The subjects and the inputs that a node's arrays stand for; attrs: the part, and which inputs are given."""
+    part, given = node.attrs
+    found = Arguments(b, node, xs)
+    count = len(part.subjects)
+    rest = iter(found.flat[count:])
+    inputs = [next(rest) if is_given else None for is_given in given]
+    found.flat = found.flat[:count]
+    return found, inputs
+
+
+OPS["learned"] = Op(lambda args, attrs: ((), "real"), _run)
