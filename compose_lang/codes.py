@@ -81,6 +81,7 @@ CODES: dict[str, str] = {
     "CG0707": "output folder cannot be written",
     "CG0708": "run folder cannot be resumed or read",
     "CG0709": "a chain does not move",
+    "CG0710": "learning diverged",
     # 08 limits
     "CG0801": "too large",
     "CG0802": "time limit reached",

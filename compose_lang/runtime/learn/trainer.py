@@ -1,0 +1,204 @@
+"""Training: Adam on a part's loss, with a held-out score, averaged weights, checkpoints and early stopping.
+
+It runs on JAX, which every installation has, in float32; what it gives is arrays, which any backend takes. A step's
+batch and noise are functions of the seed and the step's number alone, so that what resumes goes on as if it had never
+stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from compose_lang.compiler.parts import Part
+from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.runtime import noise
+from compose_lang.runtime.backend import Array, Backend, load_backend
+from compose_lang.runtime.kernel import NoiseSpec
+from compose_lang.runtime.learner import Learner, trained
+from compose_lang.runtime.learners import load_learner
+
+HELD_OUT = 0.1
+MOST_HELD_OUT = 2000
+CHUNK = 50  #: steps between two looks
+WARM_UP = 0.02  #: part of the steps in which the rate rises
+CLIP = 1.0  #: the longest gradient, so that one odd batch ruins nothing
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the training of a part is."""
+
+    part: Part
+    step: int
+    steps: int
+    loss: float
+    held_out: float
+    rate: float  #: steps a second
+
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass
+class State:
+    """A training under way: all that a checkpoint holds."""
+
+    step: int
+    weights: dict[str, Any]
+    average: dict[str, Any]
+    optimiser: Any
+    carried: Any
+    best: float
+    best_weights: dict[str, Any]
+    best_step: int
+
+
+class Trainer:
+    """The training of one part."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.learner: Learner = load_learner(part.method)
+        self.backend: Backend = load_backend("jax", "float32")
+        options = part.options
+        self.steps = int(options.get("steps", 0))
+        rows = len(next(iter(part.data.values())))
+        order = np.random.default_rng(int(options.get("seed", 0))).permutation(rows)
+        held = min(MOST_HELD_OUT, max(1, int(HELD_OUT * rows)))
+        self.held, self.used = order[:held], order[held:]
+        self.batch = int(min(options.get("batch", 1), max(1, len(self.used))))
+
+    def optimiser(self) -> Any:
+        import optax
+
+        rate = float(self.part.options["rate"])
+        warm = max(1, int(WARM_UP * self.steps))
+        schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warm, max(self.steps, warm + 1), 0.01 * rate)
+        return optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(schedule))
+
+    def start(self) -> State:
+        weights = {n: self.backend.asarray(w) for n, w in self.learner.begin(self.part).items()}
+        net = trained(weights)
+        carried = self.learner.state(self.part, self.batch) if self.learner.state else None
+        return State(0, weights, net, self.optimiser().init(net), carried, np.inf, weights, 0)
+
+    def run(self, watch: Watch | None = None, state: State | None = None, keep: Callable[[State], None] | None = None,
+            stop: Callable[[], bool] = lambda: False) -> tuple[dict[str, np.ndarray], State]:
+        """Train to the end, to no more progress, or until told to stop; the weights are the averaged ones."""
+        with self.backend.scope():
+            state = state or self.start()
+            if self.learner.loss is None:
+                return {n: np.asarray(w) for n, w in state.weights.items()}, state
+            advance, judge = self.compiled()
+            rows = {n: self.backend.asarray(r) for n, r in self.part.data.items()}
+            looks = 0
+            while state.step < self.steps and not stop():
+                began = monotonic()
+                count = min(CHUNK, self.steps - state.step)
+                out = advance(rows, state.weights, state.average, state.optimiser, state.carried, state.step, count)
+                weights, average, optimiser, carried, lost = out
+                state = replace(state, step=state.step + count, weights=weights, average=average,
+                                optimiser=optimiser, carried=carried)
+                looks += 1
+                last = float(lost)
+                if not np.isfinite(last):
+                    raise diverged(self.part, state.step)
+                if looks % 5 == 0 or state.step >= self.steps:
+                    found = float(judge(rows, {**state.weights, **state.average}))
+                    if found < state.best or not np.isfinite(state.best):
+                        state = replace(state, best=found, best_weights={**state.weights, **state.average}, best_step=state.step)
+                    if keep is not None:
+                        keep(state)
+                if watch is not None:
+                    rate = count / max(monotonic() - began, 1e-9)
+                    watch(Progress(self.part, state.step, self.steps, last, state.best, rate))
+                patience = int(self.part.options["patience"])
+                if patience and state.step - state.best_step >= patience:
+                    break
+            chosen = state.best_weights if int(self.part.options["patience"]) else {**state.weights, **state.average}
+            whole = {n: np.asarray(w) for n, w in chosen.items()}
+            if self.learner.finish is not None and state.step:
+                whole |= self.learner.finish(self.part, self.backend, chosen)
+        return whole, state
+
+    def compiled(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        import jax
+        import optax
+
+        learner, part, backend = self.learner, self.part, self.backend
+        rule, decay = self.optimiser(), float(part.options["ema"])
+        assert learner.loss is not None
+        loss = learner.loss
+        specs = self.specs()
+
+        def batch_at(rows: Any, step: Array) -> tuple[Any, Any]:
+            drawn = noise.draw(specs, self.keys(self.batch, 0), step, backend)
+            used = backend.asarray(self.used, backend.integer)
+            place = backend.xp.astype(drawn.pop("row") * len(self.used), backend.integer)
+            chosen = {n: r[used[place]] for n, r in rows.items()}
+            return self.with_gaps(chosen, drawn), drawn
+
+        def step_of(rows: Any, carry: Any, step: Array) -> Any:
+            weights, average, optimiser, carried, _ = carry
+            batch, drawn = batch_at(rows, step)
+            if learner.advance is not None:
+                extra, carried = learner.advance(part, backend, weights, batch, carried, drawn)
+                batch = {**batch, **jax.tree.map(jax.lax.stop_gradient, dict(extra))}
+
+            def total(net: Any) -> Array:
+                return backend.xp.mean(loss(part, backend, {**weights, **net}, batch, drawn))
+
+            lost, slope = jax.value_and_grad(total)(trained(weights))
+            change, optimiser = rule.update(slope, optimiser)
+            net = optax.apply_updates(trained(weights), change)
+            share = backend.xp.minimum(decay, (1.0 + step) / (10.0 + step))
+            average = {n: share * average[n] + (1.0 - share) * net[n] for n in average}
+            return {**weights, **net}, average, optimiser, carried, lost
+
+        def advance(rows: Any, weights: Any, average: Any, optimiser: Any, carried: Any, first: Any, count: Any) -> Any:
+            start = (weights, average, optimiser, carried, backend.asarray(0.0))
+            return jax.lax.fori_loop(0, count, lambda i, c: step_of(rows, c, first + i), start)
+
+        def judge(rows: Any, weights: Any) -> Array:
+            held = backend.asarray(self.held, backend.integer)
+            chosen = {n: r[held] for n, r in rows.items()}
+            drawn = noise.draw(specs, self.keys(len(self.held), 1), backend.asarray(0), backend)
+            drawn.pop("row")
+            if learner.advance is not None:
+                assert learner.state is not None
+                extra, _ = learner.advance(part, backend, weights, chosen, learner.state(part, len(self.held)), drawn)
+                chosen = {**chosen, **extra}
+            return backend.xp.mean(loss(part, backend, weights, self.with_gaps(chosen, drawn), drawn))
+
+        return jax.jit(advance), jax.jit(judge)
+
+    def specs(self) -> dict[str, NoiseSpec]:
+        optional = [p.name for p in self.part.inputs if p.is_optional]
+        gaps = {f"given.{name}": NoiseSpec("uniform", ()) for name in optional}
+        return {"row": NoiseSpec("uniform", ()), **gaps, **self.learner.noise(self.part)}
+
+    def keys(self, rows: int, stream: int) -> Array:
+        found = noise.chain_keys(int(self.part.options["seed"]), np.arange(rows), stream, load_backend("numpy"))
+        return self.backend.asarray(found, self.backend.word)
+
+    def with_gaps(self, rows: dict[str, Array], drawn: dict[str, Array]) -> dict[str, Array]:
+        """A batch in which optional inputs are left out of a part of the rows."""
+        drop = float(self.part.options.get("drop", 0.0))
+        found = dict(rows)
+        for port in self.part.inputs:
+            if port.is_optional:
+                found[f"given.{port.name}"] = self.backend.xp.astype(
+                    drawn.pop(f"given.{port.name}") >= drop, self.backend.real
+                )
+        return found
+
+
+def diverged(part: Part, step: int) -> ComposeError:
+    text = f"learning `{part.name}` diverged by step {step}: its loss is no number any more"
+    help = f"a lower rate: {part.method}(…, rate={part.options['rate'] / 3:.1g})"
+    return ComposeError(Diagnostic("CG0710", text, part.span, help=help))

@@ -1,0 +1,36 @@
+"""A residual multilayer perceptron: `mlp(64, 64, 64)` has three hidden layers.
+
+h₁ = silu(W₁ x + V₁ c + b₁); a layer as wide as the one before adds to it: h = h' + silu(W h' + V c + b). The condition
+enters at every layer, so that a deep net does not forget the noise level.
+"""
+
+from __future__ import annotations
+
+import math
+
+from compose_lang.runtime.backend import Array, Backend
+from compose_lang.runtime.net import Net, Ports, Weight, Weights, dense, silu
+
+
+def weights(widths: tuple[int, ...], ports: Ports) -> dict[str, Weight]:
+    found, before = {}, math.prod(ports.shape)
+    for k, width in enumerate(widths):
+        found[f"{k}.w"] = dense(before, width)
+        found[f"{k}.c"] = dense(ports.condition, width)
+        found[f"{k}.b"] = Weight((width,))
+        before = width
+    found["out.w"] = dense(before, math.prod(ports.out), 0.1)
+    found["out.b"] = Weight((math.prod(ports.out),))
+    return found
+
+
+def apply(b: Backend, w: Weights, widths: tuple[int, ...], ports: Ports, x: Array, c: Array) -> Array:
+    h = x.reshape((x.shape[0], -1))
+    for k in range(len(widths)):
+        new = silu(b, h @ w[f"{k}.w"] + c @ w[f"{k}.c"] + w[f"{k}.b"])
+        h = h + new if k and widths[k] == widths[k - 1] else new
+    out = h @ w["out.w"] + w["out.b"]
+    return out.reshape((x.shape[0], *ports.out))
+
+
+NET = Net("mlp", "a residual perceptron of the given widths, over any shape", weights, apply)
