@@ -7,6 +7,7 @@ of it adds. Nothing is trained here, and no foreign code is imported.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -184,7 +185,12 @@ def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> Part:
     data = {p.name: checked(tables[p.name], p, rows[p.name][1]) for p in (*subjects, *inputs)}
     if next(iter(counts.values())) < 2:
         fail("CG0306", f"`{decl.name}` is to be learned from {next(iter(counts.values()))} row", method.span)
-    return Part(decl.name, name.id, subjects, inputs, net, options, data, method.span)
+    return Part(decl.name, name.id, subjects, inputs, net, options, data, method.span, home=home(ctx.session))
+
+
+def home(session: Session) -> Path | None:
+    """Where a program keeps what it has learned: beside itself."""
+    return session.programs[0].with_suffix(".learned") if session.programs else None
 
 
 def table(value: Any, span: Span) -> np.ndarray:

@@ -119,6 +119,7 @@ class Part:
     span: Span
     file: Path | None = None
     source: str = ""
+    home: Path | None = None  #: the folder in which weights are kept between runs; None: the user's cache
     slot: Node = field(default_factory=lambda: slot("weights"))
 
     def __repr__(self) -> str:

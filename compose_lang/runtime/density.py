@@ -21,6 +21,7 @@ from compose_lang.compiler.interpret import interpret, large_constants
 from compose_lang.compiler.ir import Node, postorder
 from compose_lang.compiler.local import LocalEnergy, local_energy
 from compose_lang.compiler.local_permutations import LocalPermutations, local_permutations
+from compose_lang.compiler.parts import LEVEL, parts_of
 from compose_lang.compiler.plan import Plan
 from compose_lang.compiler.types import BOOL, INT, REAL, Type
 from compose_lang.runtime import transforms
@@ -29,6 +30,8 @@ from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.blocks import Coordinates, Sites
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.kernel import Position
+from compose_lang.runtime.learn.prepare import Learned, prepare
+from compose_lang.runtime.learn.weighing import Weighing
 from compose_lang.runtime.proposing import Proposed
 from compose_lang.runtime.starts import find_start
 from compose_lang.runtime.tree import tree_map
@@ -44,7 +47,7 @@ class Density:
     constants: a tree of arrays that compiled functions take as an argument; `with_constants` puts traced ones in.
     """
 
-    def __init__(self, graph: FactorGraph, plan: Plan, backend: Backend) -> None:
+    def __init__(self, graph: FactorGraph, plan: Plan, backend: Backend, learned: Learned | None = None) -> None:
         self.graph = graph
         self.plan = plan
         self.backend = backend
@@ -65,6 +68,9 @@ class Density:
         roots += [energy for local in self.local.values() for energy in local.energies]
         roots += [n for p in self.proposals.values() for n in (*p.draws, p.energy)]
         self.inlined = large_constants(roots)
+        self.parts = parts_of(roots)
+        learned = prepare(self.parts) if learned is None else learned
+        self.level: Array | None = None  #: of noise, (chains,) or (1,); None: 0, the density that the program denotes
         self.steady = (
             True  #: whether the energy of a position never changes (it does while a search raises prices)
         )
@@ -75,6 +81,10 @@ class Density:
             self.constants: dict[str, Any] = {
                 "data": [self._constant(n) for n in self.inlined],
                 "tables": {name: self._tables(local) for name, local in self.local.items()},
+                "weights": [
+                    {n: backend.asarray(w, backend.real) for n, w in learned.get(id(p), {}).items()}
+                    for p in self.parts
+                ],
             }
 
     def compiled(self, name: Any, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,6 +101,12 @@ class Density:
         """The same density on other arrays for its constants (traced ones, inside a compiled function)."""
         other = copy.copy(self)
         other.constants = dict(constants)
+        return other
+
+    def at_level(self, level: Array) -> Density:
+        """The same program with its learned energies at a level of noise (chains,) or (1,)."""
+        other = copy.copy(self)
+        other.level = level
         return other
 
     def _constant(self, n: Node) -> Array:
@@ -110,6 +126,10 @@ class Density:
         """Arrays for the leaves of the program's expressions."""
         found = {id(n): array for n, array in zip(self.inlined, self.constants["data"], strict=True)}
         found.update((id(self.variables[name].node), array) for name, array in values.items())
+        level = self.level
+        found[id(LEVEL)] = self.backend.asarray([0.0], self.backend.real) if level is None else level
+        for part, weights in zip(self.parts, self.constants["weights"], strict=True):
+            found[id(part.slot)] = Weighing(part, weights)
         return found
 
     def constrain(self, position: Position) -> tuple[Values, dict[str, Array]]:

@@ -16,6 +16,7 @@ import numpy as np
 from compose_lang.compiler.parts import Part
 from compose_lang.runtime.backend import Array, Backend, Tree
 from compose_lang.runtime.kernel import NoiseSpec
+from compose_lang.runtime.net import Weight
 
 Weights = Mapping[str, Array]
 Rows = Mapping[str, Array]
@@ -36,6 +37,8 @@ class Learner:
     """Weights before training."""
     energy: Callable[[Part, Backend, Weights, Array, Sequence[Array], Sequence[Array | None]], Array]
     """(part, backend, weights, levels (n,), subjects (n, *shape), inputs (n, *shape or None)) -> energies (n,)."""
+    wanted: Callable[[Part], Mapping[str, Weight]] | None = None
+    """The net's arrays, by which a file of weights is judged; None: there is no net."""
     noise: Callable[[Part], Mapping[str, NoiseSpec]] = nothing
     """What the loss of a row needs."""
     loss: Callable[[Part, Backend, Weights, Rows, Mapping[str, Array]], Array] | None = None

@@ -19,8 +19,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logsumexp
 
-from compose_lang.compiler.parts import Part
+from compose_lang.compiler.parts import Part, Port
 from compose_lang.runtime import net
 from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.kernel import NoiseSpec
@@ -34,10 +35,13 @@ def ports(part: Part) -> net.Ports:
     return net.Ports(shape, 2 * features.WAVES + 1 + features.condition_size(part), shape)
 
 
-def begin(part: Part) -> dict[str, np.ndarray]:
+def wanted(part: Part) -> dict[str, net.Weight]:
     assert part.net is not None
-    wanted = load_net(part.net.kind).weights(part.net.sizes, ports(part))
-    trained = {f"net.{n}": w for n, w in net.begin(wanted, int(part.options["seed"])).items()}
+    return load_net(part.net.kind).weights(part.net.sizes, ports(part))
+
+
+def begin(part: Part) -> dict[str, np.ndarray]:
+    trained = {f"net.{n}": w for n, w in net.begin(wanted(part), int(part.options["seed"])).items()}
     return {**features.scales(part), **trained}
 
 
@@ -129,11 +133,127 @@ def log_constant(
         return b.xp.zeros_like(sigma)
     low, high = math.log(part.options["finest"]), math.log(part.options["coarsest"])
     table = weights["log_z"]
-    count = table.shape[0]
+    rows, count = table.shape
+    row = context(part, b, inputs, sigma.shape[0]) if rows > 1 else b.xp.zeros_like(sigma)
     place = b.xp.clip((b.xp.log(sigma) - low) / (high - low) * (count - 1), 0.0, count - 1.0)
-    below = b.xp.astype(b.xp.clip(b.xp.floor(place), 0.0, count - 2.0), b.integer)
-    part_of = place - below
-    return table[below] * (1.0 - part_of) + table[below + 1] * part_of
+    below = b.xp.clip(b.xp.floor(place), 0.0, count - 2.0)
+    at = b.xp.astype(row * count + below, b.integer)
+    flat, share = table.reshape((-1,)), place - below
+    return flat[at] * (1.0 - share) + flat[at + 1] * share
+
+
+MOST_CONTEXTS = 32
+
+
+def choices(port: Port) -> int:
+    """How many ways there are to give an input, leaving it out among them."""
+    return len(port.type.domain.values) + 1
+
+
+def contexts(part: Part) -> int:
+    """Ways to give all inputs, each with a constant of its own; 1 where there are too many to tell apart."""
+    if any(not p.type.domain.is_finite or p.type.full_shape for p in part.inputs):
+        return 1
+    count = math.prod(choices(p) for p in part.inputs)
+    return count if count <= MOST_CONTEXTS else 1
+
+
+def context(part: Part, b: Backend, inputs: Sequence[Array | None], n: int) -> Array:
+    """The number (n,) of the way that inputs are given."""
+    found = b.xp.zeros((n,), dtype=b.real)
+    for port, value in zip(part.inputs, inputs, strict=True):
+        values = port.type.domain.values
+        one = 0.0 if value is None else (b.xp.astype(value, b.real) - values[0]) / values.step + 1.0
+        found = found * choices(port) + one
+    return found
+
+
+LEVELS = 97  #: at which constants are estimated
+MOST_ROWS = 2000
+
+
+def finish(part: Part, b: Backend, weights: Weights) -> dict[str, np.ndarray]:
+    """log Z at noise levels, for each way to give the inputs.
+
+    At the coarsest level from draws of the Gaussian that the density nearly is; from each level to the next by
+    Bennett's acceptance ratio (J. Comp. Phys. 22, 1976) between data with the noise of the one and of the other.
+    """
+    if part.options["form"] == "score":
+        return {}
+    rng = np.random.default_rng(int(part.options["seed"]))
+    tables = []
+    for number in range(contexts(part)):
+        rows, inputs = rows_of_context(part, number)
+        tables.append(constants(part, b, weights, rng, rows, inputs) if len(rows) else np.zeros(LEVELS))
+    return {"log_z": np.stack(tables).astype(np.float32)}
+
+
+def rows_of_context(part: Part, number: int) -> tuple[np.ndarray, list[bool]]:
+    """The data's rows that show a context, and which inputs are given in it."""
+    n = len(part.data[part.subjects[0].name])
+    chosen, given = np.ones(n, dtype=bool), [True] * len(part.inputs)
+    if contexts(part) == 1:
+        return np.flatnonzero(chosen), given
+    for k, port in reversed(list(enumerate(part.inputs))):
+        number, one = divmod(number, choices(port))
+        given[k] = one > 0
+        if one:
+            chosen &= part.data[port.name] == port.type.domain.values[one - 1]
+        elif not port.is_optional:
+            chosen[:] = False
+    return np.flatnonzero(chosen), given
+
+
+def constants(
+    part: Part, b: Backend, weights: Weights, rng: np.random.Generator, rows: np.ndarray, given: list[bool]
+) -> np.ndarray:
+    """log Z (LEVELS,) from some rows of the data."""
+    scale = float(np.asarray(weights["scale"])[0])
+    sigmas = np.geomspace(part.options["finest"], part.options["coarsest"], LEVELS)
+    n = min(MOST_ROWS, max(len(rows), 500))
+
+    def picked() -> np.ndarray:
+        return rows[rng.permutation(len(rows))[:n]] if len(rows) >= n else rng.choice(rows, n)
+
+    def noised(at: np.ndarray, sigma: float) -> list[np.ndarray]:
+        found = [part.data[p.name][at] for p in part.subjects]
+        return [x + sigma * scale * rng.standard_normal(x.shape) for x in found]
+
+    def energies(subjects: list[np.ndarray], at: np.ndarray, sigma: float) -> np.ndarray:
+        level = b.asarray(np.full(n, sigma * scale))
+        inputs = [b.asarray(part.data[p.name][at]) if g else None for p, g in zip(part.inputs, given, strict=True)]
+        found = weigh(level, [b.asarray(x) for x in subjects], inputs)
+        return np.asarray(b.to_numpy(found), dtype=np.float64)
+
+    weigh = b.compile(lambda level, subjects, inputs: energy(part, b, weights, level, subjects, inputs))
+    at = picked()
+    shape = features.shape_of(part)
+    shift = np.asarray(weights["shift"])
+    top = sigmas[-1]
+    draws = math.sqrt(1 + top**2) * rng.standard_normal((n, *shape))
+    gauss = 0.5 * (draws.reshape(n, -1) ** 2).sum(1) / (1 + top**2)
+    gauss += math.prod(shape) * (0.5 * math.log(2 * math.pi * (1 + top**2)) + math.log(scale))
+    subjects = [np.asarray(x) for x in features.split(part, shift + scale * draws)]
+    log_z = [float(logsumexp(gauss - energies(subjects, at, top)) - math.log(n))]
+    above, above_rows = noised(at, top), at
+    for k in range(LEVELS - 2, -1, -1):
+        at = picked()
+        here = noised(at, sigmas[k])
+        forth = energies(above, above_rows, sigmas[k]) - energies(above, above_rows, sigmas[k + 1])
+        back = energies(here, at, sigmas[k + 1]) - energies(here, at, sigmas[k])
+        log_z.append(log_z[-1] + bennett(forth, back))
+        above, above_rows = here, at
+    return np.array(log_z[::-1])
+
+
+def bennett(forth: np.ndarray, back: np.ndarray) -> float:
+    """log Z' / Z from E' - E at draws of exp(-E) and E - E' at as many draws of exp(-E')."""
+    low, high = -float(forth.max()) - 10.0, float(back.max()) + 10.0
+    for _ in range(60):  # the difference below falls with the guess
+        guess = 0.5 * (low + high)
+        here = expit(-(forth + guess)).sum() - expit(-(back - guess)).sum()
+        low, high = (guess, high) if here > 0 else (low, guess)
+    return 0.5 * (low + high)
 
 
 def score(
@@ -154,4 +274,14 @@ def score(
     return features.split(part, gradient / weights["scale"])
 
 
-LEARNER = Learner("diffusion", "densities over noise levels, learned by removing noise", begin, energy, noise, loss, score)
+LEARNER = Learner(
+    "diffusion",
+    "densities over noise levels, learned by removing noise",
+    begin,
+    energy,
+    wanted=wanted,
+    noise=noise,
+    loss=loss,
+    score=score,
+    finish=finish,
+)
