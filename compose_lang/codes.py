@@ -58,6 +58,7 @@ CODES: dict[str, str] = {
     "CG0412": "a factor's constant varies with a random input",
     "CG0413": "a density whose value is not normalised",
     "CG0414": "foreign code without trust",
+    "CG0415": "a learned score where an energy is needed",
     # 05 constraints
     "CG0501": "hard equality between continuous variables",
     "CG0502": "no point satisfies the constraints",

@@ -10,6 +10,7 @@ import hashlib
 import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,16 @@ from compose_lang.explanation import plan_as_json
 from compose_lang.grammar import ast
 from compose_lang.installed import installed
 from compose_lang.render import as_json
+from compose_lang.compiler.parts import parts_of
+from compose_lang.runtime.annealing.field import Field
+from compose_lang.runtime.annealing.population import PopulationSweeper
+from compose_lang.runtime.annealing.schedule import schedule
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.driver import Driver, Watch, lanes_of
+from compose_lang.runtime.learn.prepare import Learned, prepare
+from compose_lang.runtime.learn.trainer import Watch as Learning
 from compose_lang.runtime.manifest import Lane, Manifest, Status
 from compose_lang.runtime.probe import undefined_near
 from compose_lang.runtime.samples import Run
@@ -50,6 +57,7 @@ def launch(
     resume: bool = False,
     watch: Watch | None = None,
     time_limit: float = math.inf,
+    learning: Learning | None = None,
 ) -> tuple[Run, list[Diagnostic]]:
     """Run a program into a folder, and read it back.
 
@@ -60,10 +68,16 @@ def launch(
         text = "there is nothing to sample: the program has no variable that is not observed"
         raise ComposeError(Diagnostic("CG0604", text))
     backend = load_backend(settings.backend, settings.precision)  # type: ignore[arg-type]
-    density = Density(program.graph, plan, backend)
+    parts = parts_of([g.energy for g in program.graph.groups] + [d.node for d in program.graph.derived])
+    learned = prepare(parts, learning)
+    density = Density(program.graph, plan, backend, learned)
     columns = _kept(density.columns, settings.keep)
     found = [*program.diagnostics, *_size_of_output(columns, settings, out)]
-    lanes = [Lane(chains) for chains in lanes_of(settings.chains, settings.backend)]
+    if plan.annealing is not None:  # a chain is a population, and its warm-up the walk down the levels
+        settings = replace(settings, warmup=plan.annealing.levels, thin=1)
+        lanes = [Lane([chain]) for chain in range(settings.chains)]
+    else:
+        lanes = [Lane(chains) for chains in lanes_of(settings.chains, settings.backend)]
     manifest = Manifest(
         program={
             "name": program.source.name,
@@ -80,15 +94,19 @@ def launch(
     begin = RunFolder.resume if resume and (out / MANIFEST).exists() else RunFolder.create
     folder = begin(out, manifest, _data(program))
     try:
-        sweeper = Sweeper(
-            density,
-            plan.blocks,
-            backend,
-            seed=settings.seed,
-            warmup=settings.warmup,
-            chains=len(lanes[0].chains),
-            keep=[column.name for column in columns],
-        )
+        names = [column.name for column in columns]
+        if plan.annealing is not None:
+            sweeper = population(density, plan, settings, learned, names)
+        else:
+            sweeper = Sweeper(
+                density,
+                plan.blocks,
+                backend,
+                seed=settings.seed,
+                warmup=settings.warmup,
+                chains=len(lanes[0].chains),
+                keep=names,
+            )
         outcome = Driver(sweeper, folder, settings, watch, time_limit).run()
         run = Run(folder)
         found += [*_cut_short(outcome.status, run), *undefined_near(run, program.graph), *run.findings()]
@@ -98,6 +116,26 @@ def launch(
     finally:
         folder.close()
     return run, found
+
+
+def population(
+    density: Density, plan: Plan, settings: Settings, learned: Learned, names: Sequence[str]
+) -> PopulationSweeper:
+    """What walks the levels of a program."""
+    walked = plan.annealing
+    assert walked is not None
+    freed = Density(walked.anneal.graph, plan, density.backend, learned)
+    return PopulationSweeper(
+        Field(walked.anneal, freed),
+        walked,
+        plan.blocks,
+        schedule(walked.anneal, learned, walked.levels, dict(walked.options)),
+        density.backend,
+        seed=settings.seed,
+        particles=settings.draws,
+        keep=names,
+        whole=density,
+    )
 
 
 def earlier_settings(out: Path) -> dict[str, Any]:

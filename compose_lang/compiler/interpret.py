@@ -20,7 +20,7 @@ INLINE_ELEMENTS = 16
 def interpret(b: Any, roots: Sequence[Node], bindings: Mapping[int, Any]) -> list[Any]:
     """The values of roots. `bindings` maps `id(leaf)` to its array; constants that are not bound are written in."""
     values: dict[int, Any] = {}
-    for n in postorder(roots):
+    for n in postorder(roots, inside=lambda n: id(n) not in bindings):
         if id(n) in bindings:
             values[id(n)] = bindings[id(n)]
         elif n.value is not None:

@@ -241,8 +241,8 @@ def leaves(x: Node) -> list[Node]:
     return [n for n in postorder([x]) if not n.args]
 
 
-def postorder(roots: Iterable[Node]) -> list[Node]:
-    """Every node below the roots, each once, arguments before their users."""
+def postorder(roots: Iterable[Node], inside: Callable[[Node], bool] = lambda n: True) -> list[Node]:
+    """Every node below the roots, each once, arguments before their users; below a node only if `inside` it."""
     order: list[Node] = []
     seen: set[int] = set()
     stack: list[tuple[Node, bool]] = [(r, False) for r in reversed(list(roots))]
@@ -255,7 +255,8 @@ def postorder(roots: Iterable[Node]) -> list[Node]:
             continue
         seen.add(id(current))
         stack.append((current, True))
-        stack.extend((a, False) for a in reversed(current.args) if id(a) not in seen)
+        if inside(current):
+            stack.extend((a, False) for a in reversed(current.args) if id(a) not in seen)
     return order
 
 

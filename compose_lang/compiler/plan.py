@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from compose_lang.compiler.anneal import Anneal, anneal
 from compose_lang.compiler.context import fail
 from compose_lang.compiler.graph import FactorGraph, Proposal, Request, Variable
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
@@ -30,6 +31,9 @@ class Method:
 CONTINUOUS, FINITE, COUNTS, PERMUTATION = "continuous", "finite", "counts", "permutation"
 GRADIENT = frozenset({"jax", "torch"})
 
+ANNEALED = "annealed"
+"""The one method that is no kernel: populations that walk levels of noise, see runtime/annealing."""
+
 METHODS: dict[str, Method] = {
     "gibbs": Method(frozenset({FINITE})),
     "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}), ("step", "proposal")),
@@ -40,10 +44,21 @@ METHODS: dict[str, Method] = {
     "mala": Method(frozenset({CONTINUOUS}), ("step",), GRADIENT, "", True),
     "hmc": Method(frozenset({CONTINUOUS}), ("step", "leapfrog", "target_accept"), GRADIENT, "", True),
     "nuts": Method(frozenset({CONTINUOUS}), ("step", "target_accept", "max_depth"), frozenset({"jax"}), "", True),
+    ANNEALED: Method(
+        frozenset({CONTINUOUS}), ("levels", "moves", "move", "coarsest", "finest"), GRADIENT, "", True,
+    ),
 }  # fmt: skip
-UNBUILT = ("exact", "gwg", "uhmc", "tempering", "smc", "ais", "annealed", "map")
+UNBUILT = ("exact", "gwg", "uhmc", "tempering", "smc", "ais", "map")
+LEVELS, LEVEL_MOVES = 120, 2
+"""Levels of noise that are walked unasked, and moves at each."""
+MOVES = {
+    "mala": "",
+    "hmc": "",
+    "ula": "moves at each level without correction: the draws are off by an amount that shrinks with the step",
+    "uhmc": "trajectories without correction: the draws are off by an amount that shrinks with the step",
+}
 AUTO_OPTIONS = ("chains", "draws", "warmup", "thin")
-WHOLE = frozenset({*AUTO_OPTIONS, "leapfrog", "max_depth"})
+WHOLE = frozenset({*AUTO_OPTIONS, "leapfrog", "max_depth", "levels", "moves"})
 
 
 @dataclass(frozen=True)
@@ -58,11 +73,23 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Annealing:
+    """How a population walks the levels of a program."""
+
+    anneal: Anneal
+    levels: int
+    moves: int
+    move: str
+    options: Mapping[str, float] = field(default_factory=dict)  #: coarsest and finest, where they are given
+
+
+@dataclass(frozen=True)
 class Plan:
     """Blocks in the order a sweep visits them, and what else the user should know."""
 
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
+    annealing: Annealing | None = None  #: how levels are walked, where the program has any
 
 
 def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = None) -> Plan:
@@ -73,7 +100,11 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
     """
     free = [v for v in graph.variables if v.free_sites]
     chosen = assign(free, graph.requests if requests is None else requests, backend)
+    walked = annealing(graph, chosen, backend)
     blocks: list[Block] = []
+    if walked is not None:
+        blocks.append(annealed_block(walked))
+        free = [v for v in free if v.name not in walked.anneal.transported]
     continuous: dict[Any, list[Variable]] = {}
     for v in free:
         request = chosen.get(v.name)
@@ -94,7 +125,53 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
         else:
             blocks.append(continuous_block(graph, names, backend))
     notes = (*approximations(blocks), *coordinates(graph))
-    return Plan(tuple(blocks), notes)
+    if walked is not None:
+        notes = (*notes, *level_notes(walked))
+    return Plan(tuple(blocks), notes, walked)
+
+
+def annealing(graph: FactorGraph, chosen: Mapping[str, Request], backend: str) -> Annealing | None:
+    """How to walk the levels of a program that has some, unless another method is asked for."""
+    found = anneal(graph)
+    requests = [r for r in chosen.values() if r.method == ANNEALED]
+    if found is None or not found.transported:
+        if requests:
+            text = "`annealed` walks levels of noise, and nothing in the program depends on one"
+            help = "learned diffusions do, and factors that read `noise_level`"
+            fail("CG0601", text, requests[0].span, help=help)
+        return None
+    if any(name in chosen and chosen[name].method != ANNEALED for name in found.transported):
+        return None
+    if backend not in GRADIENT:
+        return None
+    options = dict(requests[0].options) if requests else {}
+    return Annealing(
+        found,
+        int(options.get("levels", LEVELS)),
+        int(options.get("moves", LEVEL_MOVES)),
+        str(options.get("move", "mala")),
+        {name: float(options[name]) for name in ("coarsest", "finest") if name in options},
+    )
+
+
+def annealed_block(walked: Annealing) -> Block:
+    found = walked.anneal
+    options = {"levels": walked.levels, "moves": walked.moves, "move": walked.move, **walked.options}
+    weights = "Feynman-Kac weights" if found.flows else "weights by energies"
+    parts = ", ".join(dict.fromkeys(f.group.label for f in found.flows)) or "its factors"
+    why = f"{parts} at every level of noise: {weights}, systematic resampling, {walked.moves} {walked.move} a level"
+    return Block(found.transported, ANNEALED, options, why=why)
+
+
+def level_notes(walked: Annealing) -> list[str]:
+    """What is approximate in a walk, and how terms are weighed that are no flows."""
+    found = list(walked.anneal.notes)
+    if MOVES[walked.move]:
+        found.append(MOVES[walked.move])
+    found.append("learned densities are as exact as what was learned; weights are exact for many particles")
+    if walked.anneal.has_scores_only:
+        found.append("scores without energies: moves are accepted by the work along their way")
+    return found
 
 
 def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) -> dict[str, Request]:
@@ -166,6 +243,10 @@ def check_options(r: Request, known: Sequence[str]) -> None:
         if name not in known:
             help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has none")
             fail("CG0602", f"`{r.method}` has no option `{name}`", r.span, help=help)
+        if name == "move":
+            if value not in MOVES:
+                fail("CG0602", f"the option `move` of `{r.method}` is one of {', '.join(MOVES)}", r.span)
+            continue
         if isinstance(value, Proposal):
             if len(r.options) > 1:
                 fail("CG0602", "a proposal has steps of its own: it stands alone", r.span)

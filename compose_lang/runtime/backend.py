@@ -69,6 +69,10 @@ class Backend(Protocol):
         """`threefry` of two counter words under two key words, arrays of `word` that broadcast together."""
         ...
 
+    def without_gradient(self, array: Array) -> Array:
+        """The array as a constant to whoever differentiates."""
+        ...
+
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         """A copy of the array with `array[index] = value`."""
         ...

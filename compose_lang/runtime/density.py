@@ -303,7 +303,10 @@ class Density:
     def record(self, position: Position) -> dict[str, Array]:
         """Values (chains, *shape) of variables, then of recorded `let`s, by name."""
         values, _ = self.constrain(position)
-        chains = next(iter(position.values())).shape[0]
+        return self.record_values(values, next(iter(position.values())).shape[0])
+
+    def record_values(self, values: Values, chains: int) -> dict[str, Array]:
+        """Values (chains, *shape) of variables as they are recorded, then of `let`s, by name."""
         xp = self.backend.xp
         out: dict[str, Array] = {}
         for v in self.graph.variables:

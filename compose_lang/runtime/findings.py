@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compose_lang.compiler.plan import METHODS, MOVES
 from compose_lang.diagnostics import Diagnostic
-from compose_lang.runtime.kernels import load_kernel
 
 if TYPE_CHECKING:
     from compose_lang.runtime.samples import Run
@@ -76,7 +76,7 @@ def _divergent(run: Run) -> Iterator[Diagnostic]:
 
 def _approximate(run: Run) -> Iterator[Diagnostic]:
     for block in run.manifest.plan:
-        how = load_kernel(block["kernel"]).approximate
+        how = METHODS[block["kernel"]].approximate or MOVES.get(block.get("options", {}).get("move", ""), "")
         if how:
             variables = ", ".join(block["variables"])
             yield _warning(

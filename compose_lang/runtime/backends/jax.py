@@ -117,6 +117,9 @@ class JaxBackend:
     def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
         return threefry(key, counter)
 
+    def without_gradient(self, array: Array) -> Array:
+        return jax.lax.stop_gradient(array)
+
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         return array.at[index].set(value)
 

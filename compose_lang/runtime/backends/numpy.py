@@ -82,6 +82,9 @@ class NumpyBackend:
     def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
         return threefry(key, counter)
 
+    def without_gradient(self, array: Array) -> Array:
+        return array
+
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         changed = array.copy()
         changed[index] = value

@@ -165,6 +165,9 @@ class TorchBackend:
         first, second = threefry_on_numpy(*key, *counter)
         return first, second
 
+    def without_gradient(self, array: Array) -> Array:
+        return array.detach()
+
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         value = torch.as_tensor(value).to(array.dtype)
         if not array.dtype.is_floating_point:

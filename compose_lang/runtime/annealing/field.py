@@ -1,0 +1,254 @@
+"""What a population needs of a program at a level: energies, forces, and how weights change to the next level.
+
+For a composition L(x, σ) = F(l₁, …, lₙ) of log-densities that are each noised with σ, the reverse process with the
+composed score S = ∇L and noise dv = d(σ²) carries weights that grow by
+
+    ½ dv (|S|² − Σᵢ Fᵢ |sᵢ|² + Σᵢⱼ Fᵢⱼ ⟨sᵢ, sⱼ⟩),
+
+with Fᵢ and Fᵢⱼ the derivatives of F and sᵢ = ∇lᵢ. It follows from the heat equation that every p_σ obeys. For a
+product it is ½ dv (|Σ sᵢ|² − Σ |sᵢ|²), for guidance and powers as in Skreta et al. (arXiv 2503.02819), for a mixture 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from compose_lang.compiler.anneal import Anneal, Flow, is_score, split_arguments
+from compose_lang.compiler.graph import FactorGroup
+from compose_lang.compiler.interpret import interpret
+from compose_lang.compiler.ir import Axis, Node
+from compose_lang.compiler.operation import align
+from compose_lang.compiler.ops.learned import arguments
+from compose_lang.runtime.backend import Array, Backend
+from compose_lang.runtime.blocks import Coordinates
+from compose_lang.runtime.kernel import Position
+from compose_lang.runtime.learn.weighing import Weighing
+
+if TYPE_CHECKING:
+    from compose_lang.runtime.density import Density
+
+PRICE = 10.0
+"""Nats per unit of violation (or for being outside a support) when half the levels are walked."""
+LEAST = 1e-12  #: weights of a choice below which its part is left out of sums that divide by them
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A program on a backend, seen from the levels; `density` is one of `anneal.graph`."""
+
+    anneal: Anneal
+    density: Density
+
+    @property
+    def backend(self) -> Backend:
+        return self.density.backend
+
+    @property
+    def block(self) -> Coordinates:
+        return Coordinates(self.density, self.anneal.transported)
+
+    # --- energies ---
+
+    def energy(self, u: Array, position: Position, level: Array, temper: Array) -> Array:
+        """Energy (n,) of transported coordinates u (n, D) at a level: of all terms, tempered ones as far as they are in."""
+        density = self.density.at_level(level)
+        values, jacobians = density.constrain(self.block.unravel(position, u))
+        total = self.other(density, values, temper)
+        for e in density.group_energies([*(f.group for f in self.anneal.flows), *self.anneal.steady], values):
+            total = total + e
+        for jacobian in jacobians.values():
+            total = total - jacobian
+        return total
+
+    def other(self, density: Density, values: Any, temper: Array) -> Array:
+        """The energy (n,) of terms that are weighed by their energies: families, and tempered ones."""
+        xp = self.backend.xp
+        total = 0.0 * temper + xp.zeros((1,), dtype=self.backend.real)
+        groups = self.anneal.tempered
+        for e in density.group_energies(self.anneal.families, values):
+            total = total + e
+        for group, e in zip(groups, density.group_energies(groups, values), strict=True):
+            total = total + self.tempered(density, group, e, values, temper)
+        return total
+
+    def tempered(self, density: Density, group: FactorGroup, e: Array, values: Any, temper: Array) -> Array:
+        """A term as far as it has come in; what is forbidden costs a price that grows without bound."""
+        xp = self.backend.xp
+        price = PRICE * temper / xp.clip(1.0 - temper, 1e-12, 1.0)
+        bad = ~xp.isfinite(e)
+        soft = temper * xp.where(bad, xp.zeros_like(e), e)
+        cost = price
+        if group.violation is not None and group.kind == "require":
+            (violation,) = interpret(self.backend, [group.violation], density.bindings(values))
+            summed = xp.sum(violation, axis=tuple(range(1, violation.ndim))) if violation.ndim > 1 else violation
+            cost = price * (1.0 + summed)
+        return xp.where(bad, xp.where(temper < 1.0, cost, math.inf), soft)
+
+    # --- forces ---
+
+    def force(self, u: Array, position: Position, level: Array, temper: Array) -> tuple[Array, Array]:
+        """The energy (n,) at a level and its gradient (n, D)."""
+        found: tuple[Array, Array] = self.backend.value_and_grad(
+            lambda w: self.energy(w, position, level, temper)
+        )(u)
+        return found
+
+    def other_force(self, u: Array, position: Position, level: Array, temper: Array) -> tuple[Array, Array]:
+        """The energy and gradient of the terms that are no flows."""
+
+        def energy(w: Array) -> Array:
+            density = self.density.at_level(level)
+            values, _ = density.constrain(self.block.unravel(position, w))
+            return self.other(density, values, temper) + 0.0 * w[:, 0]
+
+        found: tuple[Array, Array] = self.backend.value_and_grad(energy)(u)
+        return found
+
+    def flow(self, u: Array, position: Position, level: Array) -> tuple[Array, Array]:
+        """The gradient (n, D) of the flows' energy, and what its weights need: Σ Fᵢ|sᵢ|² − Σ Fᵢⱼ⟨sᵢ, sⱼ⟩, (n,)."""
+        xp, b = self.backend.xp, self.backend
+        if not self.anneal.flows:
+            return xp.zeros_like(u), xp.zeros_like(u[:, 0])
+        density = self.density.at_level(level)
+        values, _ = density.constrain(self.block.unravel(position, u))
+        bindings = density.bindings(values)
+        needed = xp.zeros_like(u[:, 0])
+        pulls: list[tuple[Node, list[Array]]] = []
+        for flow in self.anneal.flows:
+            leaves = [Leaf.at(b, leaf, bindings) for leaf in flow.leaves]
+            weights, bend = self.derivatives(flow, leaves, bindings, u.shape[0])
+            for leaf, weight in zip(leaves, weights, strict=True):
+                squares = xp.zeros_like(leaf.energy)
+                for slope in leaf.slopes:
+                    squares = squares + xp.sum((slope * slope).reshape((*leaf.energy.shape, -1)), axis=-1)
+                needed = needed + summed(xp, weight * squares)
+                wide = [
+                    weight.reshape((*weight.shape, *(1,) * (s.ndim - weight.ndim))) * s for s in leaf.slopes
+                ]
+                pulls.append((leaf.node, wide))
+            needed = needed + bend
+
+        def work(w: Array) -> Array:
+            """Σ ⟨Fᵢ sᵢ, subject⟩: its gradient is that of the flows' energy."""
+            at, _ = density.constrain(self.block.unravel(position, w))
+            found = density.bindings(at)
+            total = 0.0 * w[:, 0]
+            for leaf, slopes in pulls:
+                for subject, slope in zip(split_arguments(leaf)[0], slopes, strict=True):
+                    (y,) = interpret(b, [subject], found)
+                    total = total + summed(xp, b.without_gradient(slope) * align(y, subject, leaf.axes))
+            return total
+
+        _, gradient = b.value_and_grad(work)(u)
+        return gradient, needed
+
+    def derivatives(
+        self, flow: Flow, leaves: Sequence[Leaf], bindings: dict[int, Array], n: int
+    ) -> tuple[list[Array], Array]:
+        """Fᵢ for each leaf, (n, *axes), and −Σ Fᵢⱼ⟨sᵢ, sⱼ⟩, (n,): F is a function of energies here, which turns signs."""
+        b, xp = self.backend, self.backend.xp
+        shapes = [leaf.energy.shape[1:] for leaf in leaves]
+        sizes = [math.prod(s) for s in shapes]
+        packed = xp.concat([leaf.energy.reshape((-1, k)) + xp.zeros((n, k), dtype=b.real)
+                            for leaf, k in zip(leaves, sizes, strict=True)], axis=1)
+
+        def unpacked(x: Array) -> list[Array]:
+            found, start = [], 0
+            for shape, size in zip(shapes, sizes, strict=True):
+                found.append(x[:, start : start + size].reshape((x.shape[0], *shape)))
+                start += size
+            return found
+
+        def energy(x: Array) -> Array:
+            inside = {**bindings, **{id(leaf.node): e for leaf, e in zip(leaves, unpacked(x), strict=True)}}
+            (found,) = interpret(b, [flow.group.energy], inside)
+            repeats = flow.group.instances // max(math.prod(a.size for a in flow.group.energy.axes), 1)
+            return repeats * summed(xp, found) + 0.0 * x[:, 0]
+
+        slope = b.value_and_grad(energy)
+        weights = slope(packed)[1]
+        if flow.linear:
+            return unpacked(weights), xp.zeros((n,), dtype=b.real)
+        # (n, copies, components) with all leaves' components side by side
+        blocks = [Components(leaf, flow.copies) for leaf in leaves]
+        slopes = xp.concat([block.vectors(xp) for block in blocks], axis=2)
+        gram = slopes @ xp.matrix_transpose(slopes)
+        bend = xp.zeros((n,), dtype=b.real)
+        place = 0
+        for block, k in zip(blocks, range(len(leaves)), strict=True):
+            for c in range(block.components):
+
+                def row(x: Array, k: int = k, c: int = c, block: Components = block) -> Array:
+                    first = unpacked(slope(x)[1])[k]
+                    return xp.sum(block.arranged(xp, first)[:, :, c], axis=1)
+
+                second = unpacked(b.value_and_grad(row)(packed)[1])
+                hessian = xp.concat(
+                    [other.arranged(xp, h) for other, h in zip(blocks, second, strict=True)], axis=2
+                )
+                bend = bend + xp.sum(hessian * gram[:, :, place, :], axis=(1, 2))
+                place += 1
+        return unpacked(weights), bend
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """A learned diffusion at a point: its energy (n or 1, *axes) and the gradient in each subject (n, *axes, *shape)."""
+
+    node: Node
+    energy: Array
+    slopes: list[Array]
+
+    @staticmethod
+    def at(b: Backend, leaf: Node, bindings: dict[int, Any]) -> Leaf:
+        xs = interpret(b, list(leaf.args), bindings)
+        at, inputs = arguments(b, leaf, xs)
+        weighing: Weighing = xs[0]
+        slopes = weighing.gradient(b, at.level, at.flat, inputs)
+        if is_score(leaf):
+            energy = 0.0 * at.level
+        else:
+            energy = weighing(b, at.level, at.flat, inputs)
+        wide = [s.reshape((*at.lead, *s.shape[1:])) for s in slopes]
+        return Leaf(leaf, energy.reshape(at.lead), wide)
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """A leaf's instances as (n, copies, components): along the axes of its subject, and along the others."""
+
+    leaf: Leaf
+    copies: tuple[Axis, ...]
+
+    @property
+    def components(self) -> int:
+        return math.prod(a.size for a in self.leaf.node.axes if a not in self.copies)
+
+    def order(self) -> tuple[int, ...]:
+        axes = self.leaf.node.axes
+        first = [1 + k for k, a in enumerate(axes) if a in self.copies]
+        return (0, *first, *(1 + k for k, a in enumerate(axes) if a not in self.copies))
+
+    def arranged(self, xp: Any, x: Array) -> Array:
+        """Numbers (n, *axes) as (n, copies, components)."""
+        moved = xp.permute_dims(x, self.order())
+        return moved.reshape((x.shape[0], -1, self.components))
+
+    def vectors(self, xp: Any) -> Array:
+        """Gradients as (n, copies, components, D)."""
+        found = []
+        for s in self.leaf.slopes:
+            axes = 1 + len(self.leaf.node.axes)
+            flat = s.reshape((*s.shape[:axes], -1))
+            moved = xp.permute_dims(flat, (*self.order(), axes))
+            found.append(moved.reshape((s.shape[0], -1, self.components, flat.shape[-1])))
+        return xp.concat(found, axis=-1)
+
+
+def summed(xp: Any, x: Array) -> Array:
+    """The sum over all axes but the first."""
+    return xp.sum(x.reshape((x.shape[0], -1)), axis=1)
+

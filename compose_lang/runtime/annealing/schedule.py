@@ -1,0 +1,36 @@
+"""The levels of noise a population walks, and how far other terms have come in at each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from compose_lang.compiler.anneal import Anneal, learned_below
+from compose_lang.compiler.parts import Part
+from compose_lang.runtime.learn.prepare import Learned
+
+COARSEST, FINEST = 20.0, 0.001  #: where no learned part says how far its noise reaches
+SCALE = 1.0
+
+
+class Schedule(NamedTuple):
+    """levels: standard deviations (k,), falling; tempers: exponents (k,) of tempered terms, from 0 to 1."""
+
+    levels: np.ndarray
+    tempers: np.ndarray
+    scale: float  #: about the spread of the data, in the program's units
+
+
+def schedule(anneal: Anneal, learned: Learned, count: int, options: dict[str, float]) -> Schedule:
+    """Geometric levels from the coarsest to the finest that any part of the program has learned."""
+    found: dict[int, Part] = {}
+    for f in (*[f.group for f in anneal.flows], *anneal.families):
+        found.update({id(n.attrs[0]): n.attrs[0] for n in learned_below(f.energy)})
+    scales = [float(learned[key]["scale"][0]) for key in found]
+    coarse = [s * float(p.options["coarsest"]) for s, p in zip(scales, found.values(), strict=True)]
+    fine = [s * float(p.options["finest"]) for s, p in zip(scales, found.values(), strict=True)]
+    top = float(options.get("coarsest") or max(coarse, default=COARSEST))
+    bottom = float(options.get("finest") or min(fine, default=FINEST))
+    levels = np.geomspace(top, bottom, count)
+    return Schedule(levels, np.linspace(0.0, 1.0, count), float(np.mean(scales)) if scales else SCALE)
