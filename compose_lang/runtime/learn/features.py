@@ -47,11 +47,24 @@ def scales(part: Part) -> dict[str, np.ndarray]:
     n = len(next(iter(part.data.values())))
     x = np.concatenate([part.data[p.name].reshape(n, -1) for p in part.subjects], axis=1)
     found = {"shift": x.mean(0).reshape(shape_of(part)), "scale": np.array([rms(x)])}
+    return {name: a.astype(np.float32) for name, a in found.items()} | input_scales(part)
+
+
+def input_scales(part: Part) -> dict[str, np.ndarray]:
+    """Where the data of each real input lie."""
+    found = {}
     for port in part.inputs:
         if not port.type.domain.is_finite:
-            rows = part.data[port.name].reshape(n, -1)
+            rows = part.data[port.name].reshape(len(part.data[port.name]), -1)
             found[f"shift.{port.name}"], found[f"scale.{port.name}"] = rows.mean(0), np.array([rms(rows)])
     return {name: a.astype(np.float32) for name, a in found.items()}
+
+
+def places(b: Backend, port: Port, value: Array) -> Array:
+    """Which of its domain's values, counted from 0, each element of a finite port takes: (n, elements)."""
+    values = port.type.domain.values
+    flat = value.reshape((value.shape[0], math.prod(port.type.full_shape)))
+    return (b.xp.astype(flat, b.integer) - values[0]) // values.step
 
 
 def rms(x: np.ndarray) -> float:

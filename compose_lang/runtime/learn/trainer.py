@@ -64,6 +64,7 @@ class Trainer:
     def __init__(self, part: Part) -> None:
         self.part = part
         self.learner: Learner = load_learner(part.method)
+        self.begun = self.learner.begin(part)  # a ValueError says in the user's words what does not fit
         self.backend: Backend = load_backend("jax", "float32")
         options = part.options
         self.steps = int(options.get("steps", 0))
@@ -82,7 +83,7 @@ class Trainer:
         return optax.chain(optax.clip_by_global_norm(CLIP), optax.adam(schedule))
 
     def start(self) -> State:
-        weights = {n: self.backend.asarray(w) for n, w in self.learner.begin(self.part).items()}
+        weights = {n: self.backend.asarray(w) for n, w in self.begun.items()}
         net = trained(weights)
         carried = self.learner.state(self.part, self.batch) if self.learner.state else None
         return State(0, weights, net, self.optimiser().init(net), carried, np.inf, weights, 0)
@@ -90,10 +91,10 @@ class Trainer:
     def run(self, watch: Watch | None = None, state: State | None = None, keep: Callable[[State], None] | None = None,
             stop: Callable[[], bool] = lambda: False) -> tuple[dict[str, np.ndarray], State]:
         """Train to the end, to no more progress, or until told to stop; the weights are the averaged ones."""
+        if self.learner.loss is None:
+            return self.begun, State(0, self.begun, {}, None, None, np.inf, self.begun, 0)
         with self.backend.scope():
             state = state or self.start()
-            if self.learner.loss is None:
-                return {n: np.asarray(w) for n, w in state.weights.items()}, state
             advance, judge = self.compiled()
             rows = {n: self.backend.asarray(r) for n, r in self.part.data.items()}
             looks = 0
