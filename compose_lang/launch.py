@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compose_lang.compiler.parts import parts_of
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 from compose_lang.explanation import plan_as_json
 from compose_lang.grammar import ast
 from compose_lang.installed import installed
 from compose_lang.render import as_json
-from compose_lang.compiler.parts import parts_of
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.annealing.population import PopulationSweeper
 from compose_lang.runtime.annealing.schedule import schedule
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.density import Density
-from compose_lang.runtime.driver import Driver, Watch, lanes_of
+from compose_lang.runtime.driver import Driver, Sampler, Watch, lanes_of
 from compose_lang.runtime.learn.prepare import Learned, prepare
 from compose_lang.runtime.learn.trainer import Watch as Learning
 from compose_lang.runtime.manifest import Lane, Manifest, Status
@@ -96,9 +96,9 @@ def launch(
     try:
         names = [column.name for column in columns]
         if plan.annealing is not None:
-            sweeper = population(density, plan, settings, learned, names)
+            sampler: Sampler = population(density, plan, settings, learned, names)
         else:
-            sweeper = Sweeper(
+            sampler = Sweeper(
                 density,
                 plan.blocks,
                 backend,
@@ -107,7 +107,7 @@ def launch(
                 chains=len(lanes[0].chains),
                 keep=names,
             )
-        outcome = Driver(sweeper, folder, settings, watch, time_limit).run()
+        outcome = Driver(sampler, folder, settings, watch, time_limit).run()
         run = Run(folder)
         found += [*_cut_short(outcome.status, run), *undefined_near(run, program.graph), *run.findings()]
         folder.manifest.diagnostics = [as_json(diagnostic) for diagnostic in found]

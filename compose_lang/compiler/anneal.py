@@ -23,7 +23,9 @@ from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.ir import Axis, Node, constant, node, postorder
 from compose_lang.compiler.parts import LEVEL
 
-SELECTING = frozenset({"var", "gather", "slice", "reshape", "stack", "concat", "transpose", "collect", "broadcast"})
+SELECTING = frozenset(
+    {"var", "gather", "slice", "reshape", "stack", "concat", "transpose", "collect", "broadcast"}
+)
 MOST_COMPONENTS = 64
 
 
@@ -45,7 +47,9 @@ class Flow:
 class Anneal:
     """How a program's terms depend on the level."""
 
-    graph: FactorGraph  #: the program, its observed elements of transported variables freed and held by a term
+    graph: (
+        FactorGraph  #: the program, its observed elements of transported variables freed and held by a term
+    )
     transported: tuple[str, ...]
     flows: tuple[Flow, ...]
     families: tuple[FactorGroup, ...]
@@ -84,7 +88,14 @@ def anneal(graph: FactorGraph) -> Anneal | None:
                 text = f"`{n.attrs[0].name}` is learned as a score: it has no energy, which this composition needs"
                 fail("CG0415", text, g.span, help='learn it with form="energy"')
     return Anneal(
-        graph, moved, tuple(flows), tuple(families), tuple(tempered), tuple(steady), bool(scores), tuple(notes)
+        graph,
+        moved,
+        tuple(flows),
+        tuple(families),
+        tuple(tempered),
+        tuple(steady),
+        bool(scores),
+        tuple(notes),
     )
 
 
@@ -105,9 +116,7 @@ def depends_on_level(x: Node) -> bool:
 
 def postorder_without(x: Node) -> list[Node]:
     """The nodes below x, without the slots of what is learned without levels."""
-    return [
-        n for n in postorder([x], inside=lambda n: not (n.op == "learned" and not n.attrs[0].has_levels))
-    ]
+    return list(postorder([x], inside=lambda n: not (n.op == "learned" and not n.attrs[0].has_levels)))
 
 
 def learned_below(x: Node) -> list[Node]:
@@ -171,9 +180,7 @@ def flow(g: FactorGroup, moved: frozenset[str]) -> tuple[Flow | None, str]:
         subjects, _ = split_arguments(leaf)
         if any(a is not b for a, b in zip(subjects, first, strict=True)) or len(subjects) != len(first):
             return None, f"{names}: a choice between different variables, weighed by energies"
-    count = sum(
-        int(np.prod([a.size for a in leaf.axes if a not in copies], dtype=int)) for leaf in leaves
-    )
+    count = sum(int(np.prod([a.size for a in leaf.axes if a not in copies], dtype=int)) for leaf in leaves)
     if count > MOST_COMPONENTS:
         return None, f"{names}: a choice among more than {MOST_COMPONENTS}, weighed by energies"
     return Flow(g, tuple(leaves), False, copies), ""
@@ -219,6 +226,3 @@ def linear(x: Node) -> bool:
         case "where":
             return not holds(x.args[0]) and all(linear(a) for a in x.args[1:])
     return False
-
-
-

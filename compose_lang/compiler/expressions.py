@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler import calls, factors, indexing, named_values
-from compose_lang.compiler.context import Context, fail, not_built, usable
+from compose_lang.compiler.context import Context, fail, usable
 from compose_lang.compiler.foreign_names import foreign_method
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, collect, constant, node
 from compose_lang.compiler.operation import ShapeError

@@ -120,7 +120,7 @@ def made(ctx: Context, decl: ast.FactorDecl) -> Part:
         elif a.name == "library" and kind == "extern" and found in LIBRARIES:
             options["library"] = found
         else:
-            help = f'it has library="jax" or "torch"' if kind == "extern" else "it takes one file"
+            help = 'it has library="jax" or "torch"' if kind == "extern" else "it takes one file"
             fail("CG0206", f"{kind} has no such argument", a.span, help=help)
     if place is None:
         fail("CG0206", f"{kind} takes a text: what to {kind}", value.span)
@@ -129,7 +129,9 @@ def made(ctx: Context, decl: ast.FactorDecl) -> Part:
         return part_of_file(ctx, decl, place, subjects, inputs, value.span)
     if not ctx.session.is_trusted:
         text = f"`{decl.name}` runs foreign code: {place}"
-        fail("CG0414", text, value.span, help="pass --trust (from Python: trust=True) if you know what it does")
+        fail(
+            "CG0414", text, value.span, help="pass --trust (from Python: trust=True) if you know what it does"
+        )
     module, _, function = place.partition(":")
     if not module or not function:
         help = 'a module that Python can import and a name in it: extern("package.module:energy")'
@@ -178,7 +180,7 @@ def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> Part:
     for port in subjects:
         if kind_of(port.type.domain) not in learner.domains:
             words = " or ".join(WORDS[d] for d in sorted(learner.domains))
-            fits = [n for n, l in LEARNERS.items() if kind_of(port.type.domain) in l.domains]
+            fits = [n for n, other in LEARNERS.items() if kind_of(port.type.domain) in other.domains]
             help = f"for {port.type.domain} there {'are' if len(fits) > 1 else 'is'} {', '.join(fits)}"
             text = f"`{name.id}` learns {words}, but `{port.name}` is {port.type}"
             fail("CG0601", text, parameters[port.name].span, help=help if fits else "")
@@ -222,13 +224,27 @@ def ports(
             one = constant(tables[parameter.name][0])
             written = len(parameter.type.shape)
             if isinstance(parameter.type, ast.NamedType) and len(one.shape) < written:
-                text = f"`{parameter.name}` is {parameter.type.span.text}, its data are rows of {describe(one)}"
-                fail("CG0203", f"shapes do not match: {text}", span, labels=(Label(parameter.span, "declared here"),))
+                text = (
+                    f"`{parameter.name}` is {parameter.type.span.text}, its data are rows of {describe(one)}"
+                )
+                fail(
+                    "CG0203",
+                    f"shapes do not match: {text}",
+                    span,
+                    labels=(Label(parameter.span, "declared here"),),
+                )
             if len(one.shape) == rank(ctx, parameter):
                 bind_shape(ctx, parameter.type, one, f"`{parameter.name}`", span)
             else:
-                text = f"`{parameter.name}` is {parameter.type.span.text}, its data are rows of {describe(one)}"
-                fail("CG0203", f"shapes do not match: {text}", span, labels=(Label(parameter.span, "declared here"),))
+                text = (
+                    f"`{parameter.name}` is {parameter.type.span.text}, its data are rows of {describe(one)}"
+                )
+                fail(
+                    "CG0203",
+                    f"shapes do not match: {text}",
+                    span,
+                    labels=(Label(parameter.span, "declared here"),),
+                )
 
     def port(parameter: ast.Parameter) -> Port:
         assert parameter.type is not None
@@ -278,7 +294,9 @@ def option(ctx: Context, a: ast.Argument, default: Any, method: str) -> Any:
     least_is_zero = a.name in ("seed", "patience", "drop", "smoothing")
     is_whole = isinstance(default, int) and not isinstance(default, bool)
     if number < 0 or (number == 0 and not least_is_zero) or (is_whole and number != int(number)):
-        what = ("a whole number" if is_whole else "a number") + (", at least 0" if least_is_zero else " above 0")
+        what = ("a whole number" if is_whole else "a number") + (
+            ", at least 0" if least_is_zero else " above 0"
+        )
         fail("CG0602", f"the option `{a.name}` of `{method}` must be {what}, not {number}", a.span)
     return int(number) if is_whole else float(number)
 

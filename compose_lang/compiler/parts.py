@@ -56,7 +56,7 @@ LEARNERS: dict[str, Learner] = {
     ),
     "ebm": Learner(
         frozenset({"real", "bounded"}),
-        {**TRAINING, "rate": 5e-4, "ema": 0.99, "buffer": 10_000, "langevin": 40, "step": None, "drop": 0.1},
+        {**TRAINING, "rate": 5e-3, "ema": 0.99, "buffer": 10_000, "langevin": 40, "step": None, "drop": 0.1},
         ("mlp", (64, 64)),
         EVERY_NET,
         constant_a_input=True,
@@ -116,7 +116,7 @@ class Part:
     net: Net | None
     options: Mapping[str, Any]
     data: Mapping[str, np.ndarray]
-    span: Span
+    span: Span | None
     file: Path | None = None
     source: str = ""
     home: Path | None = None  #: the folder in which weights are kept between runs; None: the user's cache

@@ -41,7 +41,9 @@ def part_of_file(
     for side, ports in (("subjects", subjects), ("inputs", inputs)):
         ours = {p.name: str(p.type) for p in ports}
         if ours != theirs[side]:
-            shown = [", ".join(f"{n}: {t}" for n, t in found.items()) or "none" for found in (theirs[side], ours)]
+            shown = [
+                ", ".join(f"{n}: {t}" for n, t in found.items()) or "none" for found in (theirs[side], ours)
+            ]
             text = f"{path.name} was learned with the {side} {shown[0]}, `{decl.name}` declares {shown[1]}"
             fail("CG0310", text, span, help="declare it as it was learned")
     net = description.get("net")
@@ -69,11 +71,13 @@ def read_description(path: Path, span: Span | None) -> dict[str, Any]:
         text = f"{path.name} is a pickle, or may be: loading it could run any code"
         fail("CG0309", text, span, help=f"weights are loaded from {ENDING} files; {LEARN_AGAIN}")
     if path.suffix.lower() != ENDING:
-        fail("CG0309", f"{path.name} is no file of weights", span, help=f"they end in {ENDING}; {LEARN_AGAIN}")
+        fail(
+            "CG0309", f"{path.name} is no file of weights", span, help=f"they end in {ENDING}; {LEARN_AGAIN}"
+        )
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            text = file.read(length) if length <= LONGEST_HEADER else b""
+            written = file.read(length) if length <= LONGEST_HEADER else b""
         size = path.stat().st_size
     except FileNotFoundError:
         beside = [p.name for p in path.parent.glob("*" + ENDING)] if path.parent.is_dir() else []
@@ -82,7 +86,7 @@ def read_description(path: Path, span: Span | None) -> dict[str, Any]:
     except OSError as problem:
         fail("CG0302", f"{path.name} cannot be read: {problem.strerror or problem}", span)
     try:
-        header = json.loads(text.decode())
+        header = json.loads(written.decode())
         metadata = header.pop("__metadata__", {})
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
     except (ValueError, KeyError, AttributeError, TypeError, IndexError):
@@ -95,7 +99,7 @@ def read_description(path: Path, span: Span | None) -> dict[str, Any]:
         fail("CG0309", f"{path.name} does not say what it has learned", span, help=help)
     try:
         description: dict[str, Any] = json.loads(metadata["compose"])
-        description["method"], description["subjects"]  # noqa: B018 - a KeyError is what is looked for
+        description["method"], description["subjects"]
         return description
     except (ValueError, KeyError, TypeError):
         fail("CG0309", f"{path.name} is damaged: what it has learned cannot be read", span, help=LEARN_AGAIN)

@@ -47,7 +47,9 @@ class Density:
     constants: a tree of arrays that compiled functions take as an argument; `with_constants` puts traced ones in.
     """
 
-    def __init__(self, graph: FactorGraph, plan: Plan, backend: Backend, learned: Learned | None = None) -> None:
+    def __init__(
+        self, graph: FactorGraph, plan: Plan, backend: Backend, learned: Learned | None = None
+    ) -> None:
         self.graph = graph
         self.plan = plan
         self.backend = backend
@@ -70,7 +72,9 @@ class Density:
         self.inlined = large_constants(roots)
         self.parts = parts_of(roots)
         learned = prepare(self.parts) if learned is None else learned
-        self.level: Array | None = None  #: of noise, (chains,) or (1,); None: 0, the density that the program denotes
+        self.level: Array | None = (
+            None  #: of noise, (chains,) or (1,); None: 0, the density that the program denotes
+        )
         self.steady = (
             True  #: whether the energy of a position never changes (it does while a search raises prices)
         )

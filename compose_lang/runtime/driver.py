@@ -14,19 +14,21 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.manifest import Status
 from compose_lang.runtime.settings import Settings
 from compose_lang.runtime.storage import RunFolder
-from compose_lang.runtime.sweep import Advance, Batch, Sweeper
+from compose_lang.runtime.sweep import Advance
 
 CHUNK_SECONDS = 0.5
 LOOK_SECONDS = 0.1  #: how often the screen is told
@@ -43,7 +45,7 @@ class LaneRun:
     chains: list[int]
     sweeps: int = 0
     rate: float = 0.0  #: sweeps a second, as last measured
-    batch: Batch | None = field(default=None, repr=False)
+    batch: Any = field(default=None, repr=False)
 
     def __lt__(self, other: LaneRun) -> bool:
         """The one that is furthest behind goes first, so that a run cut short has draws of every chain."""
@@ -73,18 +75,33 @@ def lanes_of(chains: int, backend_name: str) -> list[list[int]]:
     return [list(range(i * size, (i + 1) * size)) for i in range(count)]
 
 
+class Sampler(Protocol):
+    """What a driver advances: chains that sweep, or populations that walk levels. Batches are its own."""
+
+    @property
+    def capacity(self) -> int:
+        """The most draws of a chunk."""
+        ...
+
+    def start(self, chains: Sequence[int]) -> Any: ...
+    def advance(self, batch: Any, done: int, draws: int, sweeps: int) -> Advance: ...
+    def failing(self, batch: Any, chain: int) -> list[str]: ...
+    def pack(self, batch: Any) -> dict[str, NDArray[Any]]: ...
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], like: Any) -> Any: ...
+
+
 class Driver:
     """One run, from its start or its checkpoint to its end."""
 
     def __init__(
         self,
-        sweeper: Sweeper,
+        sampler: Sampler,
         folder: RunFolder,
         settings: Settings,
         watch: Watch | None = None,
         time_limit: float = math.inf,
     ) -> None:
-        self.sweeper = sweeper
+        self.sampler = sampler
         self.folder = folder
         self.settings = settings
         self.watch = watch or (lambda lanes: None)
@@ -156,14 +173,14 @@ class Driver:
         warming = lane.sweeps < self.settings.warmup
         draws, sweeps = self._chunk(lane)
         began = monotonic()
-        result = self.sweeper.advance(lane.batch, lane.sweeps, draws, sweeps)
+        result = self.sampler.advance(lane.batch, lane.sweeps, draws, sweeps)
         # the first chunk's time is the compiler's
         lane.rate = draws * sweeps / max(monotonic() - began, 1e-9) if self.compiled else 0.0
         self.compiled = True
         self._require_numbers(lane, result)
         lane.batch = result.batch
         lane.sweeps += draws * sweeps
-        state = self.sweeper.pack(lane.batch)
+        state = self.sampler.pack(lane.batch)
         self.folder.append(lane.number, {} if warming else result.draws, state, lane.sweeps)
 
     def _chunk(self, lane: LaneRun) -> tuple[int, int]:
@@ -172,12 +189,12 @@ class Driver:
         if lane.sweeps < self.settings.warmup:
             return 1, min(wanted, self.settings.warmup - lane.sweeps)
         left = (self.settings.sweeps - lane.sweeps) // self.settings.thin
-        return min(max(1, wanted // self.settings.thin), left, self.sweeper.capacity), self.settings.thin
+        return min(max(1, wanted // self.settings.thin), left, self.sampler.capacity), self.settings.thin
 
-    def _start(self, lane: LaneRun) -> Batch:
-        batch = self.sweeper.start(lane.chains)
+    def _start(self, lane: LaneRun) -> Any:
+        batch = self.sampler.start(lane.chains)
         stored = self.folder.state(lane.number)
-        return batch if stored is None else self.sweeper.unpack(stored[0], like=batch)
+        return batch if stored is None else self.sampler.unpack(stored[0], like=batch)
 
     def _require_numbers(self, lane: LaneRun, result: Advance) -> None:
         """CG0701 where a chain has come to an energy that is not finite: its draws would be worthless."""
@@ -185,7 +202,7 @@ class Driver:
         lost = wanted & ~np.isfinite(result.energy)
         if lost.any():
             chain = int(np.flatnonzero(lost)[0])
-            failing = self.sweeper.failing(result.batch, chain)
+            failing = self.sampler.failing(result.batch, chain)
             where = f": {', '.join(failing)}" if failing else ""
             raise ComposeError(
                 Diagnostic(

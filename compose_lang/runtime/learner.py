@@ -43,11 +43,15 @@ class Learner:
     """What the loss of a row needs."""
     loss: Callable[[Part, Backend, Weights, Rows, Mapping[str, Array]], Array] | None = None
     """(part, backend, weights, rows, noise) -> the loss (n,) of each row; None: `begin` has learned all there is."""
-    score: Callable[[Part, Backend, Weights, Array, Sequence[Array], Sequence[Array | None]], list[Array]] | None = None
+    score: (
+        Callable[[Part, Backend, Weights, Array, Sequence[Array], Sequence[Array | None]], list[Array]] | None
+    ) = None
     """-gradient of the log-density in each subject, where there is no energy to differentiate."""
     state: Callable[[Part, int], Tree] | None = None
     """What is carried from step to step beside the weights, for a batch of n rows."""
-    advance: Callable[[Part, Backend, Weights, Rows, Tree, Mapping[str, Array]], tuple[Rows, Tree]] | None = None
+    advance: Callable[[Part, Backend, Weights, Rows, Tree, Mapping[str, Array]], tuple[Rows, Tree]] | None = (
+        None
+    )
     """Before each step: rows that the loss sees beside the data's, and the state after it."""
     finish: Callable[[Part, Backend, Weights], dict[str, np.ndarray]] | None = None
     """Weights to be added after training: constants of the density."""

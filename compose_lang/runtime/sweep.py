@@ -46,7 +46,7 @@ class Batch(NamedTuple):
 class Advance(NamedTuple):
     """What a chunk leaves behind."""
 
-    batch: Batch
+    batch: Any  #: a `Batch`, or what else a driver's sampler carries between chunks
     draws: dict[str, NDArray[Any]]  #: `draw.NAME` and `stat.BLOCK.NAME`: (draws, chains, *shape)
     energy: NDArray[Any]  #: (chains,), after the last sweep
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 
 from compose_lang.compiler.parts import LEARNERS, Net, Part, Port
 from compose_lang.compiler.types import REAL, Type
-from compose_lang.diagnostics import Source, Span
 from compose_lang.runtime import nets
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.learn.trainer import Progress, Trainer
@@ -222,7 +220,7 @@ def test_what_does_not_fit(kind: str, shape: tuple[int, ...], widths: tuple[int,
 def held_out(shape: tuple[int, ...], data: np.ndarray, net: Net, steps: int) -> float:
     options = dict(LEARNERS["diffusion"].options, steps=steps, batch=64)
     trainer = Trainer(
-        Part("P", "diffusion", (Port("x", Type(REAL, shape)),), (), net, options, {"x": data}, span)
+        Part("P", "diffusion", (Port("x", Type(REAL, shape)),), (), net, options, {"x": data}, None)
     )
     trainer.learner = trainer.learner.__class__(**{**vars(trainer.learner), "finish": None})
     seen: list[Progress] = []

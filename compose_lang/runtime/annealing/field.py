@@ -53,7 +53,7 @@ class Field:
     # --- energies ---
 
     def energy(self, u: Array, position: Position, level: Array, temper: Array) -> Array:
-        """Energy (n,) of transported coordinates u (n, D) at a level: of all terms, tempered ones as far as they are in."""
+        """Energy (n,) of transported coordinates u (n, D) at a level: tempered terms as far as they are in."""
         density = self.density.at_level(level)
         values, jacobians = density.constrain(self.block.unravel(position, u))
         total = self.other(density, values, temper)
@@ -83,7 +83,9 @@ class Field:
         cost = price
         if group.violation is not None and group.kind == "require":
             (violation,) = interpret(self.backend, [group.violation], density.bindings(values))
-            summed = xp.sum(violation, axis=tuple(range(1, violation.ndim))) if violation.ndim > 1 else violation
+            summed = (
+                xp.sum(violation, axis=tuple(range(1, violation.ndim))) if violation.ndim > 1 else violation
+            )
             cost = price * (1.0 + summed)
         return xp.where(bad, xp.where(temper < 1.0, cost, math.inf), soft)
 
@@ -148,12 +150,17 @@ class Field:
     def derivatives(
         self, flow: Flow, leaves: Sequence[Leaf], bindings: dict[int, Array], n: int
     ) -> tuple[list[Array], Array]:
-        """Fᵢ for each leaf, (n, *axes), and −Σ Fᵢⱼ⟨sᵢ, sⱼ⟩, (n,): F is a function of energies here, which turns signs."""
+        """Fᵢ for each leaf, (n, *axes), and −Σ Fᵢⱼ⟨sᵢ, sⱼ⟩, (n,); F takes energies here, which turns signs."""
         b, xp = self.backend, self.backend.xp
         shapes = [leaf.energy.shape[1:] for leaf in leaves]
         sizes = [math.prod(s) for s in shapes]
-        packed = xp.concat([leaf.energy.reshape((-1, k)) + xp.zeros((n, k), dtype=b.real)
-                            for leaf, k in zip(leaves, sizes, strict=True)], axis=1)
+        packed = xp.concat(
+            [
+                leaf.energy.reshape((-1, k)) + xp.zeros((n, k), dtype=b.real)
+                for leaf, k in zip(leaves, sizes, strict=True)
+            ],
+            axis=1,
+        )
 
         def unpacked(x: Array) -> list[Array]:
             found, start = [], 0
@@ -196,7 +203,7 @@ class Field:
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """A learned diffusion at a point: its energy (n or 1, *axes) and the gradient in each subject (n, *axes, *shape)."""
+    """A learned diffusion at a point: energy (n or 1, *axes) and gradient in each subject (n, *axes, *shape)."""
 
     node: Node
     energy: Array
@@ -208,10 +215,7 @@ class Leaf:
         at, inputs = arguments(b, leaf, xs)
         weighing: Weighing = xs[0]
         slopes = weighing.gradient(b, at.level, at.flat, inputs)
-        if is_score(leaf):
-            energy = 0.0 * at.level
-        else:
-            energy = weighing(b, at.level, at.flat, inputs)
+        energy = 0.0 * at.level if is_score(leaf) else weighing(b, at.level, at.flat, inputs)
         wide = [s.reshape((*at.lead, *s.shape[1:])) for s in slopes]
         return Leaf(leaf, energy.reshape(at.lead), wide)
 
@@ -251,4 +255,3 @@ class Components:
 def summed(xp: Any, x: Array) -> Array:
     """The sum over all axes but the first."""
     return xp.sum(x.reshape((x.shape[0], -1)), axis=1)
-

@@ -1,8 +1,8 @@
 """MCMC at one level: ULA, MALA, U-HMC and HMC as one move over a population.
 
-A trajectory of `leapfrog` steps from a fresh momentum p ~ N(0, 1): one step is a Langevin step with h = ε²/2 (MALA where
-it is corrected, ULA where not), several are HMC. Steps are ε = a · min(σ, spread), in proportion to what the density
-at level σ lets a particle move, with one factor `a` adapted to the population's mean acceptance.
+A trajectory of `leapfrog` steps from a fresh momentum p ~ N(0, 1): one step is a Langevin step with h = ε²/2 (MALA
+where it is corrected, ULA where not), several are HMC. Steps are ε = a · min(σ, spread), in proportion to what the
+density at level σ lets a particle move, with one factor `a` adapted to the population's mean acceptance.
 
 Where energies are not known (learned scores), the difference along a trajectory is the work against the force,
 ∫ ∇E · dx by the trapezoidal rule over the leapfrog's own gradients (Du et al., ICML 2023, section 4.3).
@@ -49,7 +49,14 @@ class Point(NamedTuple):
 
 
 def step(
-    move: Move, force: Force, at: Point, size: Array, momentum: Array, accept: Array, by_work: bool, b: Backend
+    move: Move,
+    force: Force,
+    at: Point,
+    size: Array,
+    momentum: Array,
+    accept: Array,
+    by_work: bool,
+    b: Backend,
 ) -> tuple[Point, Array]:
     """One trajectory from each particle, and the probability (n,) with which it was accepted.
 
@@ -72,12 +79,12 @@ def step(
     known = at.energy + work if by_work else energy
     # a particle of infinite energy has weight 0, and moves wherever it can
     probability = acceptance(at.energy, xp.where(xp.isfinite(energy), known, energy), b, kinetic)
-    if move.corrected:
-        taken = accept < probability
-    else:
-        taken = xp.isfinite(energy) & xp.all(xp.isfinite(gradient), axis=1)
+    is_sound = xp.isfinite(energy) & xp.all(xp.isfinite(gradient), axis=1)
+    taken = accept < probability if move.corrected else is_sound
     point = Point(
-        choose(taken, u, at.u, b), choose(taken, energy, at.energy, b), choose(taken, gradient, at.gradient, b)
+        choose(taken, u, at.u, b),
+        choose(taken, energy, at.energy, b),
+        choose(taken, gradient, at.gradient, b),
     )
     return point, probability
 

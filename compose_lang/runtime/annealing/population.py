@@ -31,7 +31,7 @@ from compose_lang.runtime.annealing.schedule import Schedule
 from compose_lang.runtime.backend import Array, Backend, Tree, load_backend
 from compose_lang.runtime.kernel import BoundKernel, NoiseSpec, Position
 from compose_lang.runtime.kernels import load_kernel
-from compose_lang.runtime.sweep import Advance, CHUNK_DRAWS, named_leaves, rebuilt, stored_dtype
+from compose_lang.runtime.sweep import CHUNK_DRAWS, Advance, named_leaves, rebuilt, stored_dtype
 from compose_lang.runtime.tree import tree_map
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ class PopulationSweeper:
             position = block.unravel(position, u)
             level, temper = self._at(0)
             energy, _ = self.field.force(u, position, level, temper)
-            log_weights = -energy + xp.sum(0.5 * drawn["normal"] ** 2 + xp.log(spread * np.sqrt(2 * np.pi)), axis=1)
+            log_weights = -energy + xp.sum(
+                0.5 * drawn["normal"] ** 2 + xp.log(spread * np.sqrt(2 * np.pi)), axis=1
+            )
             if self.field.anneal.has_scores_only:
                 log_weights = xp.zeros_like(log_weights)
             states = tuple(
@@ -169,8 +171,14 @@ class PopulationSweeper:
         if not bool(xp.all(precision > 0.0)):
             text = "at the coarsest noise the composition is no density: its exponents sum to 0 or less"
             help = "`P / Q` needs more of P than of Q; contrast(P, Q) is bounded"
-            raise ComposeError(Diagnostic("CG0404", text, self.field.anneal.flows[0].group.span if
-                                          self.field.anneal.flows else None, help=help))
+            raise ComposeError(
+                Diagnostic(
+                    "CG0404",
+                    text,
+                    self.field.anneal.flows[0].group.span if self.field.anneal.flows else None,
+                    help=help,
+                )
+            )
         return -at_zero / precision, 1.0 / xp.sqrt(precision)
 
     # --- the walk ---
@@ -195,7 +203,9 @@ class PopulationSweeper:
 
     def _walk_in_one(self, constants: Tree, batch: Population, first: Any, stop: Any) -> Population:
         walker = Walker(self, self.field_with(constants))
-        found = self.backend.loop(first, stop, lambda k, state: tuple(walker.level(Population(*state), k)), tuple(batch))
+        found = self.backend.loop(
+            first, stop, lambda k, state: tuple(walker.level(Population(*state), k)), tuple(batch)
+        )
         return Population(*found)
 
     def _walk_by_levels(self, constants: Tree, batch: Population, first: int, stop: int) -> Population:
@@ -260,9 +270,7 @@ class Walker:
         xp = self.backend.xp
         b, sweeper, field = self.backend, self.sweeper, self.field
         size = field.block.size
-        drawn = noise.draw(
-            {"carry": NoiseSpec("normal", (size,))}, p.keys, k * 1000, b
-        )
+        drawn = noise.draw({"carry": NoiseSpec("normal", (size,))}, p.keys, k * 1000, b)
         previous = xp.where(k > 0, k - 1, k)
         position, change = self.carried(p.position, previous, k, drawn["carry"])
         log_weights = p.log_weights + change

@@ -74,4 +74,8 @@ def learn(part: Part, path: Path, watch: Watch | None, stop: Callable[[], bool])
 
 def report(part: Part, state: State) -> dict[str, Any]:
     """What the file of weights says about the training."""
-    return {"steps": state.step, "held_out": state.best if np.isfinite(state.best) else None, "name": part.name}
+    return {
+        "steps": state.step,
+        "held_out": state.best if np.isfinite(state.best) else None,
+        "name": part.name,
+    }

@@ -88,8 +88,13 @@ class Trainer:
         carried = self.learner.state(self.part, self.batch) if self.learner.state else None
         return State(0, weights, net, self.optimiser().init(net), carried, np.inf, weights, 0)
 
-    def run(self, watch: Watch | None = None, state: State | None = None, keep: Callable[[State], None] | None = None,
-            stop: Callable[[], bool] = lambda: False) -> tuple[dict[str, np.ndarray], State]:
+    def run(
+        self,
+        watch: Watch | None = None,
+        state: State | None = None,
+        keep: Callable[[State], None] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> tuple[dict[str, np.ndarray], State]:
         """Train to the end, to no more progress, or until told to stop; the weights are the averaged ones."""
         if self.learner.loss is None:
             return self.begun, State(0, self.begun, {}, None, None, np.inf, self.begun, 0)
@@ -101,10 +106,18 @@ class Trainer:
             while state.step < self.steps and not stop():
                 began = monotonic()
                 count = min(CHUNK, self.steps - state.step)
-                out = advance(rows, state.weights, state.average, state.optimiser, state.carried, state.step, count)
+                out = advance(
+                    rows, state.weights, state.average, state.optimiser, state.carried, state.step, count
+                )
                 weights, average, optimiser, carried, lost = out
-                state = replace(state, step=state.step + count, weights=weights, average=average,
-                                optimiser=optimiser, carried=carried)
+                state = replace(
+                    state,
+                    step=state.step + count,
+                    weights=weights,
+                    average=average,
+                    optimiser=optimiser,
+                    carried=carried,
+                )
                 looks += 1
                 last = float(lost)
                 if not np.isfinite(last):
@@ -112,7 +125,12 @@ class Trainer:
                 if looks % 5 == 0 or state.step >= self.steps:
                     found = float(judge(rows, {**state.weights, **state.average}))
                     if found < state.best or not np.isfinite(state.best):
-                        state = replace(state, best=found, best_weights={**state.weights, **state.average}, best_step=state.step)
+                        state = replace(
+                            state,
+                            best=found,
+                            best_weights={**state.weights, **state.average},
+                            best_step=state.step,
+                        )
                     if keep is not None:
                         keep(state)
                 if watch is not None:
@@ -121,7 +139,11 @@ class Trainer:
                 patience = int(self.part.options["patience"])
                 if patience and state.step - state.best_step >= patience:
                     break
-            chosen = state.best_weights if int(self.part.options["patience"]) else {**state.weights, **state.average}
+            chosen = (
+                state.best_weights
+                if int(self.part.options["patience"])
+                else {**state.weights, **state.average}
+            )
             whole = {n: np.asarray(w) for n, w in chosen.items()}
             if self.learner.finish is not None and state.step:
                 whole |= self.learner.finish(self.part, self.backend, chosen)
@@ -161,7 +183,9 @@ class Trainer:
             average = {n: share * average[n] + (1.0 - share) * net[n] for n in average}
             return {**weights, **net}, average, optimiser, carried, lost
 
-        def advance(rows: Any, weights: Any, average: Any, optimiser: Any, carried: Any, first: Any, count: Any) -> Any:
+        def advance(
+            rows: Any, weights: Any, average: Any, optimiser: Any, carried: Any, first: Any, count: Any
+        ) -> Any:
             start = (weights, average, optimiser, carried, backend.asarray(0.0))
             return jax.lax.fori_loop(0, count, lambda i, c: step_of(rows, c, first + i), start)
 
@@ -172,7 +196,9 @@ class Trainer:
             drawn.pop("row")
             if learner.advance is not None:
                 assert learner.state is not None
-                extra, _ = learner.advance(part, backend, weights, chosen, learner.state(part, len(self.held)), drawn)
+                extra, _ = learner.advance(
+                    part, backend, weights, chosen, learner.state(part, len(self.held)), drawn
+                )
                 chosen = {**chosen, **extra}
             return backend.xp.mean(loss(part, backend, weights, self.with_gaps(chosen, drawn), drawn))
 
@@ -184,7 +210,9 @@ class Trainer:
         return {"row": NoiseSpec("uniform", ()), **gaps, **self.learner.noise(self.part)}
 
     def keys(self, rows: int, stream: int) -> Array:
-        found = noise.chain_keys(int(self.part.options["seed"]), np.arange(rows), stream, load_backend("numpy"))
+        found = noise.chain_keys(
+            int(self.part.options["seed"]), np.arange(rows), stream, load_backend("numpy")
+        )
         return self.backend.asarray(found, self.backend.word)
 
     def with_gaps(self, rows: dict[str, Array], drawn: dict[str, Array]) -> dict[str, Array]:

@@ -76,7 +76,9 @@ def require_all(path: Path, part: Part, arrays: Mapping[str, np.ndarray]) -> Non
         if found != shape:
             was = "is missing" if found is None else f"has the shape {list(found)}"
             text = f"{path.name} does not fit {part.net}: `{name}` {was}, needed is {list(shape)}"
-            raise ComposeError(Diagnostic("CG0310", text, part.span, help="declare the net it was learned with"))
+            raise ComposeError(
+                Diagnostic("CG0310", text, part.span, help="declare the net it was learned with")
+            )
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:

@@ -122,7 +122,9 @@ def energy(
     gauss = 0.5 * b.xp.sum(flat * flat, axis=1) / variance
     z = x / b.xp.sqrt(variance).reshape((n, *(1,) * (x.ndim - 1)))
     known = 0.5 * d * b.xp.log(2.0 * math.pi * variance) + d * b.xp.log(weights["scale"])
-    return gauss + known + bent(part, b, weights, z, c) / sigma + log_constant(part, b, weights, sigma, inputs)
+    return (
+        gauss + known + bent(part, b, weights, z, c) / sigma + log_constant(part, b, weights, sigma, inputs)
+    )
 
 
 def log_constant(
@@ -221,7 +223,9 @@ def constants(
 
     def energies(subjects: list[np.ndarray], at: np.ndarray, sigma: float) -> np.ndarray:
         level = b.asarray(np.full(n, sigma * scale))
-        inputs = [b.asarray(part.data[p.name][at]) if g else None for p, g in zip(part.inputs, given, strict=True)]
+        inputs = [
+            b.asarray(part.data[p.name][at]) if g else None for p, g in zip(part.inputs, given, strict=True)
+        ]
         found = weigh(level, [b.asarray(x) for x in subjects], inputs)
         return np.asarray(b.to_numpy(found), dtype=np.float64)
 

@@ -53,7 +53,7 @@ def ports(part: Part, layer: int) -> net.Ports:
 
 def wanted(part: Part) -> dict[str, net.Weight]:
     assert part.net is not None
-    found = {}
+    found: dict[str, net.Weight] = {}
     for layer in range(layers(part)):
         own = load_net(part.net.kind).weights(part.net.sizes, ports(part, layer))
         found |= {f"{layer}.{name}": w for name, w in own.items()}
