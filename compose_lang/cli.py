@@ -154,7 +154,7 @@ def run(
         "backend": settings.backend,
         "chains": settings.chains,
     }
-    screen.say(explain_settings(settings))
+    screen.say(explain_settings(settings, plan))
     for block in plan.blocks:
         screen.say(explain_block(block))
     screen.report(model.diagnostics)

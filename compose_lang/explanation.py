@@ -49,8 +49,13 @@ def explain_block(block: Block) -> str:
     return f"  {kernel} draws {', '.join(block.variables)}{how}: {block.why}"
 
 
-def explain_settings(settings: Settings) -> str:
+def explain_settings(settings: Settings, plan: Plan) -> str:
     """One line: seed, chains, draws, backend."""
+    if plan.annealing is not None:
+        return (
+            f"seed {settings.seed}: {_count(settings.chains, 'population')} of {settings.draws:,} particles, each a "
+            f"draw, {settings.backend} in {settings.precision}"
+        )
     thin = f", one each {settings.thin} sweeps" if settings.thin > 1 else ""
     return (
         f"seed {settings.seed}: {_count(settings.chains, 'chain')} of {settings.draws:,} draws{thin} after "

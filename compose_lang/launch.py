@@ -26,6 +26,7 @@ from compose_lang.render import as_json
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.annealing.population import PopulationSweeper
 from compose_lang.runtime.annealing.schedule import schedule
+from compose_lang.runtime.annealing.softening import Softening
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.density import Density
@@ -125,11 +126,12 @@ def population(
     walked = plan.annealing
     assert walked is not None
     freed = Density(walked.anneal.graph, plan, density.backend, learned)
+    levels = schedule(walked.anneal, learned, walked.levels, dict(walked.options))
     return PopulationSweeper(
-        Field(walked.anneal, freed),
+        Field(walked.anneal, freed, Softening(float(levels.levels[0]), float(levels.levels[-1]))),
         walked,
         plan.blocks,
-        schedule(walked.anneal, learned, walked.levels, dict(walked.options)),
+        levels,
         density.backend,
         seed=settings.seed,
         particles=settings.draws,

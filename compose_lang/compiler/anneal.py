@@ -5,8 +5,9 @@ with such terms is sampled along falling levels: variables that those terms read
 
 Terms are of three kinds. *Flows* read transported variables through learned diffusions alone, each of which sees a
 selection of them: how the composition's weight changes from level to level then follows from the scores alone
-(Feynman–Kac; Skreta et al., arXiv 2503.02819). *Families* change with the level otherwise: their weights are ratios of
-their energies. All other terms on transported variables alone are *tempered*: they come in as the noise goes.
+(Feynman–Kac; Skreta et al., arXiv 2503.02819). *Families* change with the level otherwise: their weights are ratios
+of their energies. All other terms on transported variables alone are *tempered*: they come in as the noise goes.
+Terms that join transported variables with others are *steady*: at every level the others are drawn given them.
 
 In: a factor graph. Out: an `Anneal`, or None where nothing depends on a level.
 """
@@ -54,7 +55,7 @@ class Anneal:
     flows: tuple[Flow, ...]
     families: tuple[FactorGroup, ...]
     tempered: tuple[FactorGroup, ...]
-    steady: tuple[FactorGroup, ...]  #: terms that stay as they are
+    steady: tuple[FactorGroup, ...]
     has_scores_only: bool
     notes: tuple[str, ...] = field(default=())
 
@@ -65,9 +66,13 @@ def anneal(graph: FactorGraph) -> Anneal | None:
     if not levelled:
         return None
     read = {name for g in levelled for name in g.energy.variables}
-    moved = tuple(v.name for v in graph.variables if v.name in read and is_transportable(graph, v))
-    graph = with_observed_held(graph, moved)
-    notes, flows, families, tempered, steady = [], [], [], [], []
+    moved = tuple(v.name for v in graph.variables if v.name in read and is_transportable(v))
+    graph = with_observed_held(in_own_coordinates(graph, moved), moved)
+    notes: list[str] = []
+    flows: list[Flow] = []
+    families: list[FactorGroup] = []
+    tempered: list[FactorGroup] = []
+    steady: list[FactorGroup] = []
     for g in graph.groups:
         if depends_on_level(g.energy):
             found, why = flow(g, frozenset(moved))
@@ -77,10 +82,8 @@ def anneal(graph: FactorGraph) -> Anneal | None:
                 families.append(g)
                 if why:
                     notes.append(why)
-        elif g.energy.variables and g.energy.variables <= set(moved):
-            tempered.append(g)
-        else:
-            steady.append(g)
+        elif g.energy.variables & set(moved):
+            (tempered if g.energy.variables <= set(moved) else steady).append(g)
     scores = [n for g in graph.groups for n in learned_below(g.energy) if is_score(n)]
     for g in (*families, *(f.group for f in flows if not f.linear)):
         for n in learned_below(g.energy):
@@ -123,11 +126,18 @@ def learned_below(x: Node) -> list[Node]:
     return [n for n in postorder([x]) if is_levelled(n)]
 
 
-def is_transportable(graph: FactorGraph, v: Variable) -> bool:
-    """Whether noise can be added to a variable as it is: it is a real without bounds."""
+def is_transportable(v: Variable) -> bool:
+    """Whether noise can be added to a variable as it is: it is declared as a real without bounds."""
     bounded = v.lower is not None or v.upper is not None
-    plain = v.support.kind == "real" and (v.support.lower, v.support.upper) == (-np.inf, np.inf)
-    return plain and not bounded and v.name not in graph.offsets
+    domain = v.type.domain
+    return domain.kind == "real" and (domain.lower, domain.upper) == (-np.inf, np.inf) and not bounded
+
+
+def in_own_coordinates(graph: FactorGraph, moved: Sequence[str]) -> FactorGraph:
+    """The graph in which some variables are sampled as they are: noise is added to them, not to offsets or logits."""
+    variables = tuple(replace(v, tightened=None) if v.name in moved else v for v in graph.variables)
+    offsets = {name: offset for name, offset in graph.offsets.items() if name not in moved}
+    return replace(graph, variables=variables, offsets=offsets)
 
 
 def with_observed_held(graph: FactorGraph, moved: Sequence[str]) -> FactorGraph:

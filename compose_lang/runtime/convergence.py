@@ -60,16 +60,13 @@ def _where_valid(measure: Callable[..., Elements]) -> Callable[..., Elements]:
 @_where_valid
 def rhat(draws: Draws) -> Elements:
     """The larger of the rank-normalised split R-hats of the draws and of their distances from the median."""
-    split = _split(draws)
-    folded = np.abs(split - np.median(split, (0, 1)))
-    # two values equally far from the median fold into a constant, which has no R-hat: the other one stands
-    return np.fmax(_rhat(_normal_scores(split)), _rhat(_normal_scores(folded)))
+    return between(_split(draws))
 
 
 @_where_valid
 def ess_bulk(draws: Draws) -> Elements:
     """Effective sample size of the rank-normalised draws: what means and medians rest on."""
-    return _ess(_normal_scores(_split(draws)))
+    return _ess(normal_scores(_split(draws)))
 
 
 @_where_valid
@@ -111,7 +108,7 @@ def _split(draws: Draws) -> Draws:
     return np.concatenate([draws[:, :half], draws[:, -half:]])
 
 
-def _normal_scores(draws: Draws) -> Draws:
+def normal_scores(draws: Draws) -> Draws:
     """Replace draws by the normal quantiles of their ranks among all draws (Blom's offsets).
 
     Of two values the scores are two values: what is measured does not change under a scale and a shift, so such
@@ -143,6 +140,13 @@ def _average_ranks(values: NDArray[Any]) -> NDArray[np.float64]:
     ranks = np.empty(values.shape)
     np.put_along_axis(ranks, order, (first + last) / 2 + 1, axis=0)
     return ranks
+
+
+def between(draws: Draws) -> Elements:
+    """The larger of the rank-normalised R-hats of whole chains and of their distances from the median."""
+    folded = np.abs(draws - np.median(draws, (0, 1)))
+    # two values equally far from the median fold into a constant, which has no R-hat: the other one stands
+    return np.fmax(_rhat(normal_scores(draws)), _rhat(normal_scores(folded)))
 
 
 def _rhat(draws: Draws) -> Elements:

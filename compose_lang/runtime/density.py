@@ -241,7 +241,11 @@ class Density:
 
     def group_energies(self, groups: Sequence[FactorGroup], values: Mapping[str, Array]) -> list[Array]:
         """The energy (chains or 1,) of each group, summed over its instances."""
-        results = interpret(self.backend, [g.energy for g in groups], self.bindings(values))
+        return self.energies_in(groups, self.bindings(values))
+
+    def energies_in(self, groups: Sequence[FactorGroup], bindings: dict[int, Any]) -> list[Array]:
+        """The energy (chains or 1,) of each group, where the leaves of expressions stand for these arrays."""
+        results = interpret(self.backend, [g.energy for g in groups], bindings)
         totals = []
         for g, x in zip(groups, results, strict=True):
             repeats = g.instances

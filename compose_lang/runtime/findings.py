@@ -76,7 +76,9 @@ def _divergent(run: Run) -> Iterator[Diagnostic]:
 
 def _approximate(run: Run) -> Iterator[Diagnostic]:
     for block in run.manifest.plan:
-        how = METHODS[block["kernel"]].approximate or MOVES.get(block.get("options", {}).get("move", ""), "")
+        method = METHODS.get(block["kernel"])  # a manifest may be of another version
+        how = method.approximate if method is not None else ""
+        how = how or MOVES.get(block.get("options", {}).get("move", ""), "")
         if how:
             variables = ", ".join(block["variables"])
             yield _warning(

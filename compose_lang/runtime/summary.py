@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.convergence import convergence
+from compose_lang.runtime.genealogy import worth
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,15 +45,22 @@ class ColumnSummary:
 def summarise(run: Run) -> list[ColumnSummary]:
     """Summarise every column, variables before lets; observed elements are left out."""
     ordered = sorted(run.columns, key=lambda column: column.is_let)
-    return [summarise_column(column, run.values(column)) for column in ordered if column.free.size]
+    roots = run.statistics.get("root")
+    roots = None if roots is None else roots.astype(np.intp)
+    return [summarise_column(column, run.values(column), roots) for column in ordered if column.free.size]
 
 
-def summarise_column(column: Column, values: NDArray[Any]) -> ColumnSummary:
-    """Summarise a column's draws (chains, draws, *full_shape)."""
+def summarise_column(
+    column: Column, values: NDArray[Any], roots: NDArray[np.intp] | None = None
+) -> ColumnSummary:
+    """Summarise a column's draws (chains, draws, *full_shape).
+
+    roots: which particle each descends from, (chains, draws), where chains are populations.
+    """
     elements = column.free
     chains, draws = values.shape[:2]
     x = values.reshape(chains, draws, column.size)[:, :, elements].astype(np.float64)
-    measures = _circular(x) if column.type.domain.kind == "angle" else _moments(x)
+    measures = _circular(x, roots) if column.type.domain.kind == "angle" else _moments(x, roots)
     names = column.value_names(MOST_VALUES)
     probabilities = None
     if names is not None and draws:
@@ -60,28 +68,28 @@ def summarise_column(column: Column, values: NDArray[Any]) -> ColumnSummary:
     return ColumnSummary(column, elements, measures, probabilities)
 
 
-def _moments(x: Numbers) -> dict[str, Numbers]:
+def _moments(x: Numbers, roots: NDArray[np.intp] | None) -> dict[str, Numbers]:
     chains, draws, n = x.shape
     nothing = np.full(n, np.nan)
     mean = x.mean((0, 1)) if draws else nothing
     sd = x.std((0, 1), ddof=1) if chains * draws > 1 else nothing
     quantiles = np.quantile(x, list(QUANTILES.values()), axis=(0, 1)) if draws else [nothing] * 3
-    found = convergence(x)
+    found = convergence(x) if roots is None else worth(x, roots)
     return {
         "mean": mean, "sd": sd, **dict(zip(QUANTILES, quantiles, strict=True)), "mcse_mean": found.mcse_mean,
         "ess_bulk": found.ess_bulk, "ess_tail": found.ess_tail, "rhat": found.rhat,
     }  # fmt: skip
 
 
-def _circular(x: Numbers) -> dict[str, Numbers]:
+def _circular(x: Numbers, roots: NDArray[np.intp] | None) -> dict[str, Numbers]:
     """Moments of angles, taken around their mean direction."""
     if not x.shape[1]:
-        return _moments(x)
+        return _moments(x, roots)
     resultant = np.exp(1j * x).mean((0, 1))
     direction = np.angle(resultant)
     with np.errstate(divide="ignore"):  # opposite angles: no direction, an infinite deviation
         sd = np.sqrt(-2 * np.log(np.minimum(np.abs(resultant), 1.0)))
-    around = _moments(_wrapped(x - direction))
+    around = _moments(_wrapped(x - direction), roots)
     quantiles = {name: _wrapped(around[name] + direction) for name in QUANTILES}
     return {**around, "mean": direction, "sd": sd, **quantiles}
 

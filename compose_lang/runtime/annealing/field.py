@@ -22,16 +22,15 @@ from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.ir import Axis, Node
 from compose_lang.compiler.operation import align
 from compose_lang.compiler.ops.learned import arguments
+from compose_lang.runtime.annealing.softening import Softening
 from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.blocks import Coordinates
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.learn.weighing import Weighing
 
 if TYPE_CHECKING:
-    from compose_lang.runtime.density import Density
+    from compose_lang.runtime.density import Density, Values
 
-PRICE = 10.0
-"""Nats per unit of violation (or for being outside a support) when half the levels are walked."""
 LEAST = 1e-12  #: weights of a choice below which its part is left out of sums that divide by them
 
 
@@ -41,6 +40,7 @@ class Field:
 
     anneal: Anneal
     density: Density
+    softening: Softening
 
     @property
     def backend(self) -> Backend:
@@ -52,65 +52,97 @@ class Field:
 
     # --- energies ---
 
-    def energy(self, u: Array, position: Position, level: Array, temper: Array) -> Array:
+    def energy(self, u: Array, position: Position, level: Array) -> Array:
         """Energy (n,) of transported coordinates u (n, D) at a level: tempered terms as far as they are in."""
+        density, values, jacobians = self._at(u, position, level)
+        total = self._weighed(density, u, values, jacobians, level)
+        return self._sum(density, [f.group for f in self.anneal.flows], values, total)
+
+    def noised(self, u: Array, position: Position, level: Array) -> Array:
+        """The energy (n,) of the terms that are densities with noise: flows and families."""
+        density, values, _ = self._at(u, position, level)
+        groups = [*(f.group for f in self.anneal.flows), *self.anneal.families]
+        return self._sum(density, groups, values, 0.0 * u[:, 0])
+
+    def weighed(self, u: Array, position: Position, level: Array) -> Array:
+        """The energy (n,) of the terms that are weighed by it: all but the flows."""
+        density, values, jacobians = self._at(u, position, level)
+        return self._weighed(density, u, values, jacobians, level)
+
+    def _at(self, u: Array, position: Position, level: Array) -> tuple[Density, Values, Values]:
         density = self.density.at_level(level)
-        values, jacobians = density.constrain(self.block.unravel(position, u))
-        total = self.other(density, values, temper)
-        for e in density.group_energies([*(f.group for f in self.anneal.flows), *self.anneal.steady], values):
-            total = total + e
+        return density, *density.constrain(self.block.unravel(position, u))
+
+    def _weighed(self, density: Density, u: Array, values: Values, jacobians: Values, level: Array) -> Array:
+        total = self._sum(
+            density,
+            [*self.anneal.families, *self.anneal.steady],
+            values,
+            self.softening.hold(u, level, self.backend),
+        )
+        energies = density.group_energies(self.anneal.tempered, values)
+        for number, e in enumerate(energies):
+            total = total + self._softened(density, number, e, values, level)
         for jacobian in jacobians.values():
             total = total - jacobian
         return total
 
-    def other(self, density: Density, values: Any, temper: Array) -> Array:
-        """The energy (n,) of terms that are weighed by their energies: families, and tempered ones."""
-        xp = self.backend.xp
-        total = 0.0 * temper + xp.zeros((1,), dtype=self.backend.real)
-        groups = self.anneal.tempered
-        for e in density.group_energies(self.anneal.families, values):
+    def _sum(self, density: Density, groups: Sequence[FactorGroup], values: Values, total: Array) -> Array:
+        for e in density.group_energies(groups, values):
             total = total + e
-        for group, e in zip(groups, density.group_energies(groups, values), strict=True):
-            total = total + self.tempered(density, group, e, values, temper)
         return total
 
-    def tempered(self, density: Density, group: FactorGroup, e: Array, values: Any, temper: Array) -> Array:
-        """A term as far as it has come in; what is forbidden costs a price that grows without bound."""
-        xp = self.backend.xp
-        price = PRICE * temper / xp.clip(1.0 - temper, 1e-12, 1.0)
-        bad = ~xp.isfinite(e)
-        soft = temper * xp.where(bad, xp.zeros_like(e), e)
-        cost = price
+    def tempered(self, number: int, u: Array, position: Position, level: Array) -> Array:
+        """The energy (n,) of a tempered term by itself, as it is once it is in."""
+        density, values, _ = self._at(u, position, level)
+        return self._sum(density, [self.anneal.tempered[number]], values, 0.0 * u[:, 0])
+
+    def _softened(self, density: Density, number: int, e: Array, values: Values, level: Array) -> Array:
+        """A tempered term of energy e as far as it has come in."""
+        xp, group = self.backend.xp, self.anneal.tempered[number]
+        violation = None
         if group.violation is not None and group.kind == "require":
-            (violation,) = interpret(self.backend, [group.violation], density.bindings(values))
-            summed = (
-                xp.sum(violation, axis=tuple(range(1, violation.ndim))) if violation.ndim > 1 else violation
-            )
-            cost = price * (1.0 + summed)
-        return xp.where(bad, xp.where(temper < 1.0, cost, math.inf), soft)
+            (found,) = interpret(self.backend, [group.violation], density.bindings(values))
+            violation = summed(xp, found)
+        bad = ~xp.isfinite(e)
+        share = self.softening.share(number, level)
+        price = self.softening.price(violation, level, self.backend)
+        return xp.where(bad, price, share * xp.where(bad, xp.zeros_like(e), e))
 
     # --- forces ---
 
-    def force(self, u: Array, position: Position, level: Array, temper: Array) -> tuple[Array, Array]:
+    def force(self, u: Array, position: Position, level: Array) -> tuple[Array, Array]:
         """The energy (n,) at a level and its gradient (n, D)."""
-        found: tuple[Array, Array] = self.backend.value_and_grad(
-            lambda w: self.energy(w, position, level, temper)
-        )(u)
+        found: tuple[Array, Array] = self.backend.value_and_grad(lambda w: self.energy(w, position, level))(u)
         return found
 
-    def other_force(self, u: Array, position: Position, level: Array, temper: Array) -> tuple[Array, Array]:
-        """The energy and gradient of the terms that are no flows."""
+    def weighed_force(self, u: Array, position: Position, level: Array) -> tuple[Array, Array]:
+        """The energy (n,) of the terms that are weighed by it, and its gradient (n, D)."""
+        found: tuple[Array, Array] = self.backend.value_and_grad(lambda w: self.weighed(w, position, level))(
+            u
+        )
+        return found
+
+    def score(self, u: Array, position: Position, level: Array) -> Array:
+        """The gradient (n, D) of the flows that are learned as scores, which have no energy."""
+        density = self.density.at_level(level)
 
         def energy(w: Array) -> Array:
-            density = self.density.at_level(level)
             values, _ = density.constrain(self.block.unravel(position, w))
-            return self.other(density, values, temper) + 0.0 * w[:, 0]
+            bindings = density.bindings(values)
+            for part in density.parts:
+                if part.options.get("form") != "score":
+                    bindings[id(part.slot)] = nothing
+            total = 0.0 * w[:, 0]
+            for e in density.energies_in([f.group for f in self.anneal.flows], bindings):
+                total = total + e
+            return total
 
-        found: tuple[Array, Array] = self.backend.value_and_grad(energy)(u)
-        return found
+        _, gradient = self.backend.value_and_grad(energy)(u)
+        return gradient
 
     def flow(self, u: Array, position: Position, level: Array) -> tuple[Array, Array]:
-        """The gradient (n, D) of the flows' energy, and what its weights need: Σ Fᵢ|sᵢ|² − Σ Fᵢⱼ⟨sᵢ, sⱼ⟩, (n,)."""
+        """The gradient (n, D) of the flows' energy, and twice the growth of their log weights per variance, (n,)."""
         xp, b = self.backend.xp, self.backend
         if not self.anneal.flows:
             return xp.zeros_like(u), xp.zeros_like(u[:, 0])
@@ -145,7 +177,7 @@ class Field:
             return total
 
         _, gradient = b.value_and_grad(work)(u)
-        return gradient, needed
+        return gradient, xp.sum(gradient * gradient, axis=1) - needed
 
     def derivatives(
         self, flow: Flow, leaves: Sequence[Leaf], bindings: dict[int, Array], n: int
@@ -199,6 +231,11 @@ class Field:
                 bend = bend + xp.sum(hessian * gram[:, :, place, :], axis=(1, 2))
                 place += 1
         return unpacked(weights), bend
+
+
+def nothing(b: Backend, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]) -> Array:
+    """The energy (n,) of a part that is not there."""
+    return b.xp.zeros_like(level)
 
 
 @dataclass(frozen=True, eq=False)

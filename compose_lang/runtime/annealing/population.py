@@ -17,6 +17,7 @@ sampling in diffusion models").
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime import noise
-from compose_lang.runtime.annealing import moves, resampling
+from compose_lang.runtime.annealing import moves, resampling, softening
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.annealing.schedule import Schedule
 from compose_lang.runtime.backend import Array, Backend, Tree, load_backend
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from compose_lang.compiler.plan import Annealing, Block
     from compose_lang.runtime.density import Density
 
+MIXED = 2.0  #: of the data's spread: at noise above it there is one mode, and moves forget where they began
 SPREAD_APART = 0.5  #: resample where the effective part of the population is less
 START_STREAM, MOVE_STREAM, SHARED_STREAM, BLOCK_STREAM = 10_000, 10_001, 10_002, 10_100
 MOST_PARTICLES = 10**6
@@ -53,7 +55,7 @@ class Population(NamedTuple):
     log_step: Array  #: (1,): the factor of the steps
     log_z: Array  #: (1,): the log of the mean weight so far
     accepted: Array  #: (1,): mean acceptance at the last level
-    roots: Array  #: (n,): which particle of the first level each descends from
+    roots: Array  #: (n,): which particle each descends from, of the last level at which all mix anyway
     states: Tree  #: of the kernels that move other variables
 
 
@@ -104,12 +106,11 @@ class PopulationSweeper:
             position = self._elsewhere(self._keys(numbers, START_STREAM))
             block = self.field.block
             drawn = noise.draw({"normal": NoiseSpec("normal", (block.size,))}, keys, b.asarray(-1), b)
-            zero = xp.zeros((self.particles, block.size), dtype=b.real)
-            mean, spread = self._gaussian(zero, position)
+            mean, spread = self._gaussian(position)
             u = mean + spread * drawn["normal"]
             position = block.unravel(position, u)
-            level, temper = self._at(0)
-            energy, _ = self.field.force(u, position, level, temper)
+            level = self._at(0)
+            energy, _ = self.field.force(u, position, level)
             log_weights = -energy + xp.sum(
                 0.5 * drawn["normal"] ** 2 + xp.log(spread * np.sqrt(2 * np.pi)), axis=1
             )
@@ -156,50 +157,62 @@ class PopulationSweeper:
         """Somewhere of finite energy for the variables that no noise is added to, and 0 for the others."""
         from compose_lang.runtime.annealing.elsewhere import start_elsewhere
 
-        return start_elsewhere(self.field, keys, self._at(0)[0])
+        return start_elsewhere(self.field, keys, self._at(0))
 
-    def _gaussian(self, zero: Array, position: Position) -> tuple[Array, Array]:
+    def _gaussian(self, position: Position) -> tuple[Array, Array]:
         """Mean and standard deviation (n, D) of the noisiest level, which is nearly a Gaussian of independent parts.
 
         Its gradient is linear, so two values of it tell both; where powers add up to nothing there is no density.
+        Coordinates that no noised density holds are loose: they begin in a Gaussian about 0.
         """
-        xp = self.backend.xp
-        level, temper = self._at(0)
-        _, at_zero = self.field.force(zero, position, level, temper)
-        _, at_one = self.field.force(zero + self.schedule.levels[0], position, level, temper)
-        precision = (at_one - at_zero) / self.schedule.levels[0]
+        xp, b = self.backend.xp, self.backend
+        level, far = self._at(0), self.field.softening.coarsest
+        slope = b.value_and_grad(lambda w: self.field.noised(w, position, level))
+        zero = xp.zeros((self.particles, self.field.block.size), dtype=b.real)
+        at_zero, at_far = slope(zero)[1], slope(zero + far)[1]
+        loose = xp.all((at_zero == 0.0) & (at_far == 0.0), axis=0)
+        precision = xp.where(loose, xp.ones_like(zero) / far**2, (at_far - at_zero) / far)
         if not bool(xp.all(precision > 0.0)):
             text = "at the coarsest noise the composition is no density: its exponents sum to 0 or less"
             help = "`P / Q` needs more of P than of Q; contrast(P, Q) is bounded"
-            raise ComposeError(
-                Diagnostic(
-                    "CG0404",
-                    text,
-                    self.field.anneal.flows[0].group.span if self.field.anneal.flows else None,
-                    help=help,
-                )
-            )
-        return -at_zero / precision, 1.0 / xp.sqrt(precision)
+            flows = self.field.anneal.flows
+            raise ComposeError(Diagnostic("CG0404", text, flows[0].group.span if flows else None, help=help))
+        mean = -at_zero / precision
+        self._soften(np.asarray(b.to_numpy(loose)), np.asarray(b.to_numpy(mean[:1])), position)
+        return mean, 1.0 / xp.sqrt(precision)
+
+    def _soften(self, loose: NDArray[np.bool_], centre: NDArray[Any], position: Position) -> None:
+        """Measure the terms that come in as the noise goes, where the data lie about their centre (1, D)."""
+        b, field, spread = self.backend, self.field, self.schedule.scale
+        rng = np.random.default_rng(0)
+        n = min(softening.PROBES, self.particles)
+        points = centre + spread * rng.standard_normal((n, field.block.size))
+        signs = rng.choice([-1.0, 1.0], points.shape)
+        at = {name: x[:n] for name, x in position.items()}
+        level = b.asarray(self.schedule.levels[-1:], b.real)
+
+        def slope(number: int, x: NDArray[Any]) -> NDArray[Any]:
+            force = b.value_and_grad(lambda w: field.tempered(number, w, at, level))
+            return np.asarray(b.to_numpy(force(b.asarray(x, b.real))[1]))
+
+        moved = points + softening.STRIDE * spread * signs
+        gradients = [(slope(k, points), slope(k, moved)) for k in range(len(field.anneal.tempered))]
+        curvatures, slopes = softening.measured(gradients, signs, spread)
+        held = loose.astype(np.float64) if loose.any() else None
+        settled = replace(field.softening, curvatures=curvatures, slopes=slopes, loose=held)
+        self.field = replace(field, softening=settled)
 
     # --- the walk ---
 
-    def _at(self, k: Any) -> tuple[Array, Array]:
-        """Noise and temper (1,) of level number k."""
+    def _at(self, k: Any) -> Array:
+        """The noise (1,) of level number k."""
         if isinstance(k, int):
-            return (
-                self.backend.asarray(self.schedule.levels[k : k + 1], self.backend.real),
-                self.backend.asarray(self.schedule.tempers[k : k + 1], self.backend.real),
-            )
-        at = k.reshape((1,))
-        return self._levels[at], self._tempers[at]
+            return self.backend.asarray(self.schedule.levels[k : k + 1], self.backend.real)
+        return self._levels[k.reshape((1,))]
 
     @cached_property
     def _levels(self) -> Any:
         return self.backend.asarray(self.schedule.levels, self.backend.real)
-
-    @cached_property
-    def _tempers(self) -> Any:
-        return self.backend.asarray(self.schedule.tempers, self.backend.real)
 
     def _walk_in_one(self, constants: Tree, batch: Population, first: Any, stop: Any) -> Population:
         walker = Walker(self, self.field_with(constants))
@@ -215,7 +228,7 @@ class PopulationSweeper:
         return batch
 
     def field_with(self, constants: Tree) -> Field:
-        return Field(self.field.anneal, self.density.with_constants(constants))
+        return replace(self.field, density=self.density.with_constants(constants))
 
     def _bound(self, density: Density) -> list[BoundKernel]:
         return [
@@ -282,39 +295,42 @@ class Walker:
     def carried(self, position: Position, before: Array, k: Array, normal: Array) -> tuple[Position, Array]:
         """A step of the reverse process between two levels, and the change (n,) of the log weights."""
         xp, field = self.backend.xp, self.field
-        (level, temper), (next_level, next_temper) = self.sweeper._at(before), self.sweeper._at(k)
+        level, next_level = self.sweeper._at(before), self.sweeper._at(k)
         u = field.block.ravel(position)
         dv = level**2 - next_level**2  # (1,)
         width = xp.sqrt(dv)[:, None]
-        pull, needed = field.flow(u, position, level)
-        energy, push = field.other_force(u, position, level, temper)
+        energy, push = field.weighed_force(u, position, level)
         # the drift of other terms is any we like: steep ones are held to the noise's own step
         drift = -xp.clip(dv[:, None] * xp.where(xp.isfinite(push), push, 0.0 * push), -width, width)
-        new = u - dv[:, None] * pull + drift + width * normal
+        kick = width * normal + drift
+        pull, growth = field.flow(u, position, level)
+        pull_there, growth_there = field.flow(u - dv[:, None] * pull + kick, position, next_level)
+        new = u - 0.5 * dv[:, None] * (pull + pull_there) + kick
+        change = 0.25 * dv * (growth + growth_there)
         position = field.block.unravel(position, new)
-        new_energy, _ = field.other_force(new, position, next_level, next_temper)
-        squared = xp.sum(pull * pull, axis=1)
-        change = 0.5 * dv * (squared - needed)
+        new_energy, _ = field.weighed_force(new, position, next_level)
         # where dv is 0 (the first level) nothing moves
         safe = xp.where(dv > 0.0, dv, 1.0)[:, None]
-        ratio = xp.sum(0.5 * normal * normal - (width * normal + drift) ** 2 / (2.0 * safe), axis=1)
+        ratio = xp.sum(0.5 * normal * normal - kick**2 / (2.0 * safe), axis=1)
         return position, xp.where(dv > 0.0, change + energy - new_energy + ratio, 0.0 * change)
 
     def resampled(self, p: Population, k: Array, last: Array) -> Population:
-        """Copies by weight where the weights have grown apart, and at the last level; order is mixed."""
+        """Copies by weight where the weights have grown apart, and at the last level."""
         b, xp = self.backend, self.backend.xp
         weights = resampling.normalised(p.log_weights, b)
+        own = xp.arange(weights.shape[0], dtype=b.integer)
         apart = (resampling.effective(weights, b) < SPREAD_APART * weights.shape[0]) | last
         drawn = noise.draw({"place": NoiseSpec("uniform", ())}, p.shared, k, b)
         chosen = resampling.systematic(weights, drawn["place"], b)
-        chosen = xp.where(apart, chosen, xp.arange(weights.shape[0], dtype=b.integer))
+        chosen = xp.where(apart, chosen, own)
         position, roots, states = tree_map(lambda a: a[chosen], (p.position, p.roots, p.states))
         gained = resampling.log_mean(p.log_weights, b)
+        mixes = self.sweeper._at(k) > MIXED * self.sweeper.schedule.scale
         return p._replace(
             position=position,
-            roots=roots,
+            roots=xp.where(mixes, own, roots),
             states=states,
-            log_weights=xp.where(apart, 0.0 * p.log_weights, p.log_weights),
+            log_weights=xp.where(apart, xp.zeros_like(p.log_weights), p.log_weights),
             log_z=xp.where(apart, p.log_z + gained, p.log_z),
         )
 
@@ -322,23 +338,28 @@ class Walker:
         """MCMC at a level: some moves of the transported variables, one step of every other kernel."""
         b, xp = self.backend, self.backend.xp
         sweeper, field = self.sweeper, self.field
-        level, temper = sweeper._at(k)
+        level = sweeper._at(k)
         move, annealing = sweeper.move, sweeper.annealing
         block = field.block
         spec = {"momentum": NoiseSpec("normal", (block.size,)), "accept": NoiseSpec("uniform", ())}
         spread = sweeper.schedule.scale
         scale = level * spread / xp.sqrt(level**2 + spread**2)
         u = block.ravel(p.position)
-        force = lambda w: field.force(w, p.position, level, temper)  # noqa: E731 - one line, used twice
-        point = moves.Point(u, *force(u))
-        log_step, accepted = p.log_step, p.accepted
-        for i in range(annealing.moves):
+        force = lambda w: field.force(w, p.position, level)  # noqa: E731 - one line, used twice
+        pull = (lambda w: field.score(w, p.position, level)) if field.anneal.has_scores_only else None
+
+        def once(i: Any, carry: Tree) -> Tree:
+            point, log_step = moves.Point(*carry[:3]), carry[3]
             drawn = noise.draw(spec, p.keys, k * 1000 + 1 + i, b)
             size = xp.exp(log_step) * scale
             point, probability = moves.step(
-                move, force, point, size, drawn["momentum"], drawn["accept"], field.anneal.has_scores_only, b
+                move, force, point, size, drawn["momentum"], drawn["accept"], pull, b
             )
-            log_step, accepted = moves.adapted(log_step, probability, b), xp.mean(probability).reshape((1,))
+            return *point, moves.adapted(log_step, probability, b), xp.mean(probability).reshape((1,))
+
+        begin = (u, *force(u), p.log_step, p.accepted)
+        *found, log_step, accepted = b.loop(0, annealing.moves, once, begin)
+        point = moves.Point(*found)
         position = block.unravel(p.position, point.u)
         states = []
         for j, (kernel, state) in enumerate(

@@ -1,4 +1,4 @@
-"""The levels of noise a population walks, and how far other terms have come in at each."""
+"""The levels of noise a population walks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ SCALE = 1.0
 
 
 class Schedule(NamedTuple):
-    """levels: standard deviations (k,), falling; tempers: exponents (k,) of tempered terms, from 0 to 1."""
+    """levels: standard deviations (k,), falling."""
 
     levels: np.ndarray
-    tempers: np.ndarray
     scale: float  #: about the spread of the data, in the program's units
 
 
@@ -33,4 +32,4 @@ def schedule(anneal: Anneal, learned: Learned, count: int, options: dict[str, fl
     top = float(options.get("coarsest") or max(coarse, default=COARSEST))
     bottom = float(options.get("finest") or min(fine, default=FINEST))
     levels = np.geomspace(top, bottom, count)
-    return Schedule(levels, np.linspace(0.0, 1.0, count), float(np.mean(scales)) if scales else SCALE)
+    return Schedule(levels, float(np.mean(scales)) if scales else SCALE)
