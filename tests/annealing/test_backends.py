@@ -1,4 +1,4 @@
-"""One walk, two backends: the same seed gives the same population; a run that is cut short goes on to the same draws."""
+"""One walk, two backends: a seed gives the same population; a run that is cut short goes on to the same draws."""
 
 from __future__ import annotations
 
