@@ -80,7 +80,7 @@ def requested(method: str) -> list[Request]:
             options = {
                 argument.name: argument.value.value
                 for argument in arguments
-                if argument.name and isinstance(argument.value, ast.Number)
+                if argument.name and isinstance(argument.value, ast.Number | ast.String)
             }
             if len(options) == len(arguments):
                 return [Request((), name, options, None)]

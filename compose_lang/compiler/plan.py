@@ -45,7 +45,7 @@ METHODS: dict[str, Method] = {
     "hmc": Method(frozenset({CONTINUOUS}), ("step", "leapfrog", "target_accept"), GRADIENT, "", True),
     "nuts": Method(frozenset({CONTINUOUS}), ("step", "target_accept", "max_depth"), frozenset({"jax"}), "", True),
     ANNEALED: Method(
-        frozenset({CONTINUOUS}), ("levels", "moves", "move", "coarsest", "finest"), GRADIENT, "", True,
+        frozenset({CONTINUOUS}), ("levels", "moves", "move", "weights", "coarsest", "finest"), GRADIENT, "", True,
     ),
 }  # fmt: skip
 UNBUILT = ("exact", "gwg", "uhmc", "tempering", "smc", "ais", "map")
@@ -57,6 +57,9 @@ MOVES = {
     "ula": "moves at each level without correction: the draws are off by an amount that shrinks with the step",
     "uhmc": "trajectories without correction: the draws are off by an amount that shrinks with the step",
 }
+WORDS = {"move": tuple(MOVES), "weights": ("on", "off")}
+"""Options that are texts, and what they may say."""
+MAY_BE_ZERO = ("warmup", "moves")
 AUTO_OPTIONS = ("chains", "draws", "warmup", "thin")
 WHOLE = frozenset({*AUTO_OPTIONS, "leapfrog", "max_depth", "levels", "moves"})
 
@@ -80,6 +83,7 @@ class Annealing:
     levels: int
     moves: int
     move: str
+    weights: bool = True  #: whether the population is weighed and resampled, or only carried and moved
     options: Mapping[str, float] = field(default_factory=dict)  #: coarsest and finest, where they are given
 
 
@@ -150,16 +154,20 @@ def annealing(graph: FactorGraph, chosen: Mapping[str, Request], backend: str) -
         int(options.get("levels", LEVELS)),
         int(options.get("moves", LEVEL_MOVES)),
         str(options.get("move", "mala")),
+        options.get("weights", "on") == "on",
         {name: float(options[name]) for name in ("coarsest", "finest") if name in options},
     )
 
 
 def annealed_block(walked: Annealing) -> Block:
     found = walked.anneal
-    options = {"levels": walked.levels, "moves": walked.moves, "move": walked.move, **walked.options}
+    options = {"levels": walked.levels, "moves": walked.moves, "move": walked.move}
+    options |= {} if walked.weights else {"weights": "off"}
+    options |= walked.options
     weights = "Feynman-Kac weights" if found.flows else "weights by energies"
+    weights = f"{weights}, systematic resampling" if walked.weights else "no weights"
     parts = ", ".join(dict.fromkeys(f.group.label for f in found.flows)) or "its factors"
-    why = f"{parts} at every level of noise: {weights}, systematic resampling, {walked.moves} {walked.move} a level"
+    why = f"{parts} at every level of noise: {weights}, {walked.moves} {walked.move} a level"
     return Block(found.transported, ANNEALED, options, why=why)
 
 
@@ -168,7 +176,11 @@ def level_notes(walked: Annealing) -> list[str]:
     found = list(walked.anneal.notes)
     if MOVES[walked.move]:
         found.append(MOVES[walked.move])
-    found.append("learned densities are as exact as what was learned; weights are exact for many particles")
+    exact = "learned densities are as exact as what was learned"
+    if walked.weights:
+        found.append(f"{exact}; weights are exact for many particles")
+    else:
+        found.append(f"{exact}; without weights the draws are as right as the moves at each level make them")
     if walked.anneal.has_scores_only:
         found.append("scores without energies: moves are accepted by the work along their way")
     return found
@@ -243,19 +255,20 @@ def check_options(r: Request, known: Sequence[str]) -> None:
         if name not in known:
             help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has none")
             fail("CG0602", f"`{r.method}` has no option `{name}`", r.span, help=help)
-        if name == "move":
-            if value not in MOVES:
-                fail("CG0602", f"the option `move` of `{r.method}` is one of {', '.join(MOVES)}", r.span)
+        if name in WORDS:
+            if value not in WORDS[name]:
+                text = f"the option `{name}` of `{r.method}` is one of {', '.join(WORDS[name])}"
+                fail("CG0602", text, r.span)
             continue
         if isinstance(value, Proposal):
             if len(r.options) > 1:
                 fail("CG0602", "a proposal has steps of its own: it stands alone", r.span)
             continue
         what = ("a whole number" if name in WHOLE else "a number") + (
-            ", at least 0" if name == "warmup" else " above 0"
+            ", at least 0" if name in MAY_BE_ZERO else " above 0"
         )
         is_number = isinstance(value, int | float) and (name not in WHOLE or float(value).is_integer())
-        if not is_number or value < 0 or (value == 0 and name != "warmup"):
+        if not is_number or value < 0 or (value == 0 and name not in MAY_BE_ZERO):
             fail("CG0602", f"the option `{name}` of `{r.method}` must be {what}, not {value}", r.span)
 
 
