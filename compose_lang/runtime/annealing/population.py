@@ -289,7 +289,7 @@ class Walker:
         log_weights = p.log_weights + change
         log_weights = xp.where(xp.isnan(log_weights), -xp.inf, log_weights)
         if not sweeper.annealing.weights:  # what is forbidden still dies
-            log_weights = xp.where(xp.isfinite(log_weights), 0.0 * p.log_weights, log_weights)
+            log_weights = xp.where(xp.isfinite(log_weights), xp.zeros_like(log_weights), log_weights)
         last = k == sweeper.count - 1
         p = self.resampled(p._replace(position=position, log_weights=log_weights), k, last)
         return self.moved(p, k)
