@@ -6,7 +6,7 @@ of it adds. Nothing is trained here, and no foreign code is imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +170,7 @@ def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> Part:
     for parameter in parameters.values():
         if parameter.name not in rows:
             help = f"give it by name: learn {name.id}({parameter.name}=…)"
-            fail("CG0301", f"there is no data to learn `{parameter.name}` from", method.span, help=help)
+            fail("CG0206", f"there is no data to learn `{parameter.name}` from", method.span, help=help)
     tables = {n: table(v, span) for n, (v, span) in rows.items()}
     counts = {n: len(t) for n, t in tables.items()}
     if len(set(counts.values())) > 1:
@@ -299,16 +299,3 @@ def option(ctx: Context, a: ast.Argument, default: Any, method: str) -> Any:
         )
         fail("CG0602", f"the option `{a.name}` of `{method}` must be {what}, not {number}", a.span)
     return int(number) if is_whole else float(number)
-
-
-def declared_parts(module: ast.Module, session: Session, scope: Scope) -> Iterator[Part]:
-    """The parts of a module's declarations, also of those that nothing applies."""
-    for s in module.statements:
-        if isinstance(s, ast.FactorDecl) and is_learned(s):
-            factor = scope.names.get(s.name)
-            if factor is not None and hasattr(factor, "decl"):
-                yield part_of(factor, Context(scope, session, emit=lambda term: None))
-
-
-def names(ports: Sequence[Port]) -> str:
-    return ", ".join(p.name for p in ports)
