@@ -101,9 +101,10 @@ class Elaboration:
                 self.scope.names[s.name] = Function(s, self.scope)
         early = (ast.Use, ast.TypeDecl, ast.Const, ast.Data, ast.Param)
         ordered: list[ast.Statement] = [s for s in self.module.statements if isinstance(s, early)]
-        late = (ast.Infer, ast.FactorDecl)  # of all variables, factors' too; learned from all that is known
-        ordered += [s for s in self.module.statements if not isinstance(s, (*early, *late))]
-        ordered += [s for s in self.module.statements if isinstance(s, late)]
+        ordered += [s for s in self.module.statements if not isinstance(s, (*early, ast.Infer))]
+        ordered += [
+            s for s in self.module.statements if isinstance(s, ast.Infer)
+        ]  # of all variables, factors' too
         self.session.later.update(
             {s.name: s.span for s in self.module.statements if isinstance(s, ast.Var | ast.Let)}
         )

@@ -184,10 +184,21 @@ def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> Part:
             help = f"for {port.type.domain} there {'are' if len(fits) > 1 else 'is'} {', '.join(fits)}"
             text = f"`{name.id}` learns {words}, but `{port.name}` is {port.type}"
             fail("CG0601", text, parameters[port.name].span, help=help if fits else "")
+    for port in (*subjects, *inputs):
+        value, span = rows[port.name]
+        if port.type.domain.kind == "real" and isinstance(value, Node) and is_declared_discrete(value):
+            text = f"`{port.name}` is {port.type.domain}, but its data are declared {value.domain}"
+            help = "a density over reals is not one over counts: declare the data real, or the factor discrete"
+            fail("CG0204", text, span, help=help)
     data = {p.name: checked(tables[p.name], p, rows[p.name][1]) for p in (*subjects, *inputs)}
     if next(iter(counts.values())) < 2:
         fail("CG0306", f"`{decl.name}` is to be learned from {next(iter(counts.values()))} row", method.span)
     return Part(decl.name, name.id, subjects, inputs, net, options, data, method.span, home=home(ctx.session))
+
+
+def is_declared_discrete(value: Node) -> bool:
+    """Whether a type says of rows that they are counts or choices; numbers written without a point may be reals."""
+    return value.domain is not None and value.domain.is_discrete
 
 
 def home(session: Session) -> Path | None:

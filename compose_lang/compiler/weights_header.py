@@ -42,9 +42,10 @@ def part_of_file(
         ("inputs", inputs, found.inputs),
     ):
         if [(p.name, str(p.type)) for p in declared] != [(p.name, p.type) for p in learned]:
-            ours = ", ".join(f"{p.name}: {p.type}" for p in declared) or "none"
-            theirs = ", ".join(f"{p.name}: {p.type}" for p in learned) or "none"
-            text = f"{path.name} was learned with the {side} {theirs}, `{decl.name}` declares {ours}"
+            ours, theirs = (
+                ", ".join(f"{p.name}: {p.type}" for p in ports) or f"no {side}" for ports in (declared, learned)
+            )
+            text = f"{path.name} was learned with {theirs}, `{decl.name}` declares {ours}"
             fail("CG0310", text, span, help="declare it as it was learned")
     for port, other in zip(inputs, found.inputs, strict=True):
         if port.is_optional != other.is_optional:
