@@ -188,7 +188,9 @@ def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> Part:
         value, span = rows[port.name]
         if port.type.domain.kind == "real" and isinstance(value, Node) and is_declared_discrete(value):
             text = f"`{port.name}` is {port.type.domain}, but its data are declared {value.domain}"
-            help = "a density over reals is not one over counts: declare the data real, or the factor discrete"
+            help = (
+                "a density over reals is not one over counts: declare the data real, or the factor discrete"
+            )
             fail("CG0204", text, span, help=help)
     data = {p.name: checked(tables[p.name], p, rows[p.name][1]) for p in (*subjects, *inputs)}
     if next(iter(counts.values())) < 2:

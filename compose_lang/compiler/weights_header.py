@@ -43,7 +43,8 @@ def part_of_file(
     ):
         if [(p.name, str(p.type)) for p in declared] != [(p.name, p.type) for p in learned]:
             ours, theirs = (
-                ", ".join(f"{p.name}: {p.type}" for p in ports) or f"no {side}" for ports in (declared, learned)
+                ", ".join(f"{p.name}: {p.type}" for p in ports) or f"no {side}"
+                for ports in (declared, learned)
             )
             text = f"{path.name} was learned with {theirs}, `{decl.name}` declares {ours}"
             fail("CG0310", text, span, help="declare it as it was learned")

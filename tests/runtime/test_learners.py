@@ -181,7 +181,7 @@ def line() -> tuple[Part, Weights]:
     far = rng.integers(0, 2, 4000)
     x = (1.0 + 2.0 * far) * (2 * rng.integers(0, 2, 4000) - 1) + 0.5 * rng.standard_normal(4000)
     inputs = (Port("far", Type(BOOL), True),)
-    p = part("flow", FLAT, inputs, {"x": x, "far": far}, steps=400, layers=2, rate=5e-3)
+    p = part("flow", FLAT, inputs, {"x": x, "far": far}, steps=400, layers=2, rate=5e-3, drop=0.3)
     return p, Trainer(p).run()[0]
 
 
@@ -214,15 +214,15 @@ def test_a_flow_in_one_dimension_integrates_to_one(far: int | None) -> None:
     assert line_total(w, far) == pytest.approx(1.0, abs=1e-4)
 
 
-BOX = ([-12.0, -8.0], [18.0, 22.0], [1200, 1200])
+BOX = ([-12.0, -8.0], [18.0, 22.0], [300, 300])
 
 
 def test_a_flow_in_two_dimensions_integrates_to_one() -> None:
     p, w = banana()
     points, cell = grid(*BOX)
     assert np.exp(-energies(p, w, [points])).sum() * cell == pytest.approx(1.0, abs=2e-3)
-    wide, volume = grid([-40.0, -40.0], [46.0, 46.0], [1500, 1500])
-    total = np.exp(-energies(p, shaken(p, size=0.1), [wide])).sum() * volume
+    wide, volume = grid([-40.0, -40.0], [46.0, 46.0], [400, 400])
+    total = np.exp(-energies(p, shaken(p, size=0.05), [wide])).sum() * volume
     assert total == pytest.approx(1.0, abs=5e-3)
 
 
@@ -449,7 +449,7 @@ def banana_draws(n: int = 30_000) -> float:
     normals = np.random.default_rng(8).standard_normal((n, 2))
     found = flow.draw(p, NUMPY, {k: NUMPY.asarray(a) for k, a in w.items()}, [], normals)
     points, cell = grid(*BOX)
-    fine = (np.exp(-energies(p, w, [points])) * cell).reshape(60, 20, 60, 20)
+    fine = (np.exp(-energies(p, w, [points])) * cell).reshape(60, 5, 60, 5)
     edges = [np.linspace(lo, up, 61) for lo, up in zip(*BOX[:2], strict=True)]
     counts, *_ = np.histogram2d(found[:, 0], found[:, 1], bins=edges)
     return p_value(counts.reshape(-1), fine.sum(axis=(1, 3)).reshape(-1))
@@ -469,13 +469,13 @@ def test_flow_draws_go_through_the_inverse_of_the_map() -> None:
     p, w = line()
     b = NUMPY
     weights = {k: b.asarray(a) for k, a in w.items()}
-    z = np.linspace(-9.0, 9.0, 4001)
+    z = np.linspace(-9.0, 9.0, 40_001)
     given = np.ones(len(z), dtype=int)
     x = flow.draw(p, b, weights, [given], z[:, None])[:, 0]
     assert (np.diff(x) > 0).all()
     between = (np.log(np.diff(z)) - np.log(np.diff(x)) - 0.125 * (z[1:] + z[:-1]) ** 2)[:, None]
     logs = -energies(p, w, [x], [given]) + 0.5 * np.log(2.0 * np.pi)
-    np.testing.assert_allclose(0.5 * (logs[1:] + logs[:-1]), between[:, 0], atol=0.02)
+    np.testing.assert_allclose(0.5 * (logs[1:] + logs[:-1]), between[:, 0], atol=0.03)
 
 
 # energies without a total

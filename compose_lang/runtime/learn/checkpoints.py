@@ -50,10 +50,13 @@ class Checkpoint:
             if {n: np.shape(a) for n, a in leaves.items()} != {n: a.shape for n, a in arrays.items()}:
                 return None
             given = {
-                n: trainer.backend.asarray(arrays[n], getattr(a, "dtype", None)) for n, a in leaves.items()
+                n: trainer.backend.asarray(arrays[n], getattr(a, "dtype", None))
+                for n, a in leaves.items()
+                if n != NUMBERS  # of more digits than the backend's
             }
-            # as they were written: a backend may hold fewer digits
-            weights, average, optimiser, carried, best_weights, _ = rebuilt(like, given)
+            weights, average, optimiser, carried, best_weights, _ = rebuilt(
+                like, {**given, NUMBERS: arrays[NUMBERS]}
+            )
         step, held_out, best, best_step = (float(x) for x in arrays[NUMBERS])
         return State(
             int(step), weights, average, optimiser, carried, held_out, best, best_weights, int(best_step)

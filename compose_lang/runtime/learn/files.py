@@ -51,7 +51,8 @@ def publish(path: Path, arrays: Arrays, metadata: Mapping[str, str]) -> None:
     """
     from safetensors.numpy import save
 
-    packed = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+    # not ascontiguousarray, which makes rows of single numbers
+    packed = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
