@@ -196,7 +196,7 @@ def test_killed_at_any_time_it_learns_the_same(tmp_path):
     for name, times in (("whole", 0), ("killed", 3)):
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "p.cg").write_text(LONG.replace("STEPS", "60000"))
+        (folder / "p.cg").write_text(LONG.replace("STEPS", "12000"))
         killed = []
         while not learn(folder, kill=len(killed) < times):
             killed.append(name)
