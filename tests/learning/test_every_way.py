@@ -38,7 +38,7 @@ ROWS = 40
 
 def rows(declaration: str) -> Any:
     """Data of a parameter's type."""
-    rng = np.random.default_rng(len(declaration))
+    rng = np.random.default_rng(list(declaration.encode()))
     kind = declaration.partition(": ")[2].removesuffix(" = none")
     shape: tuple[int, ...] = (ROWS,)
     if kind.endswith("]"):
