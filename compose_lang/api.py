@@ -31,6 +31,8 @@ from compose_lang.grammar.parser import parse, read_source
 if TYPE_CHECKING:
     from compose_lang.compiler.plan import Plan
     from compose_lang.runtime.driver import Watch
+    from compose_lang.runtime.learn.prepare import Lesson
+    from compose_lang.runtime.learn.trainer import Watch as Learning
     from compose_lang.runtime.samples import Run
     from compose_lang.runtime.settings import Settings
 
@@ -101,8 +103,10 @@ class Model:
     def explain(self, **chosen: Any) -> str:
         """The plan in words: blocks, kernels, and why."""
         from compose_lang.explanation import explain_plan
+        from compose_lang.lessons import explain_parts
 
-        return explain_plan(self.program.graph, self.plan(self.settings(**chosen)))
+        plan = explain_plan(self.program.graph, self.plan(self.settings(**chosen)))
+        return "\n\n".join(filter(None, [plan, explain_parts(self.program.parts)]))
 
     def energy(self, values: Mapping[str, Any]) -> float:
         """The program's energy in nats where its variables have these values: minus the log of its weight.
@@ -136,6 +140,22 @@ class Model:
         free = variable.free.reshape((*variable.type.shape, *(1,) * len(variable.type.domain.event_shape)))
         return np.where(free, given, variable.observed)
 
+    def learn(self, *, out: str | Path | None = None, learning: Learning | None = None) -> list[Lesson]:
+        """Learn what the program declares by `learn`, or find it learned, and load what it declares by `load`.
+
+        A lesson has the part's name, weights, held-out score, and the path of its file of weights. out: where the
+        weights are to be written besides: a file of `.safetensors`, or a folder, in which each has its part's name.
+        learning is called with a `Progress` every third of a second. Ctrl-C ends it with CG0706; called again it
+        goes on from there.
+        """
+        from compose_lang.launch import learn
+        from compose_lang.runtime.learn.exported import export, require_room
+
+        if out is not None:
+            require_room(Path(out), self.program.parts)
+        lessons = learn(self.program.parts, learning)
+        return lessons if out is None else export(Path(out), lessons)
+
     def sample(
         self,
         *,
@@ -152,14 +172,17 @@ class Model:
         resume: bool = False,
         time_limit: float = math.inf,
         watch: Watch | None = None,
+        learning: Learning | None = None,
     ) -> Run:
         """Draw from the program; what is None comes from the program, the environment or the defaults.
 
         draws counts per chain, after `warmup` sweeps, one each `thin` sweeps. keep: names to store (all).
         out: folder for the draws; without it they are kept in a temporary one as long as the run is.
-        time_limit is in seconds. Ctrl-C ends a run early; what it has drawn stays, and `resume` goes on.
+        What the program learns is learned first, unless it was before; learning is as in `learn`.
+        time_limit is in seconds of sampling. Ctrl-C ends a run early; what it has drawn stays, and `resume` goes on.
         """
-        from compose_lang.launch import launch
+        from compose_lang.compiler.parts import used_by
+        from compose_lang.launch import launch, learn
 
         settings = self.settings(
             seed=seed,
@@ -172,17 +195,20 @@ class Model:
             backend=backend,
             precision=precision,
         )
+        plan = self.plan(settings)
+        lessons = learn(used_by(self.program.graph), learning)
         folder = Path(mkdtemp(prefix="compose-")) if out is None else Path(out)
         try:
             run, _ = launch(
                 self.program,
-                self.plan(settings),
+                plan,
                 settings,
                 out=folder,
                 constants=self.constants,
                 resume=resume,
                 watch=watch,
                 time_limit=time_limit,
+                lessons=lessons,
             )
         except BaseException:
             if out is None:

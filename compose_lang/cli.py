@@ -40,8 +40,6 @@ DOCUMENT = (
     "program", "seed", "backend", "draws", "chains", "plan", "summary", "log_evidence", "diagnostics", "seconds",
     "out",
 )  # fmt: skip
-NOT_BUILT = ("learn",)
-
 EVERY_VERB: dict[str, Any] = {
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and results.")],
     "verbose": Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")],
@@ -135,8 +133,10 @@ def run(
     screen.failure = dict.fromkeys(DOCUMENT) | {"program": str(program)}
     if device != "cpu":
         raise ComposeError(Diagnostic("CG0901", f"the device `{device}` is not built yet: there is `cpu`"))
+    from compose_lang.compiler.parts import used_by
     from compose_lang.explanation import explain_block, explain_settings, plan_as_json
     from compose_lang.launch import earlier_settings, launch
+    from compose_lang.launch import learn as learned_by
     from compose_lang.runtime.summary import document, table
 
     earlier = earlier_settings(folder) if resume else {}
@@ -158,13 +158,17 @@ def run(
     for block in plan.blocks:
         screen.say(explain_block(block))
     screen.report(model.diagnostics)
+    with screen.learning() as learning:
+        lessons = learned_by(used_by(model.program.graph), learning)
+    screen.tell(lessons, screen.verbose)
     with screen.bars(settings) as watch:
         done, found = launch(
-            model.program, plan, settings,
+            model.program, plan, settings, lessons=lessons,
             constants=model.constants, out=folder, resume=resume, watch=watch, time_limit=time_limit,
         )  # fmt: skip
     if screen.json:
-        screen.document(document(done))
+        learned = {"learned": [lesson.as_json() for lesson in lessons]} if lessons else {}
+        screen.document({**document(done), **learned})
     elif done.draws:
         screen.out.print(table(done.summaries, None if every else MOST_ROWS))
     findings = [finding for finding in found if finding not in model.diagnostics]
@@ -282,11 +286,46 @@ def explain(
     settings = {"backend": backend, "method": method}
     if screen.json:
         from compose_lang.explanation import plan_as_json
+        from compose_lang.lessons import parts_as_json
 
-        screen.document({"program": what, "plan": plan_as_json(model.plan(model.settings(**settings)))})
+        plan = plan_as_json(model.plan(model.settings(**settings)))
+        learned = {"learned": parts_as_json(model.program.parts)} if model.program.parts else {}
+        screen.document({"program": what, "plan": plan, **learned})
     else:
         print(model.explain(**settings))
     screen.report(model.diagnostics)
+
+
+@verb
+def learn(
+    screen: Screen,
+    program: Program,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE|DIR", help="Write the weights there besides, for `load` to find."),
+    ] = None,
+    data: DataFlag = NOTHING,
+    constants: SetFlag = NOTHING,
+) -> None:
+    """Train a program's learned factors ahead; a run finds their weights."""
+    from compose_lang.lessons import table
+    from compose_lang.render import as_json
+
+    screen.failure = {"program": str(program), "parts": []}
+    model = _model(program, data, constants)
+    if not model.program.parts:
+        text = f"there is nothing to learn: {program.name} declares no factor by `learn` or `load`"
+        raise ComposeError(Diagnostic("CG0604", text))
+    screen.report(model.diagnostics)
+    with screen.learning() as learning:
+        lessons = model.learn(out=out, learning=learning)
+    screen.tell(lessons, is_all=True)
+    if screen.json:
+        found = [*model.diagnostics, *(f for lesson in lessons for f in lesson.findings)]
+        parts = [lesson.as_json() for lesson in lessons]
+        screen.document(screen.failure | {"parts": parts, "diagnostics": [as_json(d) for d in found]})
+    else:
+        screen.out.print(table(lessons))
 
 
 @verb
@@ -479,21 +518,6 @@ def doctor(screen: Screen) -> None:
         return
     for name, value in found.items():
         print(f"{name:<20} {value or 'not installed'}")
-
-
-def _not_built(name: str) -> None:
-    """Register a verb of the language's plan that is still to come: it says so, whatever follows it."""
-
-    def coming(context: typer.Context) -> None:
-        with Screen(json="--json" in context.args).ending():
-            raise ComposeError(Diagnostic("CG0901", f"`compose {name}` is not built yet"))
-
-    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
-    app.command(name, hidden=True, context_settings=anything, add_help_option=False)(coming)
-
-
-for _name in NOT_BUILT:
-    _not_built(_name)
 
 
 def _model(

@@ -69,7 +69,7 @@ CODES: dict[str, str] = {
     "CG0601": "method cannot serve the variable",
     "CG0602": "unknown method or option",
     "CG0603": "backend is not installed",
-    "CG0604": "nothing to sample",
+    "CG0604": "nothing to sample, or to learn",
     "CG0605": "the program does not say how to draw its variables or data",
     "CG0606": "a proposal that cannot propose for its variables",
     # 07 sampling
@@ -79,7 +79,7 @@ CODES: dict[str, str] = {
     "CG0704": "divergent transitions",
     "CG0705": "draws do not follow the program's density exactly",
     "CG0706": "interrupted",
-    "CG0707": "output folder cannot be written",
+    "CG0707": "a folder or file cannot be written",
     "CG0708": "run folder cannot be resumed or read",
     "CG0709": "a chain does not move",
     "CG0710": "learning diverged",

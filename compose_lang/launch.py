@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.compiler.parts import parts_of
+from compose_lang.compiler.parts import Part, used_by
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 from compose_lang.explanation import plan_as_json
 from compose_lang.grammar import ast
@@ -29,9 +30,11 @@ from compose_lang.runtime.annealing.schedule import schedule
 from compose_lang.runtime.annealing.softening import Softening
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.columns import Column
+from compose_lang.runtime.ctrl_c import ctrl_c_sets
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.driver import Driver, Sampler, Watch, lanes_of
-from compose_lang.runtime.learn.prepare import Learned, prepare
+from compose_lang.runtime.learn.files import digest
+from compose_lang.runtime.learn.prepare import Learned, Lesson, by_part, prepare
 from compose_lang.runtime.learn.trainer import Watch as Learning
 from compose_lang.runtime.manifest import Lane, Manifest, Status
 from compose_lang.runtime.probe import undefined_near
@@ -58,10 +61,11 @@ def launch(
     resume: bool = False,
     watch: Watch | None = None,
     time_limit: float = math.inf,
-    learning: Learning | None = None,
+    lessons: Sequence[Lesson] | None = None,
 ) -> tuple[Run, list[Diagnostic]]:
     """Run a program into a folder, and read it back.
 
+    lessons: what its learned parts know; without them they are loaded or trained first.
     The manifest's `status` says whether it finished. The diagnostics are the program's and the draws'. Where
     a run was killed before its first file there is nothing to resume, and it begins.
     """
@@ -69,8 +73,9 @@ def launch(
         text = "there is nothing to sample: the program has no variable that is not observed"
         raise ComposeError(Diagnostic("CG0604", text))
     backend = load_backend(settings.backend, settings.precision)  # type: ignore[arg-type]
-    parts = parts_of([g.energy for g in program.graph.groups] + [d.node for d in program.graph.derived])
-    learned = prepare(parts, learning)
+    if lessons is None:
+        lessons = learn(used_by(program.graph))
+    learned = by_part(lessons)
     density = Density(program.graph, plan, backend, learned)
     columns = _kept(density.columns, settings.keep)
     found = [*program.diagnostics, *_size_of_output(columns, settings, out)]
@@ -85,7 +90,7 @@ def launch(
             "text": program.source.text,
             "sha256": hashlib.sha256(program.source.text.encode()).hexdigest(),
         },
-        data=_hashes(program),
+        data={**_hashes(program), **_hashes_of_weights(lessons)},
         settings={**settings.as_json(), "set": dict(constants or {})},
         versions=_versions(settings.backend),
         plan=plan_as_json(plan),
@@ -110,13 +115,24 @@ def launch(
             )
         outcome = Driver(sampler, folder, settings, watch, time_limit).run()
         run = Run(folder)
-        found += [*_cut_short(outcome.status, run), *undefined_near(run, program.graph), *run.findings()]
+        found += [
+            *_cut_short(outcome.status, run),
+            *undefined_near(run, program.graph, learned),
+            *run.findings(),
+        ]
         folder.manifest.diagnostics = [as_json(diagnostic) for diagnostic in found]
         folder.commit()
         folder.write_summary(document(run))
     finally:
         folder.close()
     return run, found
+
+
+def learn(parts: Iterable[Part], learning: Learning | None = None) -> list[Lesson]:
+    """What parts know: loaded, kept from before, or learned now. Ctrl-C ends a training, which then can go on."""
+    stopping = threading.Event()
+    with ctrl_c_sets(stopping):
+        return prepare(parts, learning, stopping.is_set)
 
 
 def population(
@@ -224,6 +240,11 @@ def _hashes(program: CompiledProgram) -> dict[str, str]:
             )
             hashes[name] = hashlib.sha256(content).hexdigest()
     return hashes
+
+
+def _hashes_of_weights(lessons: Iterable[Lesson]) -> dict[str, str]:
+    """The sha256 of what each part has learned: other weights make another run."""
+    return {f"{lesson.name} (weights)": digest(lesson.weights) for lesson in lessons}
 
 
 def _versions(backend: str) -> dict[str, str]:

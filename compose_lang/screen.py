@@ -7,6 +7,7 @@ standard output gets, also when the command fails. Nothing here knows what a ver
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import traceback
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from compose_lang.runtime.driver import LaneRun
+    from compose_lang.runtime.learn.prepare import Lesson
+    from compose_lang.runtime.learn.trainer import Progress
     from compose_lang.runtime.settings import Settings
 
 OUR_BUG = 70
@@ -117,6 +120,62 @@ class Screen:
             yield watch
 
     @contextmanager
+    def learning(self) -> Iterator[Callable[[Progress], None] | None]:
+        """A bar for each part that is learned: rate, losses, time left; a line where nobody would see a bar."""
+        if self.quiet:
+            yield None
+            return
+        if self.no_progress or not sys.stderr.isatty():
+            told: set[str] = set()
+
+            def remark(now: Progress) -> None:
+                if now.part.name not in told:
+                    told.add(now.part.name)
+                    self.say(f"learning {now.part.name}: {now.steps - now.step:,} steps")
+                self.detail(f"{now.part.name}: step {now.step:,}, {losses(now)}")
+
+            yield remark
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            TextColumn("learning {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[doing]}"),
+            TimeRemainingColumn(),
+        )
+        bars = Bars(*columns, console=Console(file=sys.stderr), transient=True)
+        tasks: dict[int, Any] = {}
+
+        def watch(now: Progress) -> None:
+            bars.start()  # at the first call: where nothing is learned, nothing is shown
+            if id(now.part) not in tasks:
+                tasks[id(now.part)] = bars.add_task(
+                    now.part.name, total=now.steps, completed=now.step, doing="compiling"
+                )
+            doing = f"{now.rate:,.0f} steps/s, {losses(now)}" if now.phase == "training" else now.phase
+            bars.update(tasks[id(now.part)], completed=now.step, doing=doing)
+
+        try:
+            yield watch
+        finally:
+            bars.stop()
+
+    def tell(self, lessons: Iterable[Lesson], is_all: bool = False) -> None:
+        """What was learned, and how well; is_all: also what was known before."""
+        for lesson in lessons:
+            score = "" if lesson.held_out is None else f", held-out loss {lesson.held_out:.3g}"
+            if lesson.how == "learned":
+                self.say(f"learned {lesson.name} in {lesson.seconds:.1f} s{score}")
+            elif is_all:
+                word = "was learned before" if lesson.how == "kept" else "is loaded"
+                self.say(f"{lesson.name} {word}{score}: its weights are in {shown(lesson.path)}")
+            self.report(lesson.findings)
+
+    @contextmanager
     def ending(self) -> Iterator[None]:
         """Run a verb: every way it can end becomes a message and an exit code, never a traceback."""
         try:
@@ -163,6 +222,20 @@ class Screen:
 def in_colour(stream: TextIO) -> bool:
     """Whether a stream is a terminal that shows colours (see no-color.org)."""
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def losses(now: Progress) -> str:
+    """`loss 0.31, held-out 0.33`, as far as they are known."""
+    found = {"loss": now.loss, "held-out": now.held_out}
+    return ", ".join(f"{name} {value:.3g}" for name, value in found.items() if math.isfinite(value))
+
+
+def shown(path: Path | None) -> str:
+    """A path as it is short to read: from the working folder where it lies below that."""
+    if path is None:
+        return "nowhere"
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else absolute)
 
 
 def _bar_names(chains: Sequence[int], asked_for: int) -> list[str]:

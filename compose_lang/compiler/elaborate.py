@@ -28,6 +28,7 @@ from compose_lang.compiler.declared_types import DeclaredType, declared_with_val
 from compose_lang.compiler.discrete_bounds import discrete_bounds
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir import Node, constant, node, postorder, require_room
+from compose_lang.compiler.learning import is_learned, part_of
 from compose_lang.compiler.name_scopes import declarations, name_span
 from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.noncentre import offsets
@@ -373,7 +374,13 @@ class Elaboration:
         statements.run_statement(self.ctx, s, self.pending)
 
     def _nothing(self, s: ast.Statement) -> None:
-        """Factors and functions were declared before."""
+        """Functions were declared before."""
+
+    def _factor(self, s: ast.FactorDecl) -> None:
+        """Factors were declared before; what is learned is held to its data or file, also if nothing applies it."""
+        factor = self.scope.names.get(s.name)
+        if self.call is None and isinstance(factor, DeclaredFactor) and is_learned(s):
+            part_of(factor, self.ctx)
 
     def _learn(self, s: ast.Learn) -> None:
         not_built("`learn`", s.span)
@@ -387,7 +394,7 @@ class Elaboration:
         ast.Var: _var,
         ast.Let: _let,
         ast.Fn: _nothing,
-        ast.FactorDecl: _nothing,
+        ast.FactorDecl: _factor,
         ast.Observe: _observe,
         ast.For: _for,
         ast.If: _if,

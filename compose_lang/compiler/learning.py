@@ -6,7 +6,7 @@ of it adds. Nothing is trained here, and no foreign code is imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,7 +170,7 @@ def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> Part:
     for parameter in parameters.values():
         if parameter.name not in rows:
             help = f"give it by name: learn {name.id}({parameter.name}=…)"
-            fail("CG0301", f"there is no data to learn `{parameter.name}` from", method.span, help=help)
+            fail("CG0206", f"there is no data to learn `{parameter.name}` from", method.span, help=help)
     tables = {n: table(v, span) for n, (v, span) in rows.items()}
     counts = {n: len(t) for n, t in tables.items()}
     if len(set(counts.values())) > 1:
@@ -184,10 +184,23 @@ def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> Part:
             help = f"for {port.type.domain} there {'are' if len(fits) > 1 else 'is'} {', '.join(fits)}"
             text = f"`{name.id}` learns {words}, but `{port.name}` is {port.type}"
             fail("CG0601", text, parameters[port.name].span, help=help if fits else "")
+    for port in (*subjects, *inputs):
+        value, span = rows[port.name]
+        if port.type.domain.kind == "real" and isinstance(value, Node) and is_declared_discrete(value):
+            text = f"`{port.name}` is {port.type.domain}, but its data are declared {value.domain}"
+            help = (
+                "a density over reals is not one over counts: declare the data real, or the factor discrete"
+            )
+            fail("CG0204", text, span, help=help)
     data = {p.name: checked(tables[p.name], p, rows[p.name][1]) for p in (*subjects, *inputs)}
     if next(iter(counts.values())) < 2:
         fail("CG0306", f"`{decl.name}` is to be learned from {next(iter(counts.values()))} row", method.span)
     return Part(decl.name, name.id, subjects, inputs, net, options, data, method.span, home=home(ctx.session))
+
+
+def is_declared_discrete(value: Node) -> bool:
+    """Whether a type says of rows that they are counts or choices; numbers written without a point may be reals."""
+    return value.domain is not None and value.domain.is_discrete
 
 
 def home(session: Session) -> Path | None:
@@ -299,16 +312,3 @@ def option(ctx: Context, a: ast.Argument, default: Any, method: str) -> Any:
         )
         fail("CG0602", f"the option `{a.name}` of `{method}` must be {what}, not {number}", a.span)
     return int(number) if is_whole else float(number)
-
-
-def declared_parts(module: ast.Module, session: Session, scope: Scope) -> Iterator[Part]:
-    """The parts of a module's declarations, also of those that nothing applies."""
-    for s in module.statements:
-        if isinstance(s, ast.FactorDecl) and is_learned(s):
-            factor = scope.names.get(s.name)
-            if factor is not None and hasattr(factor, "decl"):
-                yield part_of(factor, Context(scope, session, emit=lambda term: None))
-
-
-def names(ports: Sequence[Port]) -> str:
-    return ", ".join(p.name for p in ports)

@@ -13,13 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from compose_lang.compiler.ir import Node, slot
 from compose_lang.compiler.types import Domain, Type
 from compose_lang.diagnostics import Span
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.graph import FactorGraph
 
 REVISION = 1
 """Raised when what a part learns from the same data changes: weights of an earlier revision are learned anew."""
@@ -168,6 +171,16 @@ def kind_of(domain: Domain) -> str:
     if domain.kind == "real":
         return "real" if (domain.lower, domain.upper) == (-np.inf, np.inf) else "bounded"
     return "finite" if domain.is_finite else domain.kind
+
+
+def used_by(graph: FactorGraph) -> list[Part]:
+    """The parts that a program's graph is made of, in order; others may be declared."""
+    roots = [g.energy for g in graph.groups] + [g.violation for g in graph.groups if g.violation is not None]
+    roots += [d.node for d in graph.derived]
+    roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
+    roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
+    proposals = [r.options["proposal"] for r in graph.requests if "proposal" in r.options]
+    return parts_of(roots + [n for p in proposals for n in (*p.draws, p.energy)])
 
 
 def parts_of(roots: list[Node]) -> list[Part]:

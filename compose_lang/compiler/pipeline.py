@@ -14,6 +14,7 @@ from compose_lang.compiler.allowed import without_allowed
 from compose_lang.compiler.context import Judged, Session
 from compose_lang.compiler.elaborate import elaborate
 from compose_lang.compiler.graph import FactorGraph
+from compose_lang.compiler.parts import Part
 from compose_lang.compiler.plan import refusals
 from compose_lang.compiler.resolve import resolve
 from compose_lang.compiler.standard_library import known_names
@@ -33,6 +34,7 @@ class CompiledProgram:
     data_hashes: Mapping[str, str]
     judged: tuple[Judged, ...] = ()  #: its statements of factors
     settings: Mapping[str, Any] = field(default_factory=dict)  #: of `infer by auto(chains=…)`
+    parts: tuple[Part, ...] = ()  #: what is learned, loaded or foreign, also where nothing applies it
 
 
 def compile_program(
@@ -79,7 +81,16 @@ def compile_program(
         if request.method == "auto":
             settings.update(request.options)
     lints = tuple(without_allowed([*found, *session.diagnostics], source))
-    return CompiledProgram(source, module, graph, lints, session.hashes, tuple(session.judged), settings)
+    return CompiledProgram(
+        source,
+        module,
+        graph,
+        lints,
+        session.hashes,
+        tuple(session.judged),
+        settings,
+        tuple(session.parts.values()),
+    )
 
 
 def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:

@@ -235,9 +235,13 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
 
 
 def refusals(graph: FactorGraph) -> list[Diagnostic]:
-    """What is wrong with a program's own requests on every backend that has gradients."""
+    """What is wrong with a program's levels, and with its own requests on every backend that has gradients."""
     free = [v for v in graph.variables if v.free_sites]
     found: list[Diagnostic] = []
+    try:
+        anneal(graph)
+    except ComposeError as wrong:
+        found.extend(wrong.diagnostics)
     for request in graph.requests:
         errors = []
         for backend in sorted(GRADIENT):

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from compose_lang.grammar.parser import parse, read_source
 from compose_lang.repl import pictures
 from compose_lang.repl.session import Session, Value
 from compose_lang.screen import Screen
+
+if TYPE_CHECKING:
+    from compose_lang.runtime.learn.prepare import Lesson
 
 MOST_SHOWN = 1000  #: numbers of an array that are printed
 ROWS = 30  #: of a summary
@@ -66,11 +69,16 @@ class Repl:
 
     def enter(self, text: str) -> None:
         if is_expression(text):
-            self.show(text, self.session.value(text, self.watch))
+            self.show(text, self.value(text))
             return
         self.screen.report(self.session.enter(text))
 
     # --- values ---
+
+    def value(self, text: str) -> Value:
+        """What an expression comes to; parts that are still to be learned are learned first."""
+        with self.screen.learning() as learning:
+            return self.session.value(text, self.watch, learning)
 
     def show(self, text: str, value: Value) -> None:
         if value.draws is not None:
@@ -103,7 +111,7 @@ class Repl:
 
     def tell(self, text: str) -> None:
         """The signature of a name, and what the source says of it."""
-        found = self.session.value(text, self.watch).value
+        found = self.value(text).value
         print(signature(found))
         about = comment_of(found)
         if about:
@@ -213,6 +221,7 @@ def _undo(repl: Repl, text: str) -> None:
 def _sample(repl: Repl, text: str) -> None:
     options = repl.parsed_options(text)
     settings = repl.session.model().settings(**{k: v for k, v in options.items() if k != "time_limit"})
+    _taught(repl)
     with repl.screen.bars(settings) as watch:
         run = repl.session.sample(watch, **options)
     if run.manifest.status != "finished":
@@ -221,9 +230,30 @@ def _sample(repl: Repl, text: str) -> None:
     repl.screen.report(run.findings())
 
 
+def _taught(repl: Repl) -> list[Lesson]:
+    """What the program's parts have learned, before the sampler's bars are drawn."""
+    with repl.screen.learning() as learning:
+        lessons = repl.session.model().learn(learning=learning)
+    repl.screen.tell(lessons)
+    return lessons
+
+
+def _learn(repl: Repl, text: str) -> None:
+    from compose_lang.lessons import table
+
+    lessons = _taught(repl)
+    if not lessons:
+        raise ComposeError(
+            Diagnostic("CG0604", "there is nothing to learn: no factor is declared by `learn`")
+        )
+    repl.screen.out.print(table(lessons))
+
+
 def _summary(repl: Repl, text: str) -> None:
     from compose_lang.runtime.summary import table
 
+    if repl.session.run is None:
+        _taught(repl)
     run = repl.session.run or repl.session.sample()
     names = text.split()
     chosen = [s for s in run.summaries if not names or s.column.name in names]
@@ -284,7 +314,7 @@ def _trace(repl: Repl, text: str) -> None:
 def _drawn(repl: Repl, text: str, usage: str) -> Value:
     if not text:
         raise ComposeError(Diagnostic("CG0206", "what is to be plotted?", help=usage))
-    value = repl.session.value(text, repl.watch)
+    value = repl.value(text)
     if value.draws is None:
         raise ComposeError(Diagnostic("CG0204", f"`{text}` does not depend on a variable: it has no draws"))
     return value
@@ -347,6 +377,7 @@ def _quit(repl: Repl, text: str) -> None:
 COMMANDS: dict[str, Command] = {
     "help": Command(":help", "this list", _help),
     "sample": Command(":sample [draws=N …]", "draw from the program, and summarise", _sample),
+    "learn": Command(":learn", "train the learned factors ahead", _learn),
     "summary": Command(":summary [NAMES]", "summarise the draws", _summary),
     "plot": Command(":plot X", "a picture of an expression's draws", _plot),
     "trace": Command(":trace X", "the chains' paths", _trace),

@@ -23,6 +23,7 @@ from compose_lang.grammar.tokens import CLOSERS, OPENERS, OPERATORS, RESERVED, t
 
 if TYPE_CHECKING:
     from compose_lang.runtime.driver import Watch
+    from compose_lang.runtime.learn.trainer import Watch as Learning
     from compose_lang.runtime.samples import Run
 
 UNFINISHED = frozenset({"CG0301", "CG0402"})
@@ -195,7 +196,7 @@ class Session:
         self.run = self.model().sample(watch=watch, **{**QUICK, **options})
         return self.run
 
-    def value(self, text: str, watch: Watch | None = None) -> Value:
+    def value(self, text: str, watch: Watch | None = None, learning: Learning | None = None) -> Value:
         """What an expression comes to; one that depends on variables is evaluated on draws."""
         expr = parse_expression(Source("<expression>", text))
         source = program_of(self.cells)
@@ -208,7 +209,7 @@ class Session:
             return Value(value)
         if not value.variables:  # a recurrence over constants, which the compiler leaves to the run
             return Value(constant(evaluated(value, {})[0], dtype=value.dtype, domain=value.domain))
-        run = self.run or self.sample(watch)
+        run = self.run or self.sample(watch, learning=learning)
         return Value(value, on_draws(value, compiler, run))
 
 

@@ -30,7 +30,7 @@ from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.blocks import Coordinates, Sites
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.kernel import Position
-from compose_lang.runtime.learn.prepare import Learned, prepare
+from compose_lang.runtime.learn.prepare import Learned, by_part, prepare
 from compose_lang.runtime.learn.weighing import Weighing
 from compose_lang.runtime.proposing import Proposed
 from compose_lang.runtime.starts import find_start
@@ -71,7 +71,8 @@ class Density:
         roots += [n for p in self.proposals.values() for n in (*p.draws, p.energy)]
         self.inlined = large_constants(roots)
         self.parts = parts_of(roots)
-        learned = prepare(self.parts) if learned is None else learned
+        known = learned or {}
+        self.learned: Learned = {**by_part(prepare(p for p in self.parts if id(p) not in known)), **known}
         self.level: Array | None = (
             None  #: of noise, (chains,) or (1,); None: 0, the density that the program denotes
         )
@@ -86,7 +87,7 @@ class Density:
                 "data": [self._constant(n) for n in self.inlined],
                 "tables": {name: self._tables(local) for name, local in self.local.items()},
                 "weights": [
-                    {n: backend.asarray(w, backend.real) for n, w in learned.get(id(p), {}).items()}
+                    {n: backend.asarray(w, backend.real) for n, w in self.learned.get(id(p), {}).items()}
                     for p in self.parts
                 ],
             }

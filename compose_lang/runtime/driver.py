@@ -12,11 +12,10 @@ from __future__ import annotations
 import heapq
 import math
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.runtime.ctrl_c import ctrl_c_sets
 from compose_lang.runtime.manifest import Status
 from compose_lang.runtime.settings import Settings
 from compose_lang.runtime.storage import RunFolder
@@ -115,7 +115,7 @@ class Driver:
 
     def run(self) -> Outcome:
         """Advance every lane to its end, or until Ctrl-C or the time limit; what is stored stays."""
-        with _ctrl_c_sets(self.stopping):
+        with ctrl_c_sets(self.stopping):
             try:
                 self._run_lanes()
             except BaseException:
@@ -216,22 +216,3 @@ class Driver:
 def available_cores() -> int:
     """The cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _ctrl_c_sets(event: threading.Event) -> Iterator[None]:
-    """Turn the first Ctrl-C into a set event; a second one interrupts as usual."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -39,6 +39,8 @@ class Learner:
     """(part, backend, weights, levels (n,), subjects (n, *shape), inputs (n, *shape or None)) -> energies (n,)."""
     wanted: Callable[[Part], Mapping[str, Weight]] | None = None
     """The net's arrays, by which a file of weights is judged; None: there is no net."""
+    beside: Callable[[Part], Mapping[str, tuple[int, ...]]] = nothing
+    """The shapes of what stands in such a file beside the net."""
     noise: Callable[[Part], Mapping[str, NoiseSpec]] = nothing
     """What the loss of a row needs."""
     loss: Callable[[Part, Backend, Weights, Rows, Mapping[str, Array]], Array] | None = None

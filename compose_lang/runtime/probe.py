@@ -22,6 +22,7 @@ from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.density import Density
 
 if TYPE_CHECKING:
+    from compose_lang.runtime.learn.prepare import Learned
     from compose_lang.runtime.samples import Run
 
 MOST_POINTS = 200
@@ -30,7 +31,7 @@ DEVIATIONS = 3.0  #: how far points are from draws, in robust standard deviation
 IQR_OF_NORMAL = 1.349  #: its interquartile range over its standard deviation
 
 
-def undefined_near(run: Run, graph: FactorGraph) -> list[Diagnostic]:
+def undefined_near(run: Run, graph: FactorGraph, learned: Learned | None = None) -> list[Diagnostic]:
     """CG0701 for each group of factors whose energy is not a number at a point near the draws.
 
     Continuous variables are moved only where their kernel gives cause: transitions that diverged, or rejections
@@ -54,7 +55,7 @@ def undefined_near(run: Run, graph: FactorGraph) -> list[Diagnostic]:
     place = np.unravel_index(chosen, (run.chains, run.draws))
     backend = load_backend("numpy")
     with backend.scope():
-        density = Density(graph, Plan(()), backend)
+        density = Density(graph, Plan(()), backend, learned)
         position = density.position_of({v.name: run.values(columns[v.name])[place] for v in free})
         for variable in free:
             if variable.name in moved:

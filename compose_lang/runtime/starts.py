@@ -129,7 +129,9 @@ def search(density: Density, keys: Array, start: Position) -> Position:
             blocks.append(Block(b.variables, b.kernel))
         else:
             blocks.append(Block(b.variables, "hmc" if gradients else "mh"))
-    soft = Density(replace(density.graph, groups=tuple(groups)), Plan(tuple(blocks)), backend)
+    soft = Density(
+        replace(density.graph, groups=tuple(groups)), Plan(tuple(blocks)), backend, density.learned
+    )
     soft.steady = False
     warmup = ROUNDS * SWEEPS
 

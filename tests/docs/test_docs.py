@@ -15,6 +15,7 @@ import pytest
 
 import compose_lang as cg
 from compose_lang.compiler.builtins import BUILTINS, CONSTANTS
+from compose_lang.compiler.parts import EVERY_NET, LEARNERS, Net
 from compose_lang.compiler.pipeline import check
 from compose_lang.compiler.plan import METHODS
 from compose_lang.compiler.standard_library import known_names
@@ -146,12 +147,10 @@ def test_the_methods_are_those_of_the_planner():
 def test_every_flag_of_every_verb_is_in_its_page():
     import typer.main
 
-    from compose_lang.cli import EVERY_VERB, NOT_BUILT, app
+    from compose_lang.cli import EVERY_VERB, app
 
     text = (DOCS / "command_line.md").read_text()
     for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
-        if name in NOT_BUILT:
-            continue
         own = [p for p in command.params if p.name not in EVERY_VERB and p.param_type_name == "option"]
         flags = {o for p in own for o in p.opts if o.startswith("--")} - {"--help"}
         if not flags:
@@ -173,3 +172,35 @@ def test_examples_of_the_library_are_energies():
     assert math.isclose(
         cg.compile("var x: real ~ Normal(1, 2)").energy({"x": 0.3}), 1.67333571376, rel_tol=1e-9
     )
+
+
+def test_the_options_of_learning_are_those_of_the_learners():
+    """Each option of each method with its default, each net of each method, and no others."""
+    text = (DOCS / "learning.md").read_text(encoding="utf-8")
+
+    def cells(line: str) -> list[str]:
+        return [cell.strip() for cell in line.strip("|\n").split("|")]
+
+    lines = text.splitlines()
+    start = next(k for k, line in enumerate(lines) if line.startswith("| option |"))
+    methods = [name.strip("`") for name in cells(lines[start])[1:-1]]
+    shown: dict[str, dict[str, str]] = {method: {} for method in methods}
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        option, *defaults, _ = cells(line)
+        for method, default in zip(methods, defaults, strict=True):
+            if default:
+                shown[method][option.strip("`")] = default
+    known = {}
+    for method, learner in LEARNERS.items():
+        net = {} if learner.net is None else {"net": str(Net(*learner.net))}
+        options = {
+            name: "adapted" if value is None else str(value) for name, value in learner.options.items()
+        }
+        known[method] = {**net, **options}
+    assert shown == known
+    for method, learner in LEARNERS.items():
+        (row,) = (line for line in lines if line.startswith(f"| `{method}` |"))
+        assert set(re.findall(r"`(\w+)`", cells(row)[2])) == set(learner.nets)
+    assert set(re.findall(r"^\| `(\w+)\([\d, ]+\)` \|", text, re.MULTILINE)) == set(EVERY_NET)

@@ -2,65 +2,74 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
 import numpy as np
 
+from compose_lang.runtime.learn import files
 from compose_lang.runtime.learn.trainer import State, Trainer
 from compose_lang.runtime.sweep import named_leaves, rebuilt
 
 EVERY_SECONDS = 10.0
-_written: dict[Path, float] = {}
 
 
-def place(path: Path) -> Path:
-    return path.with_suffix(".checkpoint.safetensors")
+@dataclass
+class Checkpoint:
+    """The file that the state of a training is kept in."""
 
+    path: Path
+    written: float = field(default_factory=monotonic)
 
-def write(path: Path, trainer: Trainer, state: State) -> None:
-    """Keep a state, unless the last one is young; where it cannot be written, training goes on without."""
-    from safetensors.numpy import save_file
+    def keep(self, state: State) -> None:
+        """Write a state, unless the last one is young."""
+        if monotonic() - self.written >= EVERY_SECONDS:
+            self.write(state)
 
-    if monotonic() - _written.setdefault(path, monotonic()) < EVERY_SECONDS:
-        return
-    _written[path] = monotonic()
-    arrays = {name: np.ascontiguousarray(leaf) for name, leaf in named_leaves(tree(state))}
-    temporary = place(path).with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(arrays, temporary)
-        temporary.replace(place(path))
-    except OSError:
-        return
+    def write(self, state: State) -> bool:
+        """Write a state; whether it could be: training goes on without."""
+        self.written = monotonic()
+        arrays = {name: np.asarray(leaf) for name, leaf in named_leaves(tree(state))}
+        try:
+            files.publish(self.path, arrays, {})
+        except OSError:
+            return False
+        return True
 
-
-def read(path: Path, trainer: Trainer) -> State | None:
-    """The state of an earlier training of the same part, if it can be read."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        arrays = load_file(place(path))
-    except (OSError, SafetensorError):
-        return None
-    with trainer.backend.scope():
-        like = tree(trainer.start())
-        shapes = {name: np.shape(leaf) for name, leaf in named_leaves(like)}
-        if shapes != {name: array.shape for name, array in arrays.items()}:
+    def read(self, trainer: Trainer) -> State | None:
+        """The state of an earlier training of the same part, if it can be read."""
+        try:
+            arrays, _ = files.opened(self.path)
+        except (OSError, ValueError):
             return None
-        leaves = dict(named_leaves(like))
-        given = {n: trainer.backend.asarray(arrays[n], getattr(leaves[n], "dtype", None)) for n in shapes}
-        weights, average, optimiser, carried, best_weights, numbers = rebuilt(like, given)
-        step, best, best_step = (float(x) for x in np.asarray(numbers))
-    return State(int(step), weights, average, optimiser, carried, best, best_weights, int(best_step))
+        with trainer.backend.scope():
+            like = tree(trainer.start())
+            leaves = dict(named_leaves(like))
+            if {n: np.shape(a) for n, a in leaves.items()} != {n: a.shape for n, a in arrays.items()}:
+                return None
+            given = {
+                n: trainer.backend.asarray(arrays[n], getattr(a, "dtype", None))
+                for n, a in leaves.items()
+                if n != NUMBERS  # of more digits than the backend's
+            }
+            weights, average, optimiser, carried, best_weights, _ = rebuilt(
+                like, {**given, NUMBERS: arrays[NUMBERS]}
+            )
+        step, held_out, best, best_step = (float(x) for x in arrays[NUMBERS])
+        return State(
+            int(step), weights, average, optimiser, carried, held_out, best, best_weights, int(best_step)
+        )
+
+    def remove(self) -> None:
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
 
-def remove(path: Path) -> None:
-    place(path).unlink(missing_ok=True)
-    _written.pop(path, None)
+NUMBERS = "/5"  #: the leaf of `tree` that holds its numbers
 
 
 def tree(state: State) -> object:
-    numbers = np.array([state.step, state.best, state.best_step], dtype=np.float64)
+    numbers = np.array([state.step, state.held_out, state.best, state.best_step], dtype=np.float64)
     return (state.weights, state.average, state.optimiser, state.carried, state.best_weights, numbers)

@@ -60,6 +60,21 @@ def input_scales(part: Part) -> dict[str, np.ndarray]:
     return {name: a.astype(np.float32) for name, a in found.items()}
 
 
+def shapes_of_scales(part: Part) -> dict[str, tuple[int, ...]]:
+    """The shapes of `scales`."""
+    return {"shift": shape_of(part), "scale": (1,), **shapes_of_input_scales(part)}
+
+
+def shapes_of_input_scales(part: Part) -> dict[str, tuple[int, ...]]:
+    """The shapes of `input_scales`."""
+    found: dict[str, tuple[int, ...]] = {}
+    for port in part.inputs:
+        if not port.type.domain.is_finite:
+            found[f"shift.{port.name}"] = (math.prod(port.type.full_shape),)
+            found[f"scale.{port.name}"] = (1,)
+    return found
+
+
 def places(b: Backend, port: Port, value: Array) -> Array:
     """Which of its domain's values, counted from 0, each element of a finite port takes: (n, elements)."""
     values = port.type.domain.values

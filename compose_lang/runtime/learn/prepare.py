@@ -1,81 +1,147 @@
 """The weights of a program's parts: loaded, found from an earlier run, or learned now and kept.
 
-What has been learned is kept beside the program (`PROGRAM.learned/NAME-KEY.safetensors`), under a key of all that it
-depends on: data, types, net, options. A training that is cut short leaves a checkpoint there and goes on from it.
+In: parts. Out: a `Lesson` for each. A training that is cut short leaves a checkpoint and goes on from it.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Any, Literal
 
 import numpy as np
 
 from compose_lang.compiler.parts import Part
 from compose_lang.diagnostics import ComposeError, Diagnostic
-from compose_lang.runtime.learn import checkpoints, weights
-from compose_lang.runtime.learn.trainer import State, Trainer, Watch
+from compose_lang.runtime.learn import files, weights
+from compose_lang.runtime.learn.checkpoints import Checkpoint
+from compose_lang.runtime.learn.trainer import Stopped, Trainer, Watch
 
 Learned = dict[int, dict[str, np.ndarray]]
 """id(part) -> its weights."""
 
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a part has learned, and how it was come by.
+
+    how: `learned` now, `kept` from an earlier training, or `loaded` from the file that the program names.
+    """
+
+    part: Part
+    weights: dict[str, np.ndarray]
+    how: Literal["learned", "kept", "loaded"]
+    path: Path | None  #: where the weights are; None: nowhere but here
+    report: dict[str, Any]  #: of the training: rows, steps, held_out
+    seconds: float | None = None  #: that the training took, now
+    findings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.part.name
+
+    @property
+    def steps(self) -> int | None:
+        """Steps of training, fewer than asked for where it was stopped early; None where there are none."""
+        return self.report.get("steps") or None
+
+    @property
+    def rows(self) -> int | None:
+        """Rows of data that were learned from."""
+        return self.report.get("rows")
+
+    @property
+    def held_out(self) -> float | None:
+        """The loss of these weights on rows that they were not trained on."""
+        return self.report.get("held_out")
+
+    def __repr__(self) -> str:
+        return f"<{self.how}: {self.name}>"
+
+    def as_json(self) -> dict[str, Any]:
+        part = self.part
+        return {
+            "name": part.name,
+            "how": self.how,
+            "method": part.method,
+            "net": None if part.net is None else str(part.net),
+            "rows": self.rows,
+            "steps": self.steps,
+            "held_out": self.held_out,
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "weights": None if self.path is None else str(self.path),
+        }
+
 
 def prepare(
-    parts: Sequence[Part], watch: Watch | None = None, stop: Callable[[], bool] = lambda: False
-) -> Learned:
-    """The weights of every part, trained where they are not known; KeyboardInterrupt where `stop` says so."""
-    return {id(part): weights_of(part, watch, stop) for part in parts if part.method != "extern"}
+    parts: Iterable[Part], watch: Watch | None = None, stop: Callable[[], bool] = lambda: False
+) -> list[Lesson]:
+    """A lesson of every part but foreign ones, trained where its weights are not known.
+
+    Where `stop` says so, training ends with CG0706 (exit code 130), and goes on from there the next time.
+    """
+    return [lesson_of(part, watch, stop) for part in parts if part.method != "extern"]
 
 
-def weights_of(
-    part: Part, watch: Watch | None = None, stop: Callable[[], bool] = lambda: False
-) -> dict[str, np.ndarray]:
-    """The weights of one part."""
+def by_part(lessons: Sequence[Lesson]) -> Learned:
+    return {id(lesson.part): lesson.weights for lesson in lessons}
+
+
+def lesson_of(part: Part, watch: Watch | None, stop: Callable[[], bool]) -> Lesson:
     if part.file is not None:
-        return weights.read(part.file, part)
-    path = place_of(part)
-    if path.exists():
-        try:
-            return weights.read(path, part)
-        except ComposeError:
-            path.unlink(missing_ok=True)  # ours, and damaged: it is learned anew
-    return learn(part, path, watch, stop)
+        stored = weights.read(part.file, part)
+        return Lesson(part, stored.weights, "loaded", part.file, stored.report)
+    for path in files.places(part):
+        if path.exists():
+            with suppress(ComposeError):  # ours, and damaged: it is learned anew
+                stored = weights.read(path, part)
+                return Lesson(part, stored.weights, "kept", path, stored.report)
+    return learn(part, watch, stop)
 
 
-def place_of(part: Part) -> Path:
-    """Where the weights of a part that is learned are kept."""
-    home = part.home
-    if home is None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        home = cache / "compose_lang" / "learned"
-    return home / f"{part.name}-{part.key[:16]}.safetensors"
-
-
-def learn(part: Part, path: Path, watch: Watch | None, stop: Callable[[], bool]) -> dict[str, np.ndarray]:
+def learn(part: Part, watch: Watch | None, stop: Callable[[], bool]) -> Lesson:
     """Train a part and keep its weights, going on from a checkpoint where there is one."""
+    began = monotonic()
+    path = files.writable(part)
+    checkpoint = None if path is None else Checkpoint(files.checkpoint_of(path))
     try:
         trainer = Trainer(part)
-        begun = checkpoints.read(path, trainer)
+        begun = None if checkpoint is None else checkpoint.read(trainer)
     except ValueError as misfit:  # a net that does not fit the shapes says so in the user's words
         raise ComposeError(Diagnostic("CG0203", f"`{part.name}`: {misfit}", part.span)) from None
-
-    def keep(state: State) -> None:
-        checkpoints.write(path, trainer, state)
-
-    found, state = trainer.run(watch, begun, keep, stop)
-    if stop():
-        raise KeyboardInterrupt
-    weights.write(path, part, found, report(part, state))
-    checkpoints.remove(path)
-    return found
-
-
-def report(part: Part, state: State) -> dict[str, Any]:
-    """What the file of weights says about the training."""
-    return {
+    try:
+        found, state = trainer.run(watch, begun, None if checkpoint is None else checkpoint.keep, stop)
+    except Stopped as stopped:
+        is_kept = checkpoint is not None and checkpoint.write(stopped.state)
+        raise interrupted(part, stopped.state.step, trainer.steps, is_kept) from None
+    report = {
+        "rows": len(next(iter(part.data.values()))),
         "steps": state.step,
-        "held_out": state.best if np.isfinite(state.best) else None,
-        "name": part.name,
-    }
+        "held_out": None if not np.isfinite(state.held_out) else state.best if trainer.patience else state.held_out,
+    }  # fmt: skip
+    if path is not None:
+        weights.write(path, part, found, report)
+    if checkpoint is not None:
+        checkpoint.remove()
+    return Lesson(part, found, "learned", path, report, monotonic() - began, elsewhere(part, path))
+
+
+def interrupted(part: Part, step: int, steps: int, is_kept: bool) -> ComposeError:
+    text = f"interrupted: `{part.name}` has learned {step:,} of {steps:,} steps"
+    help = "the same command goes on from there" if is_kept else "they are lost: no folder can be written"
+    return ComposeError(Diagnostic("CG0706", text, help=help), exit_code=INTERRUPTED)
+
+
+def elsewhere(part: Part, path: Path | None) -> tuple[Diagnostic, ...]:
+    """What to say where weights could not be kept beside the program."""
+    if path == files.places(part)[0]:
+        return ()
+    where = "nowhere, and learned again by the next run" if path is None else f"in {path.parent}"
+    text = f"{files.places(part)[0].parent} cannot be written: the weights of `{part.name}` are kept {where}"
+    help = "`compose learn --out FILE` writes them where you say, for `load`"
+    return (Diagnostic("CG0707", text, severity="warning", help=help),)

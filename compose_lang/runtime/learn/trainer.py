@@ -1,8 +1,8 @@
 """Training: Adam on a part's loss, with a held-out score, averaged weights, checkpoints and early stopping.
 
 It runs on JAX, which every installation has, in float32; what it gives is arrays, which any backend takes. A step's
-batch and noise are functions of the seed and the step's number alone, so that what resumes goes on as if it had never
-stopped.
+batch and noise are functions of the seed and the step's number alone, and scores are taken at fixed steps, so that what
+resumes goes on as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from compose_lang.runtime.learners import load_learner
 
 HELD_OUT = 0.1
 MOST_HELD_OUT = 2000
-CHUNK = 50  #: steps between two looks
+JUDGED_EVERY = 250  #: steps between two held-out scores
+LOOK_SECONDS = 0.3  #: between two looks, at which a training can be told to stop
 WARM_UP = 0.02  #: part of the steps in which the rate rises
 CLIP = 1.0  #: the longest gradient, so that one odd batch ruins nothing
 
@@ -37,14 +38,15 @@ class Progress:
     step: int
     steps: int
     loss: float
-    held_out: float
+    held_out: float  #: the latest score; infinite before the first
     rate: float  #: steps a second
+    phase: Literal["compiling", "training", "finishing"] = "training"
 
 
 Watch = Callable[[Progress], None]
 
 
-@dataclass
+@dataclass(frozen=True)
 class State:
     """A training under way: all that a checkpoint holds."""
 
@@ -53,9 +55,18 @@ class State:
     average: dict[str, Any]
     optimiser: Any
     carried: Any
+    held_out: float  #: the latest score
     best: float
     best_weights: dict[str, Any]
     best_step: int
+
+
+class Stopped(Exception):  # noqa: N818 - nothing is wrong
+    """A training was told to stop before its end."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.state = state
 
 
 class Trainer:
@@ -86,7 +97,7 @@ class Trainer:
         weights = {n: self.backend.asarray(w) for n, w in self.begun.items()}
         net = trained(weights)
         carried = self.learner.state(self.part, self.batch) if self.learner.state else None
-        return State(0, weights, net, self.optimiser().init(net), carried, np.inf, weights, 0)
+        return State(0, weights, net, self.optimiser().init(net), carried, np.inf, np.inf, weights, 0)
 
     def run(
         self,
@@ -95,21 +106,28 @@ class Trainer:
         keep: Callable[[State], None] | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> tuple[dict[str, np.ndarray], State]:
-        """Train to the end, to no more progress, or until told to stop; the weights are the averaged ones."""
+        """Train to the end or to no more progress; the weights are the averaged ones, and with `patience` the best.
+
+        keep: given the state at each look. Raises Stopped where `stop` says so before that.
+        """
         if self.learner.loss is None:
-            return self.begun, State(0, self.begun, {}, None, None, np.inf, self.begun, 0)
+            return self.begun, State(0, self.begun, {}, None, None, np.inf, np.inf, self.begun, 0)
         with self.backend.scope():
             state = state or self.start()
             advance, judge = self.compiled()
             rows = {n: self.backend.asarray(r) for n, r in self.part.data.items()}
-            looks = 0
-            while state.step < self.steps and not stop():
+            tell = watch or (lambda progress: None)
+            tell(Progress(self.part, state.step, self.steps, np.inf, state.held_out, 0.0, "compiling"))
+            rate, first = 0.0, True  # the time of the first chunk is the compiler's
+            while not self.is_done(state):
+                if stop():
+                    raise Stopped(state)
                 began = monotonic()
-                count = min(CHUNK, self.steps - state.step)
-                out = advance(
+                count = self.chunk(state.step, rate)
+                weights, average, optimiser, carried, lost = advance(
                     rows, state.weights, state.average, state.optimiser, state.carried, state.step, count
                 )
-                weights, average, optimiser, carried, lost = out
+                last = float(lost)
                 state = replace(
                     state,
                     step=state.step + count,
@@ -118,36 +136,49 @@ class Trainer:
                     optimiser=optimiser,
                     carried=carried,
                 )
-                looks += 1
-                last = float(lost)
                 if not np.isfinite(last):
                     raise diverged(self.part, state.step)
-                if looks % 5 == 0 or state.step >= self.steps:
-                    found = float(judge(rows, {**state.weights, **state.average}))
-                    if found < state.best or not np.isfinite(state.best):
-                        state = replace(
-                            state,
-                            best=found,
-                            best_weights={**state.weights, **state.average},
-                            best_step=state.step,
-                        )
-                    if keep is not None:
-                        keep(state)
-                if watch is not None:
-                    rate = count / max(monotonic() - began, 1e-9)
-                    watch(Progress(self.part, state.step, self.steps, last, state.best, rate))
-                patience = int(self.part.options["patience"])
-                if patience and state.step - state.best_step >= patience:
-                    break
-            chosen = (
-                state.best_weights
-                if int(self.part.options["patience"])
-                else {**state.weights, **state.average}
-            )
+                if state.step % JUDGED_EVERY == 0 or state.step == self.steps:
+                    state = self.judged(state, float(judge(rows, {**state.weights, **state.average})))
+                rate = 0.0 if first else count / max(monotonic() - began, 1e-9)
+                first = False
+                if keep is not None:
+                    keep(state)
+                tell(Progress(self.part, state.step, self.steps, last, state.held_out, rate))
+            chosen = state.best_weights if self.patience else {**state.weights, **state.average}
             whole = {n: np.asarray(w) for n, w in chosen.items()}
             if self.learner.finish is not None and state.step:
+                tell(Progress(self.part, state.step, self.steps, np.inf, state.held_out, 0.0, "finishing"))
                 whole |= self.learner.finish(self.part, self.backend, chosen)
         return whole, state
+
+    @property
+    def patience(self) -> int:
+        """Steps without a better score after which training ends; 0: never."""
+        return int(self.part.options["patience"])
+
+    def is_done(self, state: State) -> bool:
+        if state.step >= self.steps:
+            return True
+        # asked where scores are taken, so that it does not hang on when one looks
+        judged = bool(self.patience) and state.step % JUDGED_EVERY == 0
+        return judged and state.step - state.best_step >= self.patience
+
+    def chunk(self, step: int, rate: float) -> int:
+        """How many steps to take before the next look, at a rate of steps a second; a score is due at its end only."""
+        wanted = max(1, round(rate * LOOK_SECONDS))
+        return min(wanted, JUDGED_EVERY - step % JUDGED_EVERY, self.steps - step)
+
+    def judged(self, state: State, score: float) -> State:
+        """The state with its held-out score, and with its weights as the best where they are."""
+        if not np.isfinite(score):
+            raise diverged(self.part, state.step)
+        state = replace(state, held_out=score)
+        if score >= state.best:
+            return state
+        return replace(
+            state, best=score, best_weights={**state.weights, **state.average}, best_step=state.step
+        )
 
     def compiled(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         import jax

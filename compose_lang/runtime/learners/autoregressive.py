@@ -155,5 +155,6 @@ LEARNER = Learner(
     begin,
     energy,
     wanted=wanted,
+    beside=features.shapes_of_input_scales,
     loss=loss,
 )

@@ -106,6 +106,14 @@ def energy(
     return weights["table"].reshape((-1,))[row * states(part) + state]
 
 
+def beside(part: Part) -> dict[str, tuple[int, ...]]:
+    return {"table": (contexts(part), states(part))}
+
+
 LEARNER = Learner(
-    "categorical", "a table of counted joint values, for each value of the inputs", begin, energy
+    "categorical",
+    "a table of counted joint values, for each value of the inputs",
+    begin,
+    energy,
+    beside=beside,
 )

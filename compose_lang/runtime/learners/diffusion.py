@@ -144,6 +144,11 @@ def log_constant(
     return flat[at] * (1.0 - share) + flat[at + 1] * share
 
 
+def beside(part: Part) -> dict[str, tuple[int, ...]]:
+    table = {"log_z": (contexts(part), LEVELS)} if part.options["form"] == "energy" else {}
+    return {**features.shapes_of_scales(part), **table}
+
+
 MOST_CONTEXTS = 32
 
 
@@ -284,6 +289,7 @@ LEARNER = Learner(
     begin,
     energy,
     wanted=wanted,
+    beside=beside,
     noise=noise,
     loss=loss,
     score=score,

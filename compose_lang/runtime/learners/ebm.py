@@ -181,6 +181,7 @@ LEARNER = Learner(
     begin,
     energy,
     wanted=wanted,
+    beside=features.shapes_of_scales,
     noise=noise,
     loss=loss,
     state=state,

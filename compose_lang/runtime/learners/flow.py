@@ -70,6 +70,11 @@ def begin(part: Part) -> dict[str, np.ndarray]:
     return {**own, **features.input_scales(part), **trained}
 
 
+def beside(part: Part) -> dict[str, tuple[int, ...]]:
+    own = (size(part),)
+    return {"shift": own, "scale": own, **features.shapes_of_input_scales(part)}
+
+
 def numbers(
     part: Part, b: Backend, weights: Weights, layer: int, kept: Array, c: Array
 ) -> tuple[Array, Array, Array]:
@@ -150,5 +155,6 @@ LEARNER = Learner(
     begin,
     energy,
     wanted=wanted,
+    beside=beside,
     loss=loss,
 )
