@@ -14,6 +14,7 @@ from compose_lang.compiler.simulation import Forwards, outcomes_of
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.ancestral import simulate
 from compose_lang.runtime.enumeration import enumerate_states
+from compose_lang.runtime.quadrature import integrate
 from compose_lang.verify import share_check, uniform_p, verify
 
 SMALL = """
@@ -141,22 +142,55 @@ def test_a_walk_is_calibrated():
     assert [c.name for c in verdict.checks] == [*(f"x[{i}]" for i in range(6)), "a"]
 
 
+COMPOSED = """
+var x: real[2] ~ Normal([1, 0], 0.5) * (0.3 * Normal([0, 0], 1) + 0.7 * Normal([2, 1], 0.4))
+require x[0] < 2
+"""
+
+
+def test_a_composition_is_held_against_a_grid(monkeypatch):
+    """With draws from elsewhere it fails."""
+    model = cg.compile(COMPOSED)
+    verdict = verify(model, seed=1, chains=4, draws=500, warmup=500)
+    assert verdict.method == "quadrature" and verdict.passed
+    assert len(verdict.checks) == 19
+    beside = cg.compile(COMPOSED.replace("Normal([1, 0], 0.5)", "Normal([1, 0], 0.7)"))
+    monkeypatch.setattr(model, "sample", beside.sample)
+    assert not verify(model, seed=1, chains=4, draws=500, warmup=500).passed
+
+
+def test_a_grid_finds_narrow_modes_and_bounds():
+    """Far apart, narrow, and beside a bound: total masses and means are known."""
+    narrow = integrate(
+        cg.compile("var x: real ~ 0.25 * Normal(-50, 0.01) + 0.75 * Normal(30, 2)").program.graph
+    )
+    assert narrow.mass[narrow.axes[0] < 0].sum() == pytest.approx(0.25, abs=1e-3)
+    cut = integrate(cg.compile("var x: positive ~ Exponential(3)").program.graph)
+    assert (cut.mass * cut.axes[0]).sum() == pytest.approx(1 / 3, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("program", "says"),
     [
-        ("data y: real = 1\nvar m: real ~ Normal(0, 1)\ny ~ Normal(m, 1)\nenergy m", "not how to draw it"),
-        ("data y: real = 1\nvar m: real ~ Normal(0, 1)\nm ~ Normal(0, 1)\ny ~ Normal(m, 1)", "more than one"),
-        ("data y: real = 1\nvar m: real\ny ~ Normal(m, 1)", "no `~` draws `m`"),
         (
-            "data y: real = 1\nvar m: real ~ 0.5 * Normal(0, 1) + 0.5 * Normal(3, 1)\ny ~ Normal(m, 1)",
+            "data y: real = 1\nvar m: real[3] ~ Normal(0, 1)\ny ~ Normal(m[0], 1)\nenergy m[0]",
+            "not how to draw it",
+        ),
+        (
+            "data y: real = 1\nvar m: real[3] ~ Normal(0, 1)\nm ~ Normal(0, 1)\ny ~ Normal(m[0], 1)",
+            "more than one",
+        ),
+        ("data y: real[3] = [1, 2, 3]\nvar m: real[3]\ny ~ Normal(m, 1)", "no `~` draws `m`"),
+        (
+            "data y: real = 1\nvar m: real[3] ~ 0.5 * Normal(0, 1) + 0.5 * Normal(3, 1)\ny ~ Normal(m[0], 1)",
             "how to draw",
         ),
-        ("var m: real ~ Normal(0, 1)", "no data"),
+        ("var m: real[3] ~ Normal(0, 1)", "no data"),
         (
-            "data y: real = 1\nvar m: real[2] ~ Normal(0, 1)\nobserve m[0] = 1\ny ~ Normal(m[1], 1)",
+            "data y: real = 1\nvar m: real[4] ~ Normal(0, 1)\nobserve m[0] = 1\ny ~ Normal(m[1], 1)",
             "observed",
         ),
-        ("data y: real = 1\nvar m: real ~ Normal(0, 1)\ny ~ Normal(m, 1)\nrequire m > 40", "meet"),
+        ("data y: real = 1\nvar m: real[3] ~ Normal(0, 1)\ny ~ Normal(m[0], 1)\nrequire m[0] > 40", "meet"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(program, says):

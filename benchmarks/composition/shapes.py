@@ -2,8 +2,8 @@
 
     python -m benchmarks.composition.shapes
 
-writes `shapes.json` beside this file. Of each composition: the share of draws that are valid (within NEAR of one of many
-draws of the true composition), and the total variation between the shares of the cells of a grid and the true ones
+writes `shapes.json` beside this file. Of each composition: the share of draws that are valid (within NEAR of one of
+many draws of the true composition), and the total variation between the shares of the cells of a grid and the true ones
 (`floor`: that of as many draws of the truth). The truth is drawn by rejection from the shapes' own densities.
 
 The parts are those of `examples/shapes`; `reverse` is the usual way, the reverse process on the composition's score.
@@ -67,7 +67,10 @@ def compositions() -> dict[str, tuple[str, Density]]:
         found[text] = text, lambda x, p=DENSITIES[a], q=DENSITIES[b], w=w: w * p(x) + (1 - w) * q(x)
     for a, b, s in CONTRASTS:
         text = f"contrast({a}, {b}, strength={s:.0f})"
-        found[text] = text, lambda x, p=DENSITIES[a], q=DENSITIES[b], s=s: p(x) ** 2 / (p(x) + s * q(x) + 1e-300)
+        found[text] = (
+            text,
+            lambda x, p=DENSITIES[a], q=DENSITIES[b], s=s: p(x) ** 2 / (p(x) + s * q(x) + 1e-300),
+        )
     return found
 
 
@@ -123,8 +126,12 @@ def measured() -> dict[str, Any]:
         print(name, json.dumps(found["learned"][name]), flush=True)
     exact = cg.compile(str(FOLDER / "exact.cg"))
     for way, method in (("composed", None), ("reverse", REVERSE)):
-        x = np.asarray(exact.sample(seed=0, chains=1, draws=4 * DRAWS, method=method).posterior["x"]).reshape(-1, 2)
-        found["exact"][way] = rounded({"at the modes": at_modes(x), "upper mode": float((x[:, 1] > 0).mean())})
+        x = np.asarray(exact.sample(seed=0, chains=1, draws=4 * DRAWS, method=method).posterior["x"]).reshape(
+            -1, 2
+        )
+        found["exact"][way] = rounded(
+            {"at the modes": at_modes(x), "upper mode": float((x[:, 1] > 0).mean())}
+        )
     return found
 
 
