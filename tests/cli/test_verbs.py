@@ -114,13 +114,6 @@ def test_version_and_doctor(compose):
     assert compose("doctor", "--json").document["python"] == ".".join(map(str, sys.version_info[:3]))
 
 
-@pytest.mark.parametrize("verb", ["learn"])
-def test_what_is_not_built_says_so(compose, verb):
-    result = compose(verb, "x.cg", "--json")
-    assert result.code == 1
-    assert [found["code"] for found in result.document["diagnostics"]] == ["CG0901"]
-
-
 def test_a_file_that_is_not_there(compose):
     result = compose("check", "nowhere.cg")
     assert result.code == 1 and "CG0302" in result.out

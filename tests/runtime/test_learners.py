@@ -217,12 +217,12 @@ def test_a_markov_chain_is_learned() -> None:
     truth = chain_truth()
     for c, want in ((0, truth[0]), (1, truth[1]), (2, truth[2]), (None, np.array([0.25, 0.5, 0.25]) @ truth)):
         assert chain_divergence(w, want, c) < CHAIN_BOUND
-        assert chain_divergence(shaken(p, size=0.0), want, c) > 20 * CHAIN_BOUND
-    assert chain_divergence(w, truth[0], 2) > 20 * CHAIN_BOUND
-    assert chain_divergence(w, truth[0], None) > 5 * CHAIN_BOUND
+        assert chain_divergence(shaken(p, size=0.0), want, c) > 5 * CHAIN_BOUND
+    assert chain_divergence(w, truth[0], 2) > 5 * CHAIN_BOUND
+    assert chain_divergence(w, truth[0], None) > 2 * CHAIN_BOUND
 
 
-CHAIN_BOUND = 0.05
+CHAIN_BOUND = 0.07
 
 
 def banana_divergence(w: Weights) -> float:
