@@ -79,6 +79,7 @@ class Density:
         self.steady = (
             True  #: whether the energy of a position never changes (it does while a search raises prices)
         )
+        self.held: Position = {}  #: coordinates (chains, …) of variables that every start has: params being fitted
         self.programs: dict[Any, Callable[..., Any]] = {}  #: see `compiled`
         #: torch.compile would unroll a recurrence, which takes longer than running it
         self.recurs = any(n.op == "scan" for n in postorder(roots))

@@ -41,7 +41,7 @@ def require_room(out: Path, parts: Sequence[Part]) -> None:
 
 def export(out: Path, lessons: Sequence[Lesson]) -> list[Lesson]:
     """Write what was learned; the lessons then name those files."""
-    found = targets(out, [lesson.part for lesson in lessons])
+    found = targets(out, [lesson.part for lesson in lessons if isinstance(lesson.part, Part)])
     for lesson in lessons:
         if lesson.name in found:
             weights.write(found[lesson.name], lesson.part, lesson.weights, lesson.report)

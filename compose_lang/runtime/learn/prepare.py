@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from compose_lang.compiler.fitting import Fitting
 from compose_lang.compiler.parts import Part
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.learn import files, weights
@@ -33,7 +34,7 @@ class Lesson:
     how: `learned` now, `kept` from an earlier training, or `loaded` from the file that the program names.
     """
 
-    part: Part
+    part: Part | Fitting
     weights: dict[str, np.ndarray]
     how: Literal["learned", "kept", "loaded"]
     path: Path | None  #: where the weights are; None: nowhere but here
@@ -75,6 +76,11 @@ class Lesson:
             "held_out": self.held_out,
             "seconds": None if self.seconds is None else round(self.seconds, 3),
             "weights": None if self.path is None else str(self.path),
+            **(
+                {"params": {n: w.tolist() for n, w in self.weights.items()}}
+                if isinstance(part, Fitting)
+                else {}
+            ),
         }
 
 
@@ -131,13 +137,13 @@ def learn(part: Part, watch: Watch | None, stop: Callable[[], bool]) -> Lesson:
     return Lesson(part, found, "learned", path, report, monotonic() - began, elsewhere(part, path))
 
 
-def interrupted(part: Part, step: int, steps: int, is_kept: bool) -> ComposeError:
+def interrupted(part: Part | Fitting, step: int, steps: int, is_kept: bool) -> ComposeError:
     text = f"interrupted: `{part.name}` has learned {step:,} of {steps:,} steps"
     help = "the same command goes on from there" if is_kept else "they are lost: no folder can be written"
     return ComposeError(Diagnostic("CG0706", text, help=help), exit_code=INTERRUPTED)
 
 
-def elsewhere(part: Part, path: Path | None) -> tuple[Diagnostic, ...]:
+def elsewhere(part: Part | Fitting, path: Path | None) -> tuple[Diagnostic, ...]:
     """What to say where weights could not be kept beside the program."""
     if path == files.places(part)[0]:
         return ()

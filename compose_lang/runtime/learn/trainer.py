@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from compose_lang.compiler.fitting import Fitting
 from compose_lang.compiler.parts import Part
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime import noise
@@ -32,9 +33,9 @@ CLIP = 1.0  #: the longest gradient, so that one odd batch ruins nothing
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the training of a part is."""
+    """How far the training of a part, or the fit of params, is."""
 
-    part: Part
+    part: Part | Fitting
     step: int
     steps: int
     loss: float

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compose_lang.compiler.fitting import Fitting
 from compose_lang.compiler.parts import Part
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.learn import files
@@ -28,7 +29,9 @@ class Stored(NamedTuple):
     report: dict[str, Any]  #: of the training: rows, steps, held_out
 
 
-def write(path: Path, part: Part, weights: Mapping[str, np.ndarray], report: Mapping[str, Any]) -> None:
+def write(
+    path: Path, part: Part | Fitting, weights: Mapping[str, np.ndarray], report: Mapping[str, Any]
+) -> None:
     """Write weights whole or not at all; CG0707 where the file cannot be written."""
     metadata = {
         "compose": json.dumps(part.description, sort_keys=True),
