@@ -73,7 +73,7 @@ CODES: dict[str, str] = {
     "CG0604": "nothing to sample, or to learn",
     "CG0605": "the program does not say how to draw its variables or data",
     "CG0606": "a proposal that cannot propose for its variables",
-    "CG0607": "a param that cannot be fitted",
+    "CG0607": "a param or a net that nothing fits",
     # 07 sampling
     "CG0701": "energy is not a number",
     "CG0702": "chains have not mixed (R-hat)",

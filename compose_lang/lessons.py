@@ -25,10 +25,11 @@ def state_of(part: Part) -> tuple[str, Path | None]:
         return "foreign", None
     if part.file is not None:
         return "loaded", part.file
-    for path in places(part):
+    found = places(part.joint or part)
+    for path in found:
         if path.exists():
             return "kept", path
-    return ("begun" if any(checkpoint_of(path).exists() for path in places(part)) else "new"), None
+    return ("begun" if any(checkpoint_of(path).exists() for path in found) else "new"), None
 
 
 def explain_parts(parts: Iterable[Part]) -> str:

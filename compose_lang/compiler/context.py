@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from compose_lang.compiler.fitting import Fit
     from compose_lang.compiler.graph import Variable
+    from compose_lang.compiler.joint import Joint
     from compose_lang.compiler.parts import Part
     from compose_lang.compiler.simulation import Reading
 
@@ -114,6 +115,8 @@ class Session:
     parts: dict[int, Part] = field(default_factory=dict)  #: learned ones, by their declarations
     is_trusted: bool = False  #: whether foreign code may run
     params: Mapping[str, np.ndarray] = field(default_factory=dict)  #: the values of params that are fitted
+    joint: Joint | None = None  #: the statement that fits nets together, while it is elaborated
+    is_joint_lost: bool = False  #: whether such a statement has failed
     fits: list[Fit] = field(default_factory=list)  #: what `learn … by maximum_likelihood` asks for
     unknown: frozenset[str] = frozenset()  #: names that have been reported: their uses are not reported again
 

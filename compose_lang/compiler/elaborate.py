@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from compose_lang.compiler import bind, expressions, fitting, statements, variables
+from compose_lang.compiler import bind, expressions, fitting, joint, statements, variables
 from compose_lang.compiler.application import Call, DeclaredFactor
 from compose_lang.compiler.context import (
     Context,
@@ -101,7 +101,10 @@ class Elaboration:
                 self.scope.names[s.name] = Function(s, self.scope)
         early = (ast.Use, ast.TypeDecl, ast.Const, ast.Data, ast.Param)
         ordered: list[ast.Statement] = [s for s in self.module.statements if isinstance(s, early)]
-        ordered += [s for s in self.module.statements if not isinstance(s, (*early, ast.Infer))]
+        ordered += [
+            s for s in self.module.statements if isinstance(s, ast.Learn)
+        ]  # before what it fits is used
+        ordered += [s for s in self.module.statements if not isinstance(s, (*early, ast.Learn, ast.Infer))]
         ordered += [
             s for s in self.module.statements if isinstance(s, ast.Infer)
         ]  # of all variables, factors' too
@@ -225,6 +228,9 @@ class Elaboration:
             start = self.session.params[s.name]
         elif fitted and isinstance(reading, Likelihood):
             self.scope.names[s.name] = reading.param(self.ctx, s.name, declared, start, s.span)
+            return
+        elif self.call is None and joint.is_fitted(self.module, s.name):
+            self.scope.names[s.name] = joint.param(self.ctx, s, declared, start)
             return
         elif start is None:
             help = f"give it one, or fit it: learn {s.name} by {fitting.METHOD}()"
@@ -404,7 +410,11 @@ class Elaboration:
             part_of(factor, self.ctx)
 
     def _learn(self, s: ast.Learn) -> None:
-        if self.call is None:  # how a program is fitted by itself is no part of its density
+        if self.call is not None:
+            return  # how a program is fitted by itself is no part of its density
+        if any(isinstance(t, ast.Call) for t in s.targets):
+            joint.fit_together(self.ctx, s)
+        else:
             fitting.note(self.ctx, s, {p.name: p for p in self.module.statements if isinstance(p, ast.Param)})
 
     _RULES: ClassVar[dict[type, Callable[[Elaboration, Any], None]]] = {

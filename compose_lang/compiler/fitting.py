@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compose_lang.compiler import learning
-from compose_lang.compiler.context import Context, Session, fail, not_built
+from compose_lang.compiler.context import Context, Session, fail
 from compose_lang.compiler.graph import FactorGraph
 from compose_lang.compiler.likelihood import Likelihood, graph_of_params
 from compose_lang.compiler.parts import REVISION, parts_of
@@ -102,7 +102,9 @@ def note(ctx: Context, s: ast.Learn, params: Mapping[str, ast.Param]) -> None:
     method = s.method.function if isinstance(s.method, ast.Call) else s.method
     assert isinstance(method, ast.Name)
     if method.id != METHOD:
-        not_built(f"`learn … by {method.id}`", s.span)
+        text = f"`{method.id}` does not fit {s.targets[0].span.text}"
+        help = f"params are fitted by {METHOD}; a factor's nets with the data they learn from: learn F(x=rows) by …"
+        fail("CG0602", text, s.span, help=help)
     targets = []
     for t in s.targets:
         if not isinstance(t, ast.Name) or t.id not in params:

@@ -31,7 +31,7 @@ from compose_lang.runtime.blocks import Coordinates, Sites
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.learn.prepare import Learned, by_part, prepare
-from compose_lang.runtime.learn.weighing import Weighing
+from compose_lang.runtime.learn.weighing import bound
 from compose_lang.runtime.proposing import Proposed
 from compose_lang.runtime.starts import find_start
 from compose_lang.runtime.tree import tree_map
@@ -135,7 +135,7 @@ class Density:
         level = self.level
         found[id(LEVEL)] = self.backend.asarray([0.0], self.backend.real) if level is None else level
         for part, weights in zip(self.parts, self.constants["weights"], strict=True):
-            found[id(part.slot)] = Weighing(part, weights)
+            found[id(part.slot)] = bound(part, weights)
         return found
 
     def constrain(self, position: Position) -> tuple[Values, dict[str, Array]]:
