@@ -74,8 +74,8 @@ class Stopped(Exception):  # noqa: N818 - nothing is wrong
 class Trainer:
     """The training of one part, or of parts together."""
 
-    def __init__(self, part: Part | Joint) -> None:
-        self.part: Any = part  #: what its learner takes
+    def __init__(self, part: Any) -> None:
+        self.part: Any = part  #: a `Part` or a `Joint`, whichever its learner takes
         self.learner: Learner = learner_of(part)
         self.begun = self.learner.begin(part)  # a ValueError says in the user's words what does not fit
         self.backend: Backend = load_backend("jax", "float32")
