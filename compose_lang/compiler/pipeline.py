@@ -80,7 +80,7 @@ def compile_program(
         to_fit = fitting(module, graph, session)
         graph = without_params(graph, session.reading)
     except ComposeError as wrong:
-        told = without_allowed(in_order([*found, *wrong.diagnostics, *session.diagnostics]), source)
+        told = without_allowed(in_order([*found, *wrong.diagnostics, *timely(session)]), source)
         raise ComposeError(told, 1 if misnamed else wrong.exit_code) from None
     if misnamed:
         raise ComposeError(in_order([*found, *session.diagnostics]))
@@ -91,9 +91,7 @@ def compile_program(
     for request in graph.requests:
         if request.method == "auto":
             settings.update(request.options)
-    # params are variables until they are fitted, but none is random
-    told = [d for d in session.diagnostics if to_fit is None or d.code != "CG0412"]
-    lints = tuple(without_allowed([*found, *told], source))
+    lints = tuple(without_allowed([*found, *timely(session)], source))
     return CompiledProgram(
         source,
         module,
@@ -106,6 +104,12 @@ def compile_program(
         anew,
         to_fit,
     )
+
+
+def timely(session: Session) -> list[Diagnostic]:
+    """What a session has found, less what holds of random variables only: until it is fitted a param is one."""
+    early = ("CG0407", "CG0412") if isinstance(session.reading, Likelihood) else ()
+    return [d for d in session.diagnostics if d.code not in early]
 
 
 def with_params(

@@ -316,18 +316,17 @@ def test_data_that_are_impossible_at_the_start() -> None:
     assert told.value.diagnostics[0].code == "CG0701" and "k = -1" in told.value.diagnostics[0].message
 
 
-def test_the_longest_of_uniform_data_is_their_bound() -> None:
+def test_a_wall_of_the_likelihood_is_come_up_to() -> None:
     found = fit(
-        "data y: real[3] = [3, 1, 2]\nparam k: positive\ny ~ Uniform(0, k)\nlearn k by maximum_likelihood()"
+        "data y: real[3] = [3, 1, 2]\nparam k: positive = 5\ny ~ Uniform(0, k)\nlearn k by maximum_likelihood()"
     )
-    assert found["k"] == pytest.approx(3, abs=1e-4)
+    assert found["k"] == pytest.approx(3, abs=1e-2)
 
 
 def test_a_program_that_is_used_keeps_its_fit_to_itself(tmp_path: Path) -> None:
     (tmp_path / "part.cg").write_text(
-        "param k: real = 2\ndensity D(x: real) = Normal(k, 1)\n"
-        + KEPT[:29]
-        + "y ~ D\nlearn k by maximum_likelihood()\n"
+        "data y: real[3] = [1, 2, 6]\nparam k: real = 2\ndensity D(x: real) = Normal(k, 1)\n"
+        "y ~ D\nlearn k by maximum_likelihood()\n"
     )
     (tmp_path / "whole.cg").write_text('use "part.cg" as part\nvar x: real ~ part.D\n')
     model = cg.compile(tmp_path / "whole.cg")
