@@ -38,7 +38,8 @@ WARM = 20  #: sweeps before the first look at the chains
 ITERATIONS = 10  #: of the minimiser at each step of EM
 LONGEST = 20.0  #: a bounded param whose coordinate lies farther out than this has come to its bound
 SETTLED = 1e-4  #: the longest gradient, over the size of the energy, at a minimum
-TOO_FAR = 1e100  #: stands for an energy that is infinite or not a number
+WALL = 10.0  #: how much dearer than the best point one without a likelihood seems to be, in its size
+RESTARTS = 20  #: of the minimiser, which may give up where the likelihood falls off
 DRIFT = 6.0  #: standard errors between two quarters of EM that show that it has not converged
 
 Coordinate = NDArray[np.float64]
@@ -137,11 +138,16 @@ class MaximumLikelihood:
         """scipy's result of L-BFGS from u, where the chains stand at a position."""
         from scipy.optimize import minimize
 
+        best = 0.0
+
         def both(u: Coordinate) -> tuple[float, Coordinate]:
+            nonlocal best
             e, g = self.slope(self.density.constants, self.backend.asarray(u), position)
             value, gradient = float(e), np.asarray(g, dtype=np.float64)
             if not np.isfinite(value) or not np.isfinite(gradient).all():
-                return TOO_FAR, np.zeros_like(gradient)  # a step too far, which the line search takes back
+                # a step too far, which the line search takes back by as much as it is dear
+                return best + WALL * (1.0 + abs(best)), np.zeros_like(gradient)
+            best = value if best == 0.0 else min(best, value)
             return value, gradient
 
         options = {"maxiter": iterations, "ftol": 1e-13, "gtol": 1e-7, "maxfun": 20 * iterations + 20}
@@ -164,17 +170,26 @@ class MaximumLikelihood:
             u = self.first()
             found = self.expectation(u, watch, begun, keep, stop) if self.rest else self.direct(u)
             u, report, told = found
-            return Fitted(self.values(u), report, [*told, *self.on_bounds(u)])
+            return Fitted(self.values(u), report, self.on_bounds(u) or told)
 
     def direct(self, u: Coordinate) -> tuple[Coordinate, dict[str, Any], list[Diagnostic]]:
         """A fit to data alone."""
         self.require_finite(u, {})
-        result = self.minimise(u, {}, self.steps)
+        result, steps = self.minimise(u, {}, self.steps), 0
+        for _ in range(RESTARTS):
+            steps += int(result.nit)
+            if self.is_flat(result) or steps >= self.steps:
+                break
+            result = self.minimise(result.x, {}, self.steps - steps)
         told = []
-        if not result.success and np.abs(result.jac).max() > SETTLED * max(1.0, abs(result.fun)):
-            told.append(self.unsettled(f"after {result.nit} steps the likelihood still rises"))
-        report = {"steps": int(result.nit), "log_likelihood": -float(result.fun), "by": "L-BFGS"}
+        if not self.is_flat(result):
+            told.append(self.unsettled(f"after {steps} steps the likelihood still rises"))
+        report = {"steps": steps, "log_likelihood": -float(result.fun), "by": "L-BFGS"}
         return result.x, report, told
+
+    def is_flat(self, result: Any) -> bool:
+        """Whether the likelihood rises no more where the minimiser stands."""
+        return bool(np.abs(result.jac).max() <= SETTLED * max(1.0, abs(result.fun)))
 
     def expectation(
         self,
@@ -200,9 +215,9 @@ class MaximumLikelihood:
         for step in range(first, self.steps):
             sweeps, done = (1, WARM + step - 1) if step else (WARM, 0)
             batch = sweeper.advance(batch, done, 1, sweeps).batch
-            result = self.minimise(u, batch.position, ITERATIONS)
-            if result.fun >= TOO_FAR:
+            if step == first:
                 self.require_finite(u, batch.position)
+            result = self.minimise(u, batch.position, ITERATIONS)
             reached[step] = result.x
             u = u + (result.x - u) / max(1, step - half + 1)
             batch = batch._replace(position={**batch.position, **self.placed(u, self.chains)})
