@@ -78,6 +78,7 @@ class Model:
         self.program = program
         self.constants = dict(constants or {})
         self.data = dict(data or {})
+        self.lessons: list[Lesson] = []  #: of params that were fitted
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -103,10 +104,11 @@ class Model:
     def explain(self, **chosen: Any) -> str:
         """The plan in words: blocks, kernels, and why."""
         from compose_lang.explanation import explain_plan
-        from compose_lang.lessons import explain_parts
+        from compose_lang.lessons import explain_fit, explain_parts
 
         plan = explain_plan(self.program.graph, self.plan(self.settings(**chosen)))
-        return "\n\n".join(filter(None, [plan, explain_parts(self.program.parts)]))
+        learned = explain_parts(self.program.parts)
+        return "\n\n".join(filter(None, [plan, explain_fit(self.program.fitting), learned]))
 
     def energy(self, values: Mapping[str, Any]) -> float:
         """The program's energy in nats where its variables have these values: minus the log of its weight.
@@ -118,7 +120,7 @@ class Model:
         from compose_lang.runtime.backend import load_backend
         from compose_lang.runtime.density import Density
 
-        graph, backend = self.program.graph, load_backend("numpy")
+        graph, backend = self.fitted().program.graph, load_backend("numpy")
         names = [variable.name for variable in graph.variables]
         for name in values:
             if name not in names:
@@ -140,8 +142,24 @@ class Model:
         free = variable.free.reshape((*variable.type.shape, *(1,) * len(variable.type.domain.event_shape)))
         return np.where(free, given, variable.observed)
 
+    @property
+    def params(self) -> dict[str, NDArray[Any]]:
+        """The values of the params that a `learn … by maximum_likelihood` fits, fitted now if they are not yet."""
+        return dict(self.fitted().program.params)
+
+    def fitted(self, learning: Learning | None = None) -> Model:
+        """The model with its params fitted: itself where it has none to fit; learning is as in `learn`."""
+        from compose_lang.launch import fit
+
+        if self.program.fitting is not None and not self.program.params:
+            program, self.lessons = fit(self.program, learning)
+            self.program = program
+        return self
+
     def learn(self, *, out: str | Path | None = None, learning: Learning | None = None) -> list[Lesson]:
         """Learn what the program declares by `learn`, or find it learned, and load what it declares by `load`.
+
+        Params that it fits come first, as a lesson named `params`.
 
         A lesson has the part's name, weights, held-out score, and the path of its file of weights. out: where the
         weights are to be written besides: a file of `.safetensors`, or a folder, in which each has its part's name.
@@ -153,8 +171,9 @@ class Model:
 
         if out is not None:
             require_room(Path(out), self.program.parts)
-        lessons = learn(self.program.parts, learning)
-        return lessons if out is None else export(Path(out), lessons)
+        model = self.fitted(learning)
+        lessons = learn(model.program.parts, learning)
+        return [*model.lessons, *(lessons if out is None else export(Path(out), lessons))]
 
     def sample(
         self,
@@ -195,6 +214,7 @@ class Model:
             backend=backend,
             precision=precision,
         )
+        self.fitted(learning)
         plan = self.plan(settings)
         lessons = learn(used_by(self.program.graph), learning)
         folder = Path(mkdtemp(prefix="compose-")) if out is None else Path(out)

@@ -137,6 +137,8 @@ def run(
     from compose_lang.explanation import explain_block, explain_settings, plan_as_json
     from compose_lang.launch import earlier_settings, launch
     from compose_lang.launch import learn as learned_by
+    from compose_lang.lessons import params_table
+    from compose_lang.render import as_json
     from compose_lang.runtime.summary import document, table
 
     earlier = earlier_settings(folder) if resume else {}
@@ -147,6 +149,9 @@ def run(
         "backend": backend, "precision": precision,
     }  # fmt: skip
     settings = model.settings(**earlier | {name: value for name, value in given.items() if value is not None})
+    with screen.learning() as learning:
+        model.fitted(learning)
+    screen.tell(model.lessons, screen.verbose)
     plan = model.plan(settings)
     screen.failure |= {
         "plan": plan_as_json(plan),
@@ -161,6 +166,16 @@ def run(
     with screen.learning() as learning:
         lessons = learned_by(used_by(model.program.graph), learning)
     screen.tell(lessons, screen.verbose)
+    params = model.program.params
+    if params and not screen.json:
+        print(params_table(params))
+    if params and not plan.blocks:
+        if screen.json:
+            told = [as_json(d) for d in model.diagnostics]
+            values = {name: value.tolist() for name, value in params.items()}
+            screen.document(screen.failure | {"diagnostics": told, "params": values})
+        screen.say("there is nothing to sample: all is data")
+        return 0
     with screen.bars(settings) as watch:
         done, found = launch(
             model.program, plan, settings, lessons=lessons,
@@ -308,12 +323,12 @@ def learn(
     constants: SetFlag = NOTHING,
 ) -> None:
     """Train a program's learned factors ahead; a run finds their weights."""
-    from compose_lang.lessons import table
+    from compose_lang.lessons import params_table, table
     from compose_lang.render import as_json
 
     screen.failure = {"program": str(program), "parts": []}
     model = _model(program, data, constants)
-    if not model.program.parts:
+    if not model.program.parts and model.program.fitting is None:
         text = f"there is nothing to learn: {program.name} declares no factor by `learn` or `load`"
         raise ComposeError(Diagnostic("CG0604", text))
     screen.report(model.diagnostics)
@@ -326,6 +341,8 @@ def learn(
         screen.document(screen.failure | {"parts": parts, "diagnostics": [as_json(d) for d in found]})
     else:
         screen.out.print(table(lessons))
+        if model.program.params:
+            print(params_table(model.program.params))
 
 
 @verb

@@ -59,6 +59,7 @@ CODES: dict[str, str] = {
     "CG0413": "a density whose value is not normalised",
     "CG0414": "foreign code without trust",
     "CG0415": "a learned score where an energy is needed",
+    "CG0416": "a likelihood with an unknown total",
     # 05 constraints
     "CG0501": "hard equality between continuous variables",
     "CG0502": "no point satisfies the constraints",
@@ -72,6 +73,7 @@ CODES: dict[str, str] = {
     "CG0604": "nothing to sample, or to learn",
     "CG0605": "the program does not say how to draw its variables or data",
     "CG0606": "a proposal that cannot propose for its variables",
+    "CG0607": "a param or a net that nothing fits",
     # 07 sampling
     "CG0701": "energy is not a number",
     "CG0702": "chains have not mixed (R-hat)",
@@ -83,6 +85,7 @@ CODES: dict[str, str] = {
     "CG0708": "run folder cannot be resumed or read",
     "CG0709": "a chain does not move",
     "CG0710": "learning diverged",
+    "CG0711": "a fit has not converged",
     # 08 limits
     "CG0801": "too large",
     "CG0802": "time limit reached",

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.compiler.parts import Part, used_by
+from compose_lang.compiler.pipeline import with_params
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 from compose_lang.explanation import plan_as_json
 from compose_lang.grammar import ast
@@ -34,6 +35,7 @@ from compose_lang.runtime.ctrl_c import ctrl_c_sets
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.driver import Driver, Sampler, Watch, lanes_of
 from compose_lang.runtime.learn.files import digest
+from compose_lang.runtime.learn.fitted import lesson_of
 from compose_lang.runtime.learn.prepare import Learned, Lesson, by_part, prepare
 from compose_lang.runtime.learn.trainer import Watch as Learning
 from compose_lang.runtime.manifest import Lane, Manifest, Status
@@ -96,6 +98,7 @@ def launch(
         plan=plan_as_json(plan),
         columns=[column.as_json() for column in columns],
         lanes=lanes,
+        params={name: value.tolist() for name, value in program.params.items()},
     )
     begin = RunFolder.resume if resume and (out / MANIFEST).exists() else RunFolder.create
     folder = begin(out, manifest, _data(program))
@@ -133,6 +136,16 @@ def learn(parts: Iterable[Part], learning: Learning | None = None) -> list[Lesso
     stopping = threading.Event()
     with ctrl_c_sets(stopping):
         return prepare(parts, learning, stopping.is_set)
+
+
+def fit(program: CompiledProgram, learning: Learning | None = None) -> tuple[CompiledProgram, list[Lesson]]:
+    """A program with its params fitted, unless they are, and the lesson of it; Ctrl-C as in `learn`."""
+    if program.fitting is None or program.params:
+        return program, []
+    stopping = threading.Event()
+    with ctrl_c_sets(stopping):
+        lesson = lesson_of(program.fitting, learning, stopping.is_set)
+    return with_params(program, lesson.weights, lesson.findings), [lesson]
 
 
 def population(
@@ -239,6 +252,8 @@ def _hashes(program: CompiledProgram) -> dict[str, str]:
                 f"{node.value.dtype}{node.value.shape}".encode() + np.ascontiguousarray(node.value).tobytes()
             )
             hashes[name] = hashlib.sha256(content).hexdigest()
+    if program.params:
+        hashes["params"] = digest(program.params)
     return hashes
 
 

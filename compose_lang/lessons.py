@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from compose_lang.runtime.learn.files import checkpoint_of, places
 from compose_lang.screen import shown
@@ -12,6 +14,7 @@ from compose_lang.screen import shown
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from compose_lang.compiler.fitting import Fitting
     from compose_lang.compiler.parts import Part
     from compose_lang.runtime.learn.prepare import Lesson
 
@@ -22,10 +25,11 @@ def state_of(part: Part) -> tuple[str, Path | None]:
         return "foreign", None
     if part.file is not None:
         return "loaded", part.file
-    for path in places(part):
+    found = places(part.joint or part)
+    for path in found:
         if path.exists():
             return "kept", path
-    return ("begun" if any(checkpoint_of(path).exists() for path in places(part)) else "new"), None
+    return ("begun" if any(checkpoint_of(path).exists() for path in found) else "new"), None
 
 
 def explain_parts(parts: Iterable[Part]) -> str:
@@ -42,6 +46,37 @@ def explain_parts(parts: Iterable[Part]) -> str:
         }
         lines.append(f"  {part.name}: {', '.join([*what(part), words[state]])}")
     return "\n".join(["learned parts:", *lines]) if lines else ""
+
+
+def explain_fit(fitting: Fitting | None) -> str:
+    """How a program's params are fitted, and their values if they are known. Nothing is fitted for it."""
+    if fitting is None:
+        return ""
+    from compose_lang.runtime.learn.fitted import kept
+
+    found = kept(fitting)
+    names = [v.name for v in fitting.graph.variables if v.free_sites and v.name not in fitting.fit.targets]
+    how = f"EM over {', '.join(names)}" if names else "L-BFGS"
+    lines = [f"params by maximum likelihood, {how}, at most {fitting.options['steps']:,} steps:"]
+    for v in fitting.graph.variables:
+        if v.name in fitting.fit.targets:
+            value = "to be fitted by the first run" if found is None else number(found.weights[v.name])
+            lines.append(f"  {v.name}: {v.type}, {value}")
+    return "\n".join(lines)
+
+
+def number(value: np.ndarray) -> str:
+    """A value in a line: all of it, or its first numbers."""
+    flat = [f"{x:.6g}" for x in value.reshape(-1)[:8]]
+    if not value.shape:
+        return flat[0]
+    more = f", … {value.size - len(flat):,} more" if value.size > len(flat) else ""
+    return f"[{', '.join(flat)}{more}]"
+
+
+def params_table(params: Mapping[str, np.ndarray]) -> str:
+    """A line for each param that was fitted."""
+    return "\n".join(f"{name} = {number(value)}" for name, value in params.items())
 
 
 def what(part: Part) -> list[str]:

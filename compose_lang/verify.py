@@ -12,14 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.api import Model
-from compose_lang.compiler.context import Session
 from compose_lang.compiler.elaborate import elaborate
 from compose_lang.compiler.ir import Axis
 from compose_lang.compiler.simulation import Copies, Forwards, outcomes_of
@@ -33,7 +31,6 @@ from compose_lang.runtime.quadrature import integrate, is_flat
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from compose_lang.compiler.simulation import Reading
     from compose_lang.runtime.columns import Column
     from compose_lang.runtime.driver import Watch
 
@@ -113,6 +110,7 @@ def verify(model: Model, replicates: int = 100, watch: Watch | None = None, **op
     Raises a ComposeError (CG0605) where the program is neither small and discrete, nor says how to draw all of its
     variables and data.
     """
+    model.fitted()
     if is_small(model.program.graph):
         return by_enumeration(model, watch, options)
     try:
@@ -200,12 +198,14 @@ def by_calibration(model: Model, replicates: int, watch: Watch | None, options: 
     module = model.program.module
     settings = model.settings(**options)
     forwards = Forwards(outcomes_of(module))
-    truth = simulate(elaborate(module, session_of(model, forwards)), forwards, replicates, settings.seed)
+    truth = simulate(
+        elaborate(module, model.program.session(reading=forwards)), forwards, replicates, settings.seed
+    )
     if not forwards.outcomes:
         text = "no data stands left of a `~`, so there is nothing to infer from"
         raise ComposeError(Diagnostic("CG0605", f"the program cannot be calibrated: {text}"))
     copies = Copies({name: truth[name] for name in forwards.outcomes}, Axis(replicates, "copy"))
-    graph = elaborate(module, session_of(model, copies))
+    graph = elaborate(module, model.program.session(reading=copies))
     beside = Model(replace(model.program, graph=graph), model.constants)
     run = beside.sample(watch=watch, **options)
     rng = np.random.default_rng(settings.seed)
@@ -234,20 +234,6 @@ def uniform_p(ranks: NDArray[np.float64]) -> float:
     squares = float((norm.ppf(ranks) ** 2).sum())
     tails = chi2.cdf(squares, len(ranks)), chi2.sf(squares, len(ranks))
     return float(min(1.0, 2 * min(kstest(ranks, "uniform").pvalue, 2 * min(tails))))
-
-
-def session_of(model: Model, reading: Reading) -> Session:
-    """A session as the one that compiled the program."""
-    source = model.program.source
-    in_file = not source.name.startswith("<")
-    path = Path(source.name)
-    return Session(
-        path.parent if in_file else None,
-        dict(model.data),
-        dict(model.constants),
-        programs=(path.resolve(),) if in_file else (),
-        reading=reading,
-    )
 
 
 def ranks_of(true: NDArray[Any], draws: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float64]:

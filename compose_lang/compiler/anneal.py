@@ -176,6 +176,8 @@ def flow(g: FactorGroup, moved: frozenset[str]) -> tuple[Flow | None, str]:
     outside = postorder([g.energy], inside=lambda n: not is_levelled(n))
     if any(n.op == "var" and n.attrs[0] in moved for n in outside):
         return None, f"{names}: beside other terms in one choice, weighed by energies"
+    if any(leaf.attrs[0].together for leaf in leaves):
+        return None, f"{names}: shares of a density that was learned whole, weighed by energies"
     for leaf in leaves:
         subjects, inputs = split_arguments(leaf)
         if any(n.variables & moved for n in inputs):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from compose_lang.compiler import application, expressions, factors
-from compose_lang.compiler.context import Context, Scope, count_inlined, fail, not_built
+from compose_lang.compiler import application, expressions, factors, joint
+from compose_lang.compiler.context import Context, Scope, count_inlined, fail
 from compose_lang.compiler.declared_types import Sizes, bind_shape, declared_type, rank_of
 from compose_lang.compiler.ir import Axis, Node, along, broadcast_to, collect, constant, gather
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
@@ -153,10 +153,11 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
     inner.scope.names.update(names)
     for let in decl.body:
         inner.scope.names[let.name] = expressions.evaluate(inner, let.value)
-    if decl.value is None:
-        not_built("a learned function", decl.span)
-    made = expressions.evaluate(inner, decl.value)
-    check_returned(inner, decl, made, e.span)
+    if isinstance(decl.value, ast.LearnValue):
+        made: Any = joint.value_of_net(inner, decl, names, e.span)
+    else:
+        made = expressions.evaluate(inner, decl.value)
+        check_returned(inner, decl, made, e.span)
     if not axes or not isinstance(made, Node):
         return made
     shape = made.shape

@@ -7,9 +7,11 @@ of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
 
 from compose_lang.compiler.ir import Axis, Node, node
 from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, did_you_mean
@@ -17,7 +19,9 @@ from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, did_
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from compose_lang.compiler.fitting import Fit
     from compose_lang.compiler.graph import Variable
+    from compose_lang.compiler.joint import Joint
     from compose_lang.compiler.parts import Part
     from compose_lang.compiler.simulation import Reading
 
@@ -110,6 +114,10 @@ class Session:
     programs: tuple[Path, ...] = ()  #: the files being elaborated, each used by the one before
     parts: dict[int, Part] = field(default_factory=dict)  #: learned ones, by their declarations
     is_trusted: bool = False  #: whether foreign code may run
+    params: Mapping[str, np.ndarray] = field(default_factory=dict)  #: the values of params that are fitted
+    joint: Joint | None = None  #: the statement that fits nets together, while it is elaborated
+    is_joint_lost: bool = False  #: whether such a statement has failed
+    fits: list[Fit] = field(default_factory=list)  #: what `learn … by maximum_likelihood` asks for
     unknown: frozenset[str] = frozenset()  #: names that have been reported: their uses are not reported again
 
     def warn(

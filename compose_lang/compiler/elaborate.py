@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from compose_lang.compiler import bind, expressions, statements, variables
+from compose_lang.compiler import bind, expressions, fitting, joint, statements, variables
 from compose_lang.compiler.application import Call, DeclaredFactor
 from compose_lang.compiler.context import (
     Context,
@@ -22,13 +22,13 @@ from compose_lang.compiler.context import (
     Session,
     Term,
     fail,
-    not_built,
 )  # fmt: skip
 from compose_lang.compiler.declared_types import DeclaredType, declared_with_values
 from compose_lang.compiler.discrete_bounds import discrete_bounds
 from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir import Node, constant, node, postorder, require_room
 from compose_lang.compiler.learning import is_learned, part_of
+from compose_lang.compiler.likelihood import Likelihood, without_params
 from compose_lang.compiler.name_scopes import declarations, name_span
 from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.noncentre import offsets
@@ -37,7 +37,7 @@ from compose_lang.compiler.proposals import proposal
 from compose_lang.compiler.scopes import scope
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
 from compose_lang.compiler.tighten import tighten
-from compose_lang.compiler.types import Domain
+from compose_lang.compiler.types import REAL, Domain, Type
 from compose_lang.compiler.values import Function, NamedType, Namespace, as_node, describe
 from compose_lang.diagnostics import ComposeError, Diagnostic, InternalError, Label, Span, did_you_mean
 from compose_lang.grammar import ast
@@ -59,7 +59,7 @@ def elaborate(module: ast.Module, session: Session) -> FactorGraph:
         {s.name: scope.names[s.name] for s in program.data if isinstance(scope.names[s.name], Node)},
     )
     if not session.unknown:  # what a wrong name should have touched is not improper
-        check_proper(graph)
+        check_proper(without_params(graph, session.reading))
     for n in postorder([g.energy for g in graph.groups] + [d.node for d in graph.derived]):
         require_room(n.shape, n.axes)
     graph = tighten(discrete_bounds(graph))
@@ -101,7 +101,10 @@ class Elaboration:
                 self.scope.names[s.name] = Function(s, self.scope)
         early = (ast.Use, ast.TypeDecl, ast.Const, ast.Data, ast.Param)
         ordered: list[ast.Statement] = [s for s in self.module.statements if isinstance(s, early)]
-        ordered += [s for s in self.module.statements if not isinstance(s, (*early, ast.Infer))]
+        ordered += [
+            s for s in self.module.statements if isinstance(s, ast.Learn)
+        ]  # before what it fits is used
+        ordered += [s for s in self.module.statements if not isinstance(s, (*early, ast.Learn, ast.Infer))]
         ordered += [
             s for s in self.module.statements if isinstance(s, ast.Infer)
         ]  # of all variables, factors' too
@@ -219,17 +222,41 @@ class Elaboration:
         self.data.append(s)
 
     def _param(self, s: ast.Param) -> None:
-        if s.value is None:
-            not_built(f"fitting the param `{s.name}`, which has no value,", s.span)
-        value = as_node(expressions.evaluate(self.ctx, s.value), s.value.span)
-        if value.value is None:
-            fail("CG0208", "a param's value must be known before it is fitted", s.value.span)
-        if s.type is not None:
-            declared = declared_with_values(self.ctx, s.type)
-            array = bind.bind_data(value.value, declared.type, s.name, s.value.span, f"the value of {s.name}")
-            self.scope.names[s.name] = bind.as_constant(array, declared.type)
-        else:
-            self.scope.names[s.name] = value
+        start, declared = self.start_of_param(s)
+        reading, fitted = self.session.reading, self.call is None and fitting.is_fitted(self.module, s.name)
+        if fitted and s.name in self.session.params:
+            start = self.session.params[s.name]
+        elif fitted and isinstance(reading, Likelihood):
+            self.scope.names[s.name] = reading.param(self.ctx, s.name, declared, start, s.span)
+            return
+        elif self.call is None and joint.is_fitted(self.module, s.name):
+            self.scope.names[s.name] = joint.param(self.ctx, s, declared, start)
+            return
+        elif start is None:
+            help = f"give it one, or fit it: learn {s.name} by {fitting.METHOD}()"
+            fail("CG0607", f"the param `{s.name}` has no value, and nothing fits it", s.span, help=help)
+        self.scope.names[s.name] = bind.as_constant(start, declared.type)
+
+    def start_of_param(self, s: ast.Param) -> tuple[np.ndarray | None, DeclaredType]:
+        """The value that a param is declared with, and its type."""
+        value = None
+        if s.value is not None:
+            value = as_node(expressions.evaluate(self.ctx, s.value), s.value.span)
+            if value.value is None or value.axes:
+                fail("CG0208", "a param's value must be known before it is fitted", s.value.span)
+        if s.type is None:
+            assert value is not None and value.value is not None  # the grammar has one of them
+            declared = DeclaredType(Type(value.domain or REAL, value.shape))
+            return value.value, declared
+        declared = declared_with_values(self.ctx, s.type)
+        if declared.type.domain.is_discrete and fitting.is_fitted(self.module, s.name):
+            text = f"{fitting.METHOD} follows gradients, and the param `{s.name}` is {declared.type}"
+            fail("CG0607", text, s.type.span, help="a discrete unknown is a variable: var n: int(0, 9)")
+        if value is None:
+            return None, declared
+        assert value.value is not None and s.value is not None
+        array = bind.bind_data(value.value, declared.type, s.name, s.value.span, f"the value of {s.name}")
+        return array, declared
 
     def _var(self, s: ast.Var) -> None:
         self.variables.add(s.name)
@@ -383,7 +410,12 @@ class Elaboration:
             part_of(factor, self.ctx)
 
     def _learn(self, s: ast.Learn) -> None:
-        not_built("`learn`", s.span)
+        if self.call is not None:
+            return  # how a program is fitted by itself is no part of its density
+        if any(isinstance(t, ast.Call) for t in s.targets):
+            joint.fit_together(self.ctx, s)
+        else:
+            fitting.note(self.ctx, s, {p.name: p for p in self.module.statements if isinstance(p, ast.Param)})
 
     _RULES: ClassVar[dict[type, Callable[[Elaboration, Any], None]]] = {
         ast.Use: _use,

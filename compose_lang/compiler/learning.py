@@ -16,7 +16,7 @@ from compose_lang.compiler import expressions
 from compose_lang.compiler.context import Context, Scope, Session, Term, fail
 from compose_lang.compiler.declared_types import bind_shape, declared_type
 from compose_lang.compiler.ir import Node, constant, node
-from compose_lang.compiler.parts import LEARNERS, LEVEL, Learner, Net, Part, Port, kind_of
+from compose_lang.compiler.parts import EVERY_NET, LEARNERS, LEVEL, Learner, Net, Part, Port, kind_of
 from compose_lang.compiler.types import Type
 from compose_lang.compiler.values import Nothing, as_node, describe, static_int
 from compose_lang.compiler.weights_header import part_of_file
@@ -45,10 +45,21 @@ def is_learned(decl: ast.FactorDecl) -> bool:
 def is_unnormalised(decl: ast.FactorDecl) -> bool:
     """Whether a declaration is learned by a method that leaves its total open, whatever it is called."""
     value = decl.value
+    if is_part(decl):
+        return True
     method = value.method if isinstance(value, ast.LearnValue) else None
     name = method.function if isinstance(method, ast.Call) else method
     learner = LEARNERS.get(name.id) if isinstance(name, ast.Name) else None
     return learner is not None and not learner.normalised
+
+
+def is_part(decl: ast.FactorDecl) -> bool:
+    """Whether a declaration has a net, or nothing, in place of an objective: a statement fits it with others."""
+    if decl.body is not None or decl.value is None:
+        return decl.body is None
+    method = decl.value.method if isinstance(decl.value, ast.LearnValue) else None
+    name = method.function if isinstance(method, ast.Call) else method
+    return isinstance(name, ast.Name) and name.id in EVERY_NET
 
 
 def state(call: Call, ctx: Context) -> None:
@@ -103,9 +114,10 @@ def part_of(factor: DeclaredFactor, ctx: Context) -> Part:
 
 def made(ctx: Context, decl: ast.FactorDecl) -> Part:
     value = decl.value
-    if value is None:
-        text = f"`{decl.name}` says not how it is learned"
-        fail("CG0901", text + ": the statement `learn … by …` is not built yet", decl.span)
+    if is_part(decl):
+        from compose_lang.compiler.joint import part_of_net
+
+        return part_of_net(ctx, decl, value.method if isinstance(value, ast.LearnValue) else None)
     if isinstance(value, ast.LearnValue):
         return learned(ctx, decl, value.method)
     assert isinstance(value, ast.Call) and isinstance(value.function, ast.Name)
@@ -144,8 +156,9 @@ def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> Part:
     name = method.function if isinstance(method, ast.Call) else method
     assert isinstance(name, ast.Name)
     if name.id == "maximum_likelihood":
-        help = "`learn k by maximum_likelihood()` as a statement fits a program's params"
-        fail("CG0602", "maximum_likelihood fits params, and a declaration has none", name.span, help=help)
+        text = "maximum_likelihood fits params, and this declaration has none"
+        help = "a body that reads params, data that follow it, and the statement: learn k by maximum_likelihood()"
+        fail("CG0602", text, name.span, help=help)
     learner = LEARNERS.get(name.id)
     if learner is None:
         help = did_you_mean(name.id, LEARNERS) or f"there are {', '.join(LEARNERS)}"

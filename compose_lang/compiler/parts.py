@@ -23,6 +23,7 @@ from compose_lang.diagnostics import Span
 
 if TYPE_CHECKING:
     from compose_lang.compiler.graph import FactorGraph
+    from compose_lang.compiler.joint import Joint
 
 REVISION = 1
 """Raised when what a part learns from the same data changes: weights of an earlier revision are learned anew."""
@@ -113,7 +114,7 @@ class Part:
     """
 
     name: str
-    method: str  #: of LEARNERS, or `extern`
+    method: str  #: of LEARNERS, `extern`, or `net` and `param` of what is fitted with others
     subjects: tuple[Port, ...]
     inputs: tuple[Port, ...]
     net: Net | None
@@ -124,6 +125,9 @@ class Part:
     source: str = ""
     home: Path | None = None  #: the folder in which weights are kept between runs; None: the user's cache
     slot: Node = field(default_factory=lambda: slot("weights"))
+    together: bool = False  #: whether it was fitted with others: a share of their density, and none by itself
+    joint: Joint | None = None  #: the statement that fits it with others
+    out: Type | None = None  #: of a function's value or a param, which has no energy
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -142,7 +146,7 @@ class Part:
 
     @property
     def normalised(self) -> bool:
-        return self.learner is not None and self.learner.normalised
+        return self.learner is not None and self.learner.normalised and not self.together
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -154,11 +158,15 @@ class Part:
             "net": None if self.net is None else str(self.net),
             "options": dict(self.options),
             "revision": REVISION,
+            **({"together": True} if self.together else {}),
+            **({"out": str(self.out)} if self.out is not None else {}),
         }
 
     @cached_property
     def key(self) -> str:
         """A hash of everything that what is learned depends on."""
+        if self.joint is not None:
+            return hashlib.sha256(f"{self.name} of {self.joint.key}".encode()).hexdigest()
         found = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode())
         for name, rows in sorted(self.data.items()):
             found.update(f"{name}{rows.dtype}{rows.shape}".encode())
@@ -189,6 +197,6 @@ def parts_of(roots: list[Node]) -> list[Part]:
 
     found: dict[int, Part] = {}
     for n in postorder(roots):
-        if n.op == "learned":
+        if n.op in ("learned", "net"):
             found.setdefault(id(n.attrs[0]), n.attrs[0])
     return list(found.values())

@@ -5,15 +5,20 @@ Nothing here imports JAX or PyTorch. What is raised is a `ComposeError` with all
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from compose_lang.compiler.allowed import without_allowed
 from compose_lang.compiler.context import Judged, Session
 from compose_lang.compiler.elaborate import elaborate
+from compose_lang.compiler.fitting import Fitting, fits, fitting
 from compose_lang.compiler.graph import FactorGraph
+from compose_lang.compiler.likelihood import Likelihood, without_params
 from compose_lang.compiler.parts import Part
 from compose_lang.compiler.plan import refusals
 from compose_lang.compiler.resolve import resolve
@@ -35,6 +40,9 @@ class CompiledProgram:
     judged: tuple[Judged, ...] = ()  #: its statements of factors
     settings: Mapping[str, Any] = field(default_factory=dict)  #: of `infer by auto(chains=…)`
     parts: tuple[Part, ...] = ()  #: what is learned, loaded or foreign, also where nothing applies it
+    session: Callable[..., Session] = Session  #: makes one like its own, with what is given in place
+    fitting: Fitting | None = None  #: how its params are fitted, where any are
+    params: Mapping[str, np.ndarray] = field(default_factory=dict)  #: what was found for them
 
 
 def compile_program(
@@ -65,11 +73,14 @@ def compile_program(
         folder = Path(source.name).parent
     itself = () if source.name.startswith("<") else (Path(source.name).resolve(),)
     unknown = frozenset(d.span.text.partition(".")[0] for d in found if d.code == "CG0201" and d.span)
-    session = Session(folder, given, dict(constants or {}), programs=itself, unknown=unknown)
+    anew = partial(Session, folder, given, dict(constants or {}), programs=itself, unknown=unknown)
+    session = anew(reading=Likelihood() if fits(module) else None)
     try:
         graph = elaborate(module, session)
+        to_fit = fitting(module, graph, session)
+        graph = without_params(graph, session.reading)
     except ComposeError as wrong:
-        told = without_allowed(in_order([*found, *wrong.diagnostics, *session.diagnostics]), source)
+        told = without_allowed(in_order([*found, *wrong.diagnostics, *timely(session)]), source)
         raise ComposeError(told, 1 if misnamed else wrong.exit_code) from None
     if misnamed:
         raise ComposeError(in_order([*found, *session.diagnostics]))
@@ -80,7 +91,7 @@ def compile_program(
     for request in graph.requests:
         if request.method == "auto":
             settings.update(request.options)
-    lints = tuple(without_allowed([*found, *session.diagnostics], source))
+    lints = tuple(without_allowed([*found, *timely(session)], source))
     return CompiledProgram(
         source,
         module,
@@ -90,7 +101,28 @@ def compile_program(
         tuple(session.judged),
         settings,
         tuple(session.parts.values()),
+        anew,
+        to_fit,
     )
+
+
+def timely(session: Session) -> list[Diagnostic]:
+    """What a session has found, less what holds of random variables only: until it is fitted a param is one."""
+    early = ("CG0407", "CG0412") if isinstance(session.reading, Likelihood) else ()
+    return [d for d in session.diagnostics if d.code not in early]
+
+
+def with_params(
+    program: CompiledProgram, params: Mapping[str, np.ndarray], found: Sequence[Diagnostic] = ()
+) -> CompiledProgram:
+    """A program whose params have the values that were fitted, and what is to be told of the fit."""
+    anew = partial(program.session, params=dict(params))
+    session = anew()
+    graph = elaborate(program.module, session)
+    lints = without_allowed([*session.diagnostics, *found], program.source)
+    told = (*program.diagnostics, *(d for d in lints if d not in program.diagnostics))
+    parts = tuple(session.parts.values())
+    return replace(program, graph=graph, session=anew, params=dict(params), parts=parts, diagnostics=told)
 
 
 def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:

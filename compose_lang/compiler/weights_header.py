@@ -57,11 +57,14 @@ def part_of_file(
     if any(kind_of(p.type.domain) not in LEARNERS[found.method].domains for p in subjects):
         text = f"{path.name} is damaged: `{found.method}` does not learn {subjects[0].type}"
         fail("CG0309", text, span, help=LEARN_AGAIN)
-    if decl.is_density and not LEARNERS[found.method].normalised:
+    if decl.is_density and (found.together or not LEARNERS[found.method].normalised):
         text = f"`{decl.name}` is declared a density, but {path.name} was learned by `{found.method}`"
         help = "its energies are known up to a constant: declare it a factor"
         ctx.session.warn("CG0413", text, span, help=help)
-    return Part(decl.name, found.method, subjects, inputs, found.net, found.options, {}, span, file=path)
+    return Part(
+        decl.name, found.method, subjects, inputs, found.net, found.options, {}, span, file=path,
+        together=found.together,
+    )  # fmt: skip
 
 
 def folder_of(decl: ast.FactorDecl, session: Session) -> Path | None:
@@ -88,6 +91,7 @@ class Description:
     inputs: tuple[Learned, ...]
     net: Net | None
     options: dict[str, Any]
+    together: bool  #: whether it was fitted with others
 
 
 def described(written: str) -> Description:
@@ -108,7 +112,7 @@ def described(written: str) -> Description:
     net = None if found["net"] is None else parsed(found["net"])
     if (net is None) != (learner.net is None) or (net is not None and net.kind not in learner.nets):
         raise ValueError("a net that the method does not have")
-    return Description(found["method"], subjects, inputs, net, options)
+    return Description(found["method"], subjects, inputs, net, options, found.get("together") is True)
 
 
 def is_number(value: Any) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from compose_lang.api import Model
 from compose_lang.compiler.context import Session as CompilerSession
+from compose_lang.compiler.fitting import fits
 from compose_lang.compiler.inspection import value_in
 from compose_lang.compiler.ir import Node, constant
 from compose_lang.compiler.name_scopes import declarations
@@ -200,9 +201,11 @@ class Session:
         """What an expression comes to; one that depends on variables is evaluated on draws."""
         expr = parse_expression(Source("<expression>", text))
         source = program_of(self.cells)
-        compiler = CompilerSession(self.folder, dict(self.data), dict(self.constants))
         try:
-            value = value_in(parse(source), compiler, expr)
+            module = parse(source)
+            params = self.model().params if fits(module) else {}
+            compiler = CompilerSession(self.folder, dict(self.data), dict(self.constants), params=params)
+            value = value_in(module, compiler, expr)
         except ComposeError as wrong:
             raise ComposeError([placed(d, source, self.cells) for d in wrong.diagnostics]) from None
         if not isinstance(value, Node) or value.value is not None:

@@ -31,7 +31,7 @@ from compose_lang.runtime.blocks import Coordinates, Sites
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.learn.prepare import Learned, by_part, prepare
-from compose_lang.runtime.learn.weighing import Weighing
+from compose_lang.runtime.learn.weighing import bound
 from compose_lang.runtime.proposing import Proposed
 from compose_lang.runtime.starts import find_start
 from compose_lang.runtime.tree import tree_map
@@ -79,6 +79,7 @@ class Density:
         self.steady = (
             True  #: whether the energy of a position never changes (it does while a search raises prices)
         )
+        self.held: Position = {}  #: coordinates (chains, …) of variables that every start has: params being fitted
         self.programs: dict[Any, Callable[..., Any]] = {}  #: see `compiled`
         #: torch.compile would unroll a recurrence, which takes longer than running it
         self.recurs = any(n.op == "scan" for n in postorder(roots))
@@ -134,7 +135,7 @@ class Density:
         level = self.level
         found[id(LEVEL)] = self.backend.asarray([0.0], self.backend.real) if level is None else level
         for part, weights in zip(self.parts, self.constants["weights"], strict=True):
-            found[id(part.slot)] = Weighing(part, weights)
+            found[id(part.slot)] = bound(part, weights)
         return found
 
     def constrain(self, position: Position) -> tuple[Values, dict[str, Array]]:

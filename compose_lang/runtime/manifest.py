@@ -64,6 +64,7 @@ class Manifest:
     status: Status = "running"
     seconds: dict[str, float] = field(default_factory=dict)
     diagnostics: list[dict[str, Any]] = field(default_factory=list)
+    params: dict[str, Any] = field(default_factory=dict)  #: the values of params that were fitted
     compose_run: int = FORMAT
 
     @staticmethod

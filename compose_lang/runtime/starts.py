@@ -83,10 +83,10 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
     # By NumPy, which has the same bits: JAX would compile each of these operations by itself.
     backend, plain = density.backend, load_backend("numpy", density.backend.precision)
     drawn = noise.draw(specs, plain.asarray(backend.to_numpy(keys), plain.word), np.asarray(attempt), plain)
-    position: Position = {}
+    position: Position = dict(density.held)
     width = 2.0 * 0.8**attempt
     for v in density.graph.variables:
-        if not v.free_sites:
+        if not v.free_sites or v.name in density.held:
             continue
         uniform = drawn[v.name]
         if not v.is_discrete:

@@ -144,6 +144,7 @@ def document(run: Run) -> dict[str, Any]:
         "diagnostics": manifest.diagnostics,
         "seconds": {name: round(value, 3) for name, value in manifest.seconds.items()},
         "out": str(run.out),
+        **({"params": manifest.params} if manifest.params else {}),
     }
 
 

@@ -58,4 +58,26 @@ def arguments(b: Any, node: Node, xs: list[Any]) -> tuple[Arguments, list[Array 
     return found, inputs
 
 
+class Computer(Protocol):
+    def __call__(self, b: Any, values: Sequence[Array]) -> Array:
+        """What a learned function gives (n, *out) of arguments (n, *shape); of none, (1, *out)."""
+        ...
+
+
+def _run_net(b: Any, node: Node, xs: list[Any]) -> Array:
+    compute, *values = xs
+    if not values:
+        return compute(b, [])
+    nodes = node.args[1:]
+    aligned = [align(x, a, node.axes) for x, a in zip(values, nodes, strict=True)]
+    leads = [x.shape[: 1 + len(node.axes)] for x in aligned]
+    lead = tuple(max(sizes) for sizes in zip(*leads, strict=True))
+    flat = [
+        b.xp.broadcast_to(x, (*lead, *a.shape)).reshape((-1, *a.shape))
+        for x, a in zip(aligned, nodes, strict=True)
+    ]
+    return compute(b, flat).reshape((*lead, *node.shape))
+
+
+OPS["net"] = Op(lambda args, attrs: (attrs[0].out.full_shape, "real"), _run_net)
 OPS["learned"] = Op(lambda args, attrs: ((), "real"), _run)

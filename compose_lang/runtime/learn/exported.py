@@ -14,8 +14,9 @@ from compose_lang.runtime.learn.prepare import Lesson
 
 
 def targets(out: Path, parts: Sequence[Part]) -> dict[str, Path]:
-    """The file of each part that is learned, by its name; those that are loaded stay where they are."""
-    names = [part.name for part in parts if part.file is None and part.method != "extern"]
+    """The file of each part that is learned, by its name; loaded ones and functions stay where they are."""
+    own = [p for p in parts if p.file is None and p.method != "extern" and p.out is None]
+    names = [part.name for part in own]
     if out.suffix.lower() == ENDING and not out.is_dir():
         return dict.fromkeys(names, out)
     return {name: out / f"{name}{ENDING}" for name in names}
@@ -41,7 +42,7 @@ def require_room(out: Path, parts: Sequence[Part]) -> None:
 
 def export(out: Path, lessons: Sequence[Lesson]) -> list[Lesson]:
     """Write what was learned; the lessons then name those files."""
-    found = targets(out, [lesson.part for lesson in lessons])
+    found = targets(out, [lesson.part for lesson in lessons if isinstance(lesson.part, Part)])
     for lesson in lessons:
         if lesson.name in found:
             weights.write(found[lesson.name], lesson.part, lesson.weights, lesson.report)

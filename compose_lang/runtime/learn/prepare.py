@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal
 
 import numpy as np
 
+from compose_lang.compiler.fitting import Fitting
+from compose_lang.compiler.joint import Joint
 from compose_lang.compiler.parts import Part
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.learn import files, weights
 from compose_lang.runtime.learn.checkpoints import Checkpoint
+from compose_lang.runtime.learn.together import own
 from compose_lang.runtime.learn.trainer import Stopped, Trainer, Watch
 
 Learned = dict[int, dict[str, np.ndarray]]
@@ -33,7 +36,7 @@ class Lesson:
     how: `learned` now, `kept` from an earlier training, or `loaded` from the file that the program names.
     """
 
-    part: Part
+    part: Part | Joint | Fitting
     weights: dict[str, np.ndarray]
     how: Literal["learned", "kept", "loaded"]
     path: Path | None  #: where the weights are; None: nowhere but here
@@ -75,6 +78,11 @@ class Lesson:
             "held_out": self.held_out,
             "seconds": None if self.seconds is None else round(self.seconds, 3),
             "weights": None if self.path is None else str(self.path),
+            **(
+                {"params": {n: w.tolist() for n, w in self.weights.items()}}
+                if isinstance(part, Fitting)
+                else {}
+            ),
         }
 
 
@@ -85,14 +93,24 @@ def prepare(
 
     Where `stop` says so, training ends with CG0706 (exit code 130), and goes on from there the next time.
     """
-    return [lesson_of(part, watch, stop) for part in parts if part.method != "extern"]
+    whole: dict[int, Lesson] = {}
+    found = []
+    for part in parts:
+        if part.joint is not None:
+            if id(part.joint) not in whole:
+                whole[id(part.joint)] = lesson_of(part.joint, watch, stop)
+            lesson = whole[id(part.joint)]
+            found.append(replace(lesson, part=part, weights=own(part.joint, lesson.weights, part)))
+        elif part.method != "extern":
+            found.append(lesson_of(part, watch, stop))
+    return found
 
 
 def by_part(lessons: Sequence[Lesson]) -> Learned:
     return {id(lesson.part): lesson.weights for lesson in lessons}
 
 
-def lesson_of(part: Part, watch: Watch | None, stop: Callable[[], bool]) -> Lesson:
+def lesson_of(part: Part | Joint, watch: Watch | None, stop: Callable[[], bool]) -> Lesson:
     if part.file is not None:
         stored = weights.read(part.file, part)
         return Lesson(part, stored.weights, "loaded", part.file, stored.report)
@@ -104,7 +122,7 @@ def lesson_of(part: Part, watch: Watch | None, stop: Callable[[], bool]) -> Less
     return learn(part, watch, stop)
 
 
-def learn(part: Part, watch: Watch | None, stop: Callable[[], bool]) -> Lesson:
+def learn(part: Part | Joint, watch: Watch | None, stop: Callable[[], bool]) -> Lesson:
     """Train a part and keep its weights, going on from a checkpoint where there is one."""
     began = monotonic()
     path = files.writable(part)
@@ -131,13 +149,13 @@ def learn(part: Part, watch: Watch | None, stop: Callable[[], bool]) -> Lesson:
     return Lesson(part, found, "learned", path, report, monotonic() - began, elsewhere(part, path))
 
 
-def interrupted(part: Part, step: int, steps: int, is_kept: bool) -> ComposeError:
+def interrupted(part: Part | Joint | Fitting, step: int, steps: int, is_kept: bool) -> ComposeError:
     text = f"interrupted: `{part.name}` has learned {step:,} of {steps:,} steps"
     help = "the same command goes on from there" if is_kept else "they are lost: no folder can be written"
     return ComposeError(Diagnostic("CG0706", text, help=help), exit_code=INTERRUPTED)
 
 
-def elsewhere(part: Part, path: Path | None) -> tuple[Diagnostic, ...]:
+def elsewhere(part: Part | Joint | Fitting, path: Path | None) -> tuple[Diagnostic, ...]:
     """What to say where weights could not be kept beside the program."""
     if path == files.places(part)[0]:
         return ()

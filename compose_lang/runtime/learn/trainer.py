@@ -14,13 +14,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from compose_lang.compiler.fitting import Fitting
+from compose_lang.compiler.joint import Joint
 from compose_lang.compiler.parts import Part
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime import noise
 from compose_lang.runtime.backend import Array, Backend, load_backend
 from compose_lang.runtime.kernel import NoiseSpec
+from compose_lang.runtime.learn.together import learner_of
 from compose_lang.runtime.learner import Learner, trained
-from compose_lang.runtime.learners import load_learner
 
 HELD_OUT = 0.1
 MOST_HELD_OUT = 2000
@@ -32,9 +34,9 @@ CLIP = 1.0  #: the longest gradient, so that one odd batch ruins nothing
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the training of a part is."""
+    """How far the training of a part, or the fit of params, is."""
 
-    part: Part
+    part: Part | Joint | Fitting
     step: int
     steps: int
     loss: float
@@ -70,11 +72,11 @@ class Stopped(Exception):  # noqa: N818 - nothing is wrong
 
 
 class Trainer:
-    """The training of one part."""
+    """The training of one part, or of parts together."""
 
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.learner: Learner = load_learner(part.method)
+    def __init__(self, part: Any) -> None:
+        self.part: Any = part  #: a `Part` or a `Joint`, whichever its learner takes
+        self.learner: Learner = learner_of(part)
         self.begun = self.learner.begin(part)  # a ValueError says in the user's words what does not fit
         self.backend: Backend = load_backend("jax", "float32")
         options = part.options
@@ -258,7 +260,7 @@ class Trainer:
         return found
 
 
-def diverged(part: Part, step: int) -> ComposeError:
+def diverged(part: Part | Joint, step: int) -> ComposeError:
     text = f"learning `{part.name}` diverged by step {step}: its loss is no number any more"
     help = f"a lower rate: {part.method}(…, rate={part.options['rate'] / 3:.1g})"
     return ComposeError(Diagnostic("CG0710", text, part.span, help=help))

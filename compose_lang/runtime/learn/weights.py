@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compose_lang.compiler.fitting import Fitting
+from compose_lang.compiler.joint import Joint
 from compose_lang.compiler.parts import Part
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.learn import files
-from compose_lang.runtime.learners import load_learner
+from compose_lang.runtime.learn.together import learner_of
 
 AGAIN = "copy it again, or learn it again"
 
@@ -28,7 +30,9 @@ class Stored(NamedTuple):
     report: dict[str, Any]  #: of the training: rows, steps, held_out
 
 
-def write(path: Path, part: Part, weights: Mapping[str, np.ndarray], report: Mapping[str, Any]) -> None:
+def write(
+    path: Path, part: Part | Joint | Fitting, weights: Mapping[str, np.ndarray], report: Mapping[str, Any]
+) -> None:
     """Write weights whole or not at all; CG0707 where the file cannot be written."""
     metadata = {
         "compose": json.dumps(part.description, sort_keys=True),
@@ -42,7 +46,7 @@ def write(path: Path, part: Part, weights: Mapping[str, np.ndarray], report: Map
         raise ComposeError(Diagnostic("CG0707", text, part.span), exit_code=2) from None
 
 
-def read(path: Path, part: Part) -> Stored:
+def read(path: Path, part: Part | Joint) -> Stored:
     """The weights of a part: CG0309 where the file is damaged, CG0310 where they are not the part's."""
     try:
         arrays, metadata = files.opened(path)
@@ -57,9 +61,9 @@ def read(path: Path, part: Part) -> Stored:
     return Stored(arrays, report if isinstance(report, dict) else {})
 
 
-def require_all(path: Path, part: Part, arrays: Mapping[str, np.ndarray]) -> None:
+def require_all(path: Path, part: Any, arrays: Mapping[str, np.ndarray]) -> None:
     """Every array that the part needs is there, of its shape."""
-    learner = load_learner(part.method)
+    learner = learner_of(part)
     try:
         net = {} if learner.wanted is None else learner.wanted(part)
         wanted = {**{f"net.{name}": w.shape for name, w in net.items()}, **learner.beside(part)}

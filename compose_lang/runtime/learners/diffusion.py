@@ -122,8 +122,11 @@ def energy(
     gauss = 0.5 * b.xp.sum(flat * flat, axis=1) / variance
     z = x / b.xp.sqrt(variance).reshape((n, *(1,) * (x.ndim - 1)))
     known = 0.5 * d * b.xp.log(2.0 * math.pi * variance) + d * b.xp.log(weights["scale"])
+    share = weights.get("share", 1.0)  # of a density that was learned whole: see learn/together.py
     return (
-        gauss + known + bent(part, b, weights, z, c) / sigma + log_constant(part, b, weights, sigma, inputs)
+        share * (gauss + known)
+        + bent(part, b, weights, z, c) / sigma
+        + log_constant(part, b, weights, sigma, inputs)
     )
 
 
@@ -145,8 +148,10 @@ def log_constant(
 
 
 def beside(part: Part) -> dict[str, tuple[int, ...]]:
-    table = {"log_z": (contexts(part), LEVELS)} if part.options["form"] == "energy" else {}
-    return {**features.shapes_of_scales(part), **table}
+    scales = features.shapes_of_scales(part)
+    if part.together:
+        return {**scales, "share": (1,)}
+    return {**scales, "log_z": (contexts(part), LEVELS)} if part.options["form"] == "energy" else scales
 
 
 MOST_CONTEXTS = 32
@@ -279,7 +284,9 @@ def score(
     c = all_conditions(part, b, weights, sigma, inputs, {})
     s = sigma.reshape((x.shape[0], *(1,) * (x.ndim - 1)))
     whole = b.xp.sqrt(1.0 + s * s)
-    gradient = x / (whole * whole) + slope(part, b, weights, x / whole, c) / (s * whole)
+    gradient = weights.get("share", 1.0) * x / (whole * whole) + slope(part, b, weights, x / whole, c) / (
+        s * whole
+    )
     return features.split(part, gradient / weights["scale"])
 
 

@@ -1,0 +1,167 @@
+"""`learn k, W by maximum_likelihood(steps=500)`: what is fitted, from where, and to what.
+
+A param that is fitted is a variable until it is fitted (`likelihood.py`), and a constant from then on: when the runtime
+has found its value, the program is elaborated anew with it. Nothing is fitted here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compose_lang.compiler import learning
+from compose_lang.compiler.context import Context, Session, fail
+from compose_lang.compiler.graph import FactorGraph
+from compose_lang.compiler.likelihood import Likelihood, graph_of_params
+from compose_lang.compiler.parts import REVISION, parts_of
+from compose_lang.diagnostics import Label, Span, did_you_mean
+from compose_lang.grammar import ast
+from compose_lang.grammar.printer import print_module
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.parts import Part
+
+METHOD = "maximum_likelihood"
+OPTIONS = {"steps": 500, "chains": 16, "seed": 0}
+"""Steps: iterations of the optimiser, or of EM where variables are summed out by chains of draws."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the statements ask for: one fit of all params that they name."""
+
+    targets: tuple[str, ...]
+    options: Mapping[str, Any]
+    span: Span
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """A fit that can be run. starts: values to start from; None: near the middle of the type."""
+
+    fit: Fit
+    graph: FactorGraph
+    starts: Mapping[str, np.ndarray | None]
+    parts: tuple[Part, ...]  #: what its energies need to have learned
+    depends: str  #: a hash of the program and its data
+    home: Path | None
+
+    name: str = "params"
+    method: str = METHOD
+    net: None = None
+
+    @property
+    def shown(self) -> str:
+        """The params in a row."""
+        return ", ".join(self.fit.targets)
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return self.fit.options
+
+    @property
+    def span(self) -> Span:
+        return self.fit.span
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        types = {v.name: str(v.type) for v in self.graph.variables if v.name in self.fit.targets}
+        return {"method": METHOD, "params": types, "options": dict(self.fit.options), "revision": REVISION}
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of everything that the values depend on."""
+        found = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode())
+        for each in (self.depends, *(part.key for part in self.parts)):
+            found.update(each.encode())
+        return found.hexdigest()
+
+
+def fits(module: ast.Module) -> bool:
+    """Whether a program fits any params."""
+    return any(
+        isinstance(t, ast.Name) for s in module.statements if isinstance(s, ast.Learn) for t in s.targets
+    )
+
+
+def is_fitted(module: ast.Module, name: str) -> bool:
+    """Whether a statement of the program fits a param."""
+    learns = [s for s in module.statements if isinstance(s, ast.Learn)]
+    return any(isinstance(t, ast.Name) and t.id == name for s in learns for t in s.targets)
+
+
+def note(ctx: Context, s: ast.Learn, params: Mapping[str, ast.Param]) -> None:
+    """Add what a statement asks for to the session's fit."""
+    method = s.method.function if isinstance(s.method, ast.Call) else s.method
+    assert isinstance(method, ast.Name)
+    if method.id != METHOD:
+        text = f"`{method.id}` does not fit {s.targets[0].span.text}"
+        help = f"params are fitted by {METHOD}; a factor's nets with the data they learn from: learn F(x=rows) by …"
+        fail("CG0602", text, s.span, help=help)
+    targets = []
+    for t in s.targets:
+        if not isinstance(t, ast.Name) or t.id not in params:
+            shown = t.id if isinstance(t, ast.Name) else t.span.text
+            help = did_you_mean(shown, params) or "declare it: param k: real"
+            fail("CG0607", f"`{shown}` is no param, and {METHOD} fits params", t.span, help=help)
+        targets.append(t.id)
+        earlier = [f for f in ctx.session.fits if t.id in f.targets]
+        if earlier or t.id in targets[:-1]:
+            labels = (Label(earlier[0].span, "first here"),) if earlier else ()
+            fail("CG0202", f"`{t.id}` is fitted twice", t.span, labels=labels)
+    options: dict[str, Any] = dict(OPTIONS)
+    for a in s.method.arguments if isinstance(s.method, ast.Call) else ():
+        if a.name not in OPTIONS:
+            shown = f"the option `{a.name}`" if a.name else "an argument without a name"
+            help = did_you_mean(a.name or "", OPTIONS) or f"it has {', '.join(OPTIONS)}"
+            fail("CG0602", f"`{METHOD}` does not take {shown}", a.span, help=help)
+        options[a.name] = learning.option(ctx, a, OPTIONS[a.name], METHOD)
+    ctx.session.fits.append(Fit(tuple(targets), options, s.span))
+
+
+def whole(fits: list[Fit]) -> Fit:
+    """One fit of all that several statements name: params are fitted together."""
+    first = fits[0]
+    for f in fits[1:]:
+        if f.options != first.options:
+            text = "params are fitted together, and two statements ask for it in different ways"
+            labels = (Label(first.span, "the other"),)
+            fail(
+                "CG0202",
+                text,
+                f.span,
+                labels=labels,
+                help="one statement: learn k, W by maximum_likelihood(…)",
+            )
+    return Fit(tuple(t for f in fits for t in f.targets), first.options, first.span)
+
+
+def fitting(module: ast.Module, graph: FactorGraph, session: Session) -> Fitting | None:
+    """The fit that a program's statements ask for, if any, from its graph and session of a `Likelihood`."""
+    reading = session.reading
+    if not session.fits or not isinstance(reading, Likelihood):
+        return None
+    fit = whole(session.fits)
+    of_params = graph_of_params(graph, reading, module, fit.span)
+    parts = tuple(parts_of([g.energy for g in of_params.groups]))
+    depends = digest(module, graph, session)
+    return Fitting(fit, of_params, reading.starts, parts, depends, learning.home(session))
+
+
+def digest(module: ast.Module, graph: FactorGraph, session: Session) -> str:
+    """A hash of a program's text, less its layout, and of the data and constants that it was given."""
+    found = hashlib.sha256(print_module(module).encode())
+    found.update(repr(sorted((n, repr(v)) for n, v in session.constants.items())).encode())
+    found.update(repr(sorted(session.hashes.items())).encode())
+    for name, node in sorted(graph.data.items()):
+        if node.value is not None:
+            found.update(f"{name}{node.value.dtype}{node.value.shape}".encode())
+            found.update(np.ascontiguousarray(node.value).tobytes())
+    return found.hexdigest()
