@@ -165,7 +165,7 @@ def by_calibration(model: Model, replicates: int, watch: Watch | None, options: 
         raise ComposeError(Diagnostic("CG0605", f"the program cannot be calibrated: {text}"))
     copies = Copies({name: truth[name] for name in forwards.outcomes}, Axis(replicates, "copy"))
     graph = elaborate(module, session_of(model, copies))
-    beside = Model(replace(model.program, graph=graph), model.constants)
+    beside = Model(replace(model.program, graph=graph), model.constants, trust=model.trust)
     run = beside.sample(watch=watch, **options)
     rng = np.random.default_rng(settings.seed)
     checks = []
@@ -206,6 +206,7 @@ def session_of(model: Model, reading: Reading) -> Session:
         dict(model.constants),
         programs=(path.resolve(),) if in_file else (),
         reading=reading,
+        is_trusted=model.trust,
     )
 
 

@@ -15,7 +15,7 @@ from compose_lang.runtime.learn.prepare import Lesson
 
 def targets(out: Path, parts: Sequence[Part]) -> dict[str, Path]:
     """The file of each part that is learned, by its name; those that are loaded stay where they are."""
-    names = [part.name for part in parts if part.file is None and part.method != "extern"]
+    names = [part.name for part in parts if part.file is None and not part.is_foreign]
     if out.suffix.lower() == ENDING and not out.is_dir():
         return dict.fromkeys(names, out)
     return {name: out / f"{name}{ENDING}" for name in names}

@@ -85,7 +85,7 @@ def prepare(
 
     Where `stop` says so, training ends with CG0706 (exit code 130), and goes on from there the next time.
     """
-    return [lesson_of(part, watch, stop) for part in parts if part.method != "extern"]
+    return [lesson_of(part, watch, stop) for part in parts if not part.is_foreign]
 
 
 def by_part(lessons: Sequence[Lesson]) -> Learned:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from compose_lang.compiler.parts import Part
@@ -27,12 +27,7 @@ class Weighing:
         learner = load_learner(self.part.method)
         if self.part.options.get("form") != "score":
             return learner.energy(self.part, b, self.weights, level, subjects, inputs)
-        held = [b.without_gradient(x) for x in subjects]
-        total = b.xp.zeros_like(level)
-        for x, at, g in zip(subjects, held, self.gradient(b, level, held, inputs), strict=True):
-            n = level.shape[0]
-            total = total + b.xp.sum((b.without_gradient(g) * (x - at)).reshape((n, -1)), axis=1)
-        return total
+        return by_score(b, level, subjects, lambda held: self.gradient(b, level, held, inputs))
 
     def gradient(
         self, b: Backend, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
@@ -41,3 +36,15 @@ class Weighing:
         learner = load_learner(self.part.method)
         assert learner.score is not None
         return learner.score(self.part, b, self.weights, level, subjects, inputs)
+
+
+def by_score(
+    b: Backend, level: Array, subjects: Sequence[Array], gradient: Callable[[list[Array]], list[Array]]
+) -> Array:
+    """0 (n,), with a gradient that is the score's."""
+    held = [b.without_gradient(x) for x in subjects]
+    total = b.xp.zeros_like(level)
+    for x, at, g in zip(subjects, held, gradient(held), strict=True):
+        n = level.shape[0]
+        total = total + b.xp.sum((b.without_gradient(g) * (x - at)).reshape((n, -1)), axis=1)
+    return total
