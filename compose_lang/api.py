@@ -38,26 +38,31 @@ if TYPE_CHECKING:
 
 
 def compile(
-    program: str | Path, data: Mapping[str, Any] | None = None, constants: Mapping[str, Any] | None = None
+    program: str | Path,
+    data: Mapping[str, Any] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    trust: bool = False,
 ) -> Model:
     """Compile a program, given as a path (a `Path`, or a string that ends in `.cg`) or as its text.
 
     data: values of the program's `data` by name: arrays, or what NumPy makes arrays of. constants replace the
-    values of its `const`s. Raises a ComposeError with every error found.
+    values of its `const`s. trust: whether the program may run foreign code (`extern`). Raises a ComposeError with
+    every error found.
     """
     is_path = isinstance(program, Path) or (program.endswith(".cg") and "\n" not in program)
     source = read_source(program) if is_path else Source("<text>", str(program))
-    return Model(compile_program(source, data, constants), constants, data)
+    return Model(compile_program(source, data, constants, trust=trust), constants, data, trust)
 
 
 def sample(
     program: str | Path,
     data: Mapping[str, Any] | None = None,
     constants: Mapping[str, Any] | None = None,
+    trust: bool = False,
     **options: Any,
 ) -> Run:
     """Compile and sample a program in one go; options are those of `Model.sample`."""
-    return compile(program, data, constants).sample(**options)
+    return compile(program, data, constants, trust).sample(**options)
 
 
 def data_names(program: Path) -> tuple[str, ...]:
@@ -74,8 +79,10 @@ class Model:
         program: CompiledProgram,
         constants: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
+        trust: bool = False,
     ) -> None:
         self.program = program
+        self.trust = trust
         self.constants = dict(constants or {})
         self.data = dict(data or {})
         self.lessons: list[Lesson] = []  #: of params that were fitted

@@ -101,6 +101,9 @@ DataFlag = Annotated[
     ),
 ]
 SetFlag = Annotated[list[str], typer.Option("--set", metavar="CONST=VALUE", help="Replace a const.")]
+TrustFlag = Annotated[
+    bool, typer.Option("--trust", help="Let the program run the code it names by `extern`.")
+]
 NOTHING: list[str] = []  # Typer reads it as a default, nobody changes it
 
 
@@ -120,6 +123,7 @@ def run(
     precision: Annotated[str | None, typer.Option(help="float32 or float64 [float64].")] = None,
     data: DataFlag = NOTHING,
     constants: SetFlag = NOTHING,
+    trust: TrustFlag = False,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for the draws [PROGRAM.out].")
     ] = None,
@@ -142,7 +146,7 @@ def run(
     from compose_lang.runtime.summary import document, table
 
     earlier = earlier_settings(folder) if resume else {}
-    model = _model(program, data, constants, earlier.pop("set", {}))
+    model = _model(program, data, constants, trust, earlier.pop("set", {}))
     given = {
         "seed": seed, "chains": chains, "draws": draws, "warmup": warmup, "thin": thin, "method": method,
         "keep": None if keep is None else tuple(name.strip() for name in keep.split(",") if name.strip()),
@@ -204,6 +208,7 @@ def check(
     dump: Annotated[Stage | None, typer.Option(help="Print what a stage of the compiler makes.")] = None,
     data: DataFlag = NOTHING,
     constants: SetFlag = NOTHING,
+    trust: TrustFlag = False,
 ) -> int:
     """Find errors and lints, without running anything."""
     from compose_lang.compiler.pipeline import without_data
@@ -214,7 +219,7 @@ def check(
     code = 0
     for path in programs:
         try:
-            model = _model(path, data, constants)
+            model = _model(path, data, constants, trust)
             found += model.diagnostics
             if dump:
                 print(dump_stage(model.program, dump.value))
@@ -289,6 +294,7 @@ def explain(
     method: Annotated[str | None, typer.Option(help="One method for all variables.")] = None,
     data: DataFlag = NOTHING,
     constants: SetFlag = NOTHING,
+    trust: TrustFlag = False,
 ) -> None:
     """Explain a program's plan, or what a diagnostic's code means."""
     from compose_lang.explanation import explain_code
@@ -297,7 +303,7 @@ def explain(
         text = explain_code(what.upper())
         screen.document({"code": what.upper(), "text": text}) if screen.json else print(text, end="")
         return
-    model = _model(Path(what), data, constants)
+    model = _model(Path(what), data, constants, trust)
     settings = {"backend": backend, "method": method}
     if screen.json:
         from compose_lang.explanation import plan_as_json
@@ -321,13 +327,14 @@ def learn(
     ] = None,
     data: DataFlag = NOTHING,
     constants: SetFlag = NOTHING,
+    trust: TrustFlag = False,
 ) -> None:
     """Train a program's learned factors ahead; a run finds their weights."""
     from compose_lang.lessons import params_table, table
     from compose_lang.render import as_json
 
     screen.failure = {"program": str(program), "parts": []}
-    model = _model(program, data, constants)
+    model = _model(program, data, constants, trust)
     if not model.program.parts and model.program.fitting is None:
         text = f"there is nothing to learn: {program.name} declares no factor by `learn` or `load`"
         raise ComposeError(Diagnostic("CG0604", text))
@@ -354,11 +361,12 @@ def graph(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write [screen].")] = None,
     data: DataFlag = NOTHING,
     constants: SetFlag = NOTHING,
+    trust: TrustFlag = False,
 ) -> None:
     """Draw a program's factor graph, with plates as plates."""
     from compose_lang.drawing import as_json, draw
 
-    model = _model(program, data, constants)
+    model = _model(program, data, constants, trust)
     if screen.json:
         screen.document(as_json(model.program.graph, expand))
         return
@@ -435,11 +443,12 @@ def verify(
     backend: Annotated[str | None, typer.Option(help="jax, torch or numpy [jax].")] = None,
     data: DataFlag = NOTHING,
     constants: SetFlag = NOTHING,
+    trust: TrustFlag = False,
 ) -> int:
     """Test that a program is sampled as it says: against enumeration, or by calibration on simulated data."""
     from compose_lang.verify import table, verify
 
-    model = _model(program, data, constants)
+    model = _model(program, data, constants, trust)
     given = {
         "seed": seed,
         "chains": chains,
@@ -538,14 +547,19 @@ def doctor(screen: Screen) -> None:
 
 
 def _model(
-    program: Path, data: list[str], constants: list[str], earlier: Mapping[str, Any] | None = None
+    program: Path,
+    data: list[str],
+    constants: list[str],
+    trust: bool,
+    earlier: Mapping[str, Any] | None = None,
 ) -> Model:
     """Compile a program with what the flags bind; constants of an earlier run hold where no flag sets them."""
     from compose_lang.api import compile, data_names
     from compose_lang.bindings import bound_constants, bound_data
 
     declared = data_names(program) if data else ()
-    return compile(program, bound_data(data, declared), {**(earlier or {}), **bound_constants(constants)})
+    bound = {**(earlier or {}), **bound_constants(constants)}
+    return compile(program, bound_data(data, declared), bound, trust)
 
 
 def main() -> None:

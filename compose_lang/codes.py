@@ -60,6 +60,8 @@ CODES: dict[str, str] = {
     "CG0414": "foreign code without trust",
     "CG0415": "a learned score where an energy is needed",
     "CG0416": "a likelihood with an unknown total",
+    "CG0417": "foreign code that cannot be found",
+    "CG0418": "foreign code that is no factor",
     # 05 constraints
     "CG0501": "hard equality between continuous variables",
     "CG0502": "no point satisfies the constraints",

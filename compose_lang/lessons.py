@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def state_of(part: Part) -> tuple[str, Path | None]:
     """How a part stands: foreign, loaded, kept, begun or new; and the file of its weights, if there is one."""
-    if part.method == "extern":
+    if part.is_foreign:
         return "foreign", None
     if part.file is not None:
         return "loaded", part.file
@@ -81,7 +81,7 @@ def params_table(params: Mapping[str, np.ndarray]) -> str:
 
 def what(part: Part) -> list[str]:
     """Method, net, steps and rows, as far as a part has them."""
-    found = [] if part.method == "extern" else [part.method]
+    found = [] if part.is_foreign else [part.method]
     if part.net is not None:
         found.append(str(part.net))
     if part.data:

@@ -206,7 +206,7 @@ def by_calibration(model: Model, replicates: int, watch: Watch | None, options: 
         raise ComposeError(Diagnostic("CG0605", f"the program cannot be calibrated: {text}"))
     copies = Copies({name: truth[name] for name in forwards.outcomes}, Axis(replicates, "copy"))
     graph = elaborate(module, model.program.session(reading=copies))
-    beside = Model(replace(model.program, graph=graph), model.constants)
+    beside = Model(replace(model.program, graph=graph), model.constants, trust=model.trust)
     run = beside.sample(watch=watch, **options)
     rng = np.random.default_rng(settings.seed)
     checks = []

@@ -108,7 +108,7 @@ def is_score(n: Node) -> bool:
 
 def is_levelled(n: Node) -> bool:
     """Whether a node is a learned diffusion."""
-    return n.op == "learned" and n.attrs[0].has_levels
+    return n.op == "learned" and n.attrs[0].is_diffusion
 
 
 def depends_on_level(x: Node) -> bool:

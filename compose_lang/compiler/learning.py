@@ -7,6 +7,7 @@ of it adds. Nothing is trained here, and no foreign code is imported.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,11 @@ import numpy as np
 from compose_lang.compiler import expressions
 from compose_lang.compiler.context import Context, Scope, Session, Term, fail
 from compose_lang.compiler.declared_types import bind_shape, declared_type
+from compose_lang.compiler.files import resolve_path
+from compose_lang.compiler.foreign import extern
 from compose_lang.compiler.ir import Node, constant, node
 from compose_lang.compiler.parts import EVERY_NET, LEARNERS, LEVEL, Learner, Net, Part, Port, kind_of
+from compose_lang.compiler.pretrained import part_of_folder
 from compose_lang.compiler.types import Type
 from compose_lang.compiler.values import Nothing, as_node, describe, static_int
 from compose_lang.compiler.weights_header import part_of_file
@@ -27,7 +31,6 @@ if TYPE_CHECKING:
     from compose_lang.compiler.application import Call, DeclaredFactor
 
 FOREIGN = ("load", "extern")
-LIBRARIES = ("jax", "torch")
 WORDS = {"finite": "discrete values", "real": "unbounded reals", "bounded": "bounded reals"}
 
 
@@ -86,7 +89,7 @@ def fitted(call: Call, port: Port) -> Node:
     value, span = call.arguments[port.name]
     found = as_node(value, span)
     if found.shape != port.type.full_shape:
-        text = f"`{port.name}` of `{call.name}` was learned as {port.type}, given {describe(found)}"
+        text = f"`{port.name}` of `{call.name}` is {port.type}, given {describe(found)}"
         fail("CG0203", f"shapes do not match: {text}", span)
     return found
 
@@ -107,9 +110,16 @@ def part_of(factor: DeclaredFactor, ctx: Context) -> Part:
     session, decl = ctx.session, factor.decl
     key = id(decl)
     if key not in session.parts:
+        session = replace(session, folder=folder_of(decl, session))
         top = Context(Scope(factor.scope), session, emit=lambda term: None)
         session.parts[key] = made(top, decl)
     return session.parts[key]
+
+
+def folder_of(decl: ast.FactorDecl, session: Session) -> Path | None:
+    """The folder of the file that declares a factor, which another program may use."""
+    name = decl.span.source.name
+    return session.folder if name.startswith("<") else Path(name).parent
 
 
 def made(ctx: Context, decl: ast.FactorDecl) -> Part:
@@ -121,34 +131,25 @@ def made(ctx: Context, decl: ast.FactorDecl) -> Part:
     if isinstance(value, ast.LearnValue):
         return learned(ctx, decl, value.method)
     assert isinstance(value, ast.Call) and isinstance(value.function, ast.Name)
-    kind, options = value.function.id, {}
+    subjects, inputs = ports(ctx, decl, {}, value.span)
+    if value.function.id == "extern":
+        return extern(ctx, decl, value, subjects, inputs)
     place = None
     for a in value.arguments:
         found = expressions.evaluate(ctx, a.value)
+        if a.name is not None or place is not None:
+            fail("CG0206", "load has no such argument", a.span, help="it takes one file")
         if not isinstance(found, str):
-            fail("CG0204", f"{kind} takes text, not {describe(found)}", a.span)
-        if a.name is None and place is None:
-            place = found
-        elif a.name == "library" and kind == "extern" and found in LIBRARIES:
-            options["library"] = found
-        else:
-            help = 'it has library="jax" or "torch"' if kind == "extern" else "it takes one file"
-            fail("CG0206", f"{kind} has no such argument", a.span, help=help)
+            fail("CG0204", f"load takes text, not {describe(found)}", a.span)
+        place = found
     if place is None:
-        fail("CG0206", f"{kind} takes a text: what to {kind}", value.span)
-    subjects, inputs = ports(ctx, decl, {}, value.span)
-    if kind == "load":
-        return part_of_file(ctx, decl, place, subjects, inputs, value.span)
-    if not ctx.session.is_trusted:
-        text = f"`{decl.name}` runs foreign code: {place}"
-        fail(
-            "CG0414", text, value.span, help="pass --trust (from Python: trust=True) if you know what it does"
-        )
-    module, _, function = place.partition(":")
-    if not module or not function:
-        help = 'a module that Python can import and a name in it: extern("package.module:energy")'
-        fail("CG0206", f"`{place}` names no function", value.span, help=help)
-    return Part(decl.name, "extern", subjects, inputs, None, options, {}, value.span, source=place)
+        fail("CG0206", "load takes a text: what to load", value.span)
+    if ctx.session.folder is None:
+        fail("CG0302", "a program that is not in a file has no folder to load from", value.span)
+    path = resolve_path(place, ctx.session.folder, value.span)
+    if path.is_dir():
+        return part_of_folder(ctx, decl, path, subjects, inputs, value.span)
+    return part_of_file(ctx, decl, place, subjects, inputs, value.span)
 
 
 def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> Part:

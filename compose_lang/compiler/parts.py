@@ -32,6 +32,13 @@ LEVEL = slot("noise level")
 """The standard deviation of the noise at which learned energies are taken; 0 in the density that a program denotes."""
 
 
+FOREIGN = frozenset({"extern", "pretrained"})
+"""Methods of parts whose energy is other people's code, which runs under `--trust` only."""
+
+NOISE_LEVEL = "noise_level"
+"""The argument by which foreign code is given the level, and the option that says so."""
+
+
 @dataclass(frozen=True)
 class Learner:
     """What the compiler knows of a method of `learn`."""
@@ -114,7 +121,7 @@ class Part:
     """
 
     name: str
-    method: str  #: of LEARNERS, `extern`, or `net` and `param` of what is fitted with others
+    method: str  #: of LEARNERS, one of FOREIGN, or `net` and `param` of what is fitted with others
     subjects: tuple[Port, ...]
     inputs: tuple[Port, ...]
     net: Net | None
@@ -123,7 +130,8 @@ class Part:
     span: Span | None
     file: Path | None = None
     source: str = ""
-    home: Path | None = None  #: the folder in which weights are kept between runs; None: the user's cache
+    home: Path | None = None
+    """The folder in which weights are kept between runs (None: the user's cache), or foreign code is looked for."""
     slot: Node = field(default_factory=lambda: slot("weights"))
     together: bool = False  #: whether it was fitted with others: a share of their density, and none by itself
     joint: Joint | None = None  #: the statement that fits it with others
@@ -141,8 +149,20 @@ class Part:
         return LEARNERS.get(self.method)
 
     @property
-    def has_levels(self) -> bool:
+    def is_foreign(self) -> bool:
+        return self.method in FOREIGN
+
+    @property
+    def is_diffusion(self) -> bool:
+        """Whether its levels are those of one density with noise of each added: p_σ = p * N(0, σ²)."""
+        if self.method == "pretrained":
+            return bool(self.options["kind"] == "diffusion")
         return self.learner is not None and self.learner.levels
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether it changes with the noise level; foreign code that says so may do it in any way."""
+        return self.is_diffusion or bool(self.options.get(NOISE_LEVEL))
 
     @property
     def normalised(self) -> bool:

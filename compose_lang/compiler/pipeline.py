@@ -51,11 +51,12 @@ def compile_program(
     constants: Mapping[str, Any] | None = None,
     folder: Path | None = None,
     ignore_unknown_data: bool = True,
+    trust: bool = False,
 ) -> CompiledProgram:
     """Compile a program with data and constants from outside.
 
     folder is where `read` looks, by default the folder of the source's file. Fields of `data` that the program
-    does not declare are ignored, unless `ignore_unknown_data` is false.
+    does not declare are ignored, unless `ignore_unknown_data` is false. trust: whether foreign code may run.
     """
     module = parse(source)
     found = [*layout_warnings(source), *resolve(module, known_names())]
@@ -73,7 +74,9 @@ def compile_program(
         folder = Path(source.name).parent
     itself = () if source.name.startswith("<") else (Path(source.name).resolve(),)
     unknown = frozenset(d.span.text.partition(".")[0] for d in found if d.code == "CG0201" and d.span)
-    anew = partial(Session, folder, given, dict(constants or {}), programs=itself, unknown=unknown)
+    anew = partial(
+        Session, folder, given, dict(constants or {}), programs=itself, unknown=unknown, is_trusted=trust
+    )
     session = anew(reading=Likelihood() if fits(module) else None)
     try:
         graph = elaborate(module, session)
@@ -145,11 +148,12 @@ def check(
     source: Source | str | Path,
     data: Mapping[str, Any] | None = None,
     constants: Mapping[str, Any] | None = None,
+    trust: bool = False,
 ) -> list[Diagnostic]:
     """Every error and warning of a program; data that is to be bound from outside is a note, not an error."""
     try:
         text = source if isinstance(source, Source) else read_source(source)
-        return list(compile_program(text, data, constants).diagnostics)
+        return list(compile_program(text, data, constants, trust=trust).diagnostics)
     except ComposeError as wrong:
         return without_data(wrong.diagnostics)
 

@@ -29,6 +29,7 @@ from compose_lang.runtime.arrangements import Arrangements
 from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.blocks import Coordinates, Sites
 from compose_lang.runtime.columns import Column
+from compose_lang.runtime.foreign.binding import bind
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.learn.prepare import Learned, by_part, prepare
 from compose_lang.runtime.learn.weighing import bound
@@ -73,6 +74,7 @@ class Density:
         self.parts = parts_of(roots)
         known = learned or {}
         self.learned: Learned = {**by_part(prepare(p for p in self.parts if id(p) not in known)), **known}
+        self.foreign = {id(p): bind(p, backend) for p in self.parts if p.is_foreign}
         self.level: Array | None = (
             None  #: of noise, (chains,) or (1,); None: 0, the density that the program denotes
         )
@@ -102,6 +104,12 @@ class Density:
                 lambda constants, *arrays: function(self.with_constants(constants), *arrays)
             )
         return lambda *arrays: self.programs[name](self.constants, *arrays)
+
+    def require_sound(self) -> None:
+        """Raise what foreign code raised while a compiled program ran, which got NaN instead."""
+        for code in self.foreign.values():
+            if code.failure is not None:
+                raise code.failure
 
     def with_constants(self, constants: Mapping[str, Any]) -> Density:
         """The same density on other arrays for its constants (traced ones, inside a compiled function)."""
@@ -135,7 +143,7 @@ class Density:
         level = self.level
         found[id(LEVEL)] = self.backend.asarray([0.0], self.backend.real) if level is None else level
         for part, weights in zip(self.parts, self.constants["weights"], strict=True):
-            found[id(part.slot)] = bound(part, weights)
+            found[id(part.slot)] = self.foreign.get(id(part)) or bound(part, weights)
         return found
 
     def constrain(self, position: Position) -> tuple[Values, dict[str, Array]]:

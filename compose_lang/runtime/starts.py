@@ -46,6 +46,7 @@ def find_start(density: Density, keys: Array) -> Position:
             settled = settled | finite
         if bool(xp.all(settled)):
             return found
+    density.require_sound()
     assert found is not None and settled is not None
     constrained = any(g.violation is not None and g.kind == "require" for g in density.graph.groups)
     if constrained:

@@ -99,6 +99,7 @@ class Sweeper:
         with self.backend.scope():
             constants = self.density.constants
             position, states, recorded, energy = self._advance(constants, *batch, done, draws, sweeps)
+            self.density.require_sound()
             kept = {name: self.backend.to_numpy(array)[:draws] for name, array in recorded.items()}
             return Advance(
                 Batch(batch.keys, position, states), kept, np.asarray(self.backend.to_numpy(energy))

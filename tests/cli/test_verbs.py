@@ -178,3 +178,22 @@ def test_pictures_of_a_run(compose):
     assert "did you mean" in compose("plot", "p.out", "--names", "vv").err
     assert compose("plot", "p.out", "--format", "gif").code == 2
     assert compose("plot", "nowhere").code == 1
+
+
+FOREIGN = 'factor Critic(x: real[2]) = extern("critic_of_cli:energy")\nvar x: real[2] ~ Critic\n'
+
+
+def test_foreign_code_runs_where_it_is_trusted(compose, monkeypatch):
+    Path("foreign.cg").write_text(FOREIGN)
+    Path("critic_of_cli.py").write_text("def energy(x):\n    return 0.5 * (x**2).sum(1)\n")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("COMPOSE_TRUST", "1")
+    for verb in ("check", "explain", "graph", "run", "verify"):
+        result = compose(verb, "foreign.cg")
+        assert result.code == 1 and "CG0414" in result.out + result.err
+    for verb in ("check", "explain", "graph"):
+        assert compose(verb, "foreign.cg", "--trust").code == 0
+    assert "critic_of_cli" not in sys.modules
+    result = compose("run", "foreign.cg", "--trust", *QUICK)
+    assert result.code == 0 and "x[1]" in result.out
+    sys.modules.pop("critic_of_cli")

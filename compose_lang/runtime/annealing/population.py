@@ -132,6 +132,7 @@ class PopulationSweeper:
         with b.scope():
             if done < self.count:
                 batch = self._walk(self.density.constants, batch, done, done + sweeps)
+                self.density.require_sound()
                 return Advance(batch, {}, self._health(batch))
             first = done - self.count
             recorded = self._record(self.density.constants, batch)

@@ -26,7 +26,7 @@ def schedule(anneal: Anneal, learned: Learned, count: int, options: dict[str, fl
     found: dict[int, Part] = {}
     for f in (*[f.group for f in anneal.flows], *anneal.families):
         found.update({id(n.attrs[0]): n.attrs[0] for n in learned_below(f.energy)})
-    scales = [float(learned[key]["scale"][0]) for key in found]
+    scales = [float(learned[key]["scale"][0]) if key in learned else SCALE for key in found]
     coarse = [s * float(p.options["coarsest"]) for s, p in zip(scales, found.values(), strict=True)]
     fine = [s * float(p.options["finest"]) for s, p in zip(scales, found.values(), strict=True)]
     top = float(options.get("coarsest") or max(coarse, default=COARSEST))

@@ -187,7 +187,8 @@ class TorchBackend:
         torch.set_num_threads(1)
         torch.set_default_dtype(self.real)
         try:
-            yield
+            with torch.no_grad():  # gradients are torch.func's; foreign weights must not record a history
+                yield
         finally:
             torch.set_num_threads(threads)
             torch.set_default_dtype(dtype)

@@ -15,7 +15,7 @@ from compose_lang.runtime.learn.prepare import Lesson
 
 def targets(out: Path, parts: Sequence[Part]) -> dict[str, Path]:
     """The file of each part that is learned, by its name; loaded ones and functions stay where they are."""
-    own = [p for p in parts if p.file is None and p.method != "extern" and p.out is None]
+    own = [p for p in parts if p.file is None and not p.is_foreign and p.out is None]
     names = [part.name for part in own]
     if out.suffix.lower() == ENDING and not out.is_dir():
         return dict.fromkeys(names, out)

@@ -101,7 +101,7 @@ def prepare(
                 whole[id(part.joint)] = lesson_of(part.joint, watch, stop)
             lesson = whole[id(part.joint)]
             found.append(replace(lesson, part=part, weights=own(part.joint, lesson.weights, part)))
-        elif part.method != "extern":
+        elif not part.is_foreign:
             found.append(lesson_of(part, watch, stop))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,13 +38,7 @@ class Weighing:
         learner = load_learner(self.part.method)
         if self.part.options.get("form") != "score":
             return learner.energy(self.part, b, self.weights, level, subjects, inputs)
-        held = [b.without_gradient(x) for x in subjects]
-        total = b.xp.zeros_like(level)
-        for x, at, g in zip(subjects, held, self.gradient(b, level, held, inputs), strict=True):
-            n = level.shape[0]
-            g = g if self.trains else b.without_gradient(g)
-            total = total + b.xp.sum((g * (x - at)).reshape((n, -1)), axis=1)
-        return total
+        return by_score(b, level, subjects, lambda held: self.gradient(b, level, held, inputs), self.trains)
 
     def gradient(
         self, b: Backend, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
@@ -104,3 +98,20 @@ def begin_param(part: Part, seed: int) -> dict[str, np.ndarray]:
     u = np.asarray(unconstrain(domain, value[None], domain.lower, domain.upper, b))[0]
     spread = 0.0 if start is not None else SPREAD
     return {"net.u": u + spread * np.random.default_rng(seed).standard_normal(u.shape)}
+
+
+def by_score(
+    b: Backend,
+    level: Array,
+    subjects: Sequence[Array],
+    gradient: Callable[[list[Array]], list[Array]],
+    trains: bool = False,
+) -> Array:
+    """0 (n,), with a gradient that is the score's; trains: whether its own gradient is asked for too."""
+    held = [b.without_gradient(x) for x in subjects]
+    total = b.xp.zeros_like(level)
+    for x, at, g in zip(subjects, held, gradient(held), strict=True):
+        n = level.shape[0]
+        g = g if trains else b.without_gradient(g)
+        total = total + b.xp.sum((g * (x - at)).reshape((n, -1)), axis=1)
+    return total

@@ -1,0 +1,1 @@
+"""Foreign code as factors: PyTorch modules and JAX functions, found, held to their declarations, and bound."""
