@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from compose_lang.compiler.choices import Choice, as_choice
 from compose_lang.compiler.context import fail
 from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.ir import Axis, Node, constant, node, postorder
@@ -56,6 +57,7 @@ class Anneal:
     families: tuple[FactorGroup, ...]
     tempered: tuple[FactorGroup, ...]
     steady: tuple[FactorGroup, ...]
+    choices: tuple[Choice, ...]  #: variables of the graph that no kernel moves
     has_scores_only: bool
     notes: tuple[str, ...] = field(default=())
 
@@ -73,9 +75,16 @@ def anneal(graph: FactorGraph) -> Anneal | None:
     families: list[FactorGroup] = []
     tempered: list[FactorGroup] = []
     steady: list[FactorGroup] = []
+    choices: list[Choice] = []
     for g in graph.groups:
         if depends_on_level(g.energy):
             found, why = flow(g, frozenset(moved))
+            chosen = as_choice(g, len(choices))
+            if chosen is not None:
+                followed, _ = flow(chosen[0], frozenset(moved))
+                if followed is not None and followed.linear:
+                    found = followed
+                    choices.append(chosen[1])
             if found is not None:
                 flows.append(found)
             else:
@@ -90,6 +99,9 @@ def anneal(graph: FactorGraph) -> Anneal | None:
             if is_score(n):
                 text = f"`{n.attrs[0].name}` is learned as a score: it has no energy, which this composition needs"
                 fail("CG0415", text, g.span, help='learn it with form="energy"')
+    if choices:
+        graph = replace(graph, variables=(*graph.variables, *(c.variable for c in choices)))
+        notes.append("mixtures: a particle follows one part from the coarsest noise on, drawn by the weights")
     return Anneal(
         graph,
         moved,
@@ -97,6 +109,7 @@ def anneal(graph: FactorGraph) -> Anneal | None:
         tuple(families),
         tuple(tempered),
         tuple(steady),
+        tuple(choices),
         bool(scores),
         tuple(notes),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import compose_lang as cg
@@ -51,7 +52,28 @@ def test_variables_are_transported_as_they_are():
 
 def test_a_choice_of_scores_has_no_weights():
     with pytest.raises(ComposeError, match="no energy"):
-        kinds("var x: real ~ 0.5 * A + 0.5 * C", "score")
+        kinds("var x: real ~ contrast(A, C)", "score")
+
+
+@pytest.mark.parametrize(
+    ("statements", "weights"),
+    [
+        ("var x: real ~ 0.2 * A + 0.8 * C", [0.2, 0.8]),
+        ("var x: real[3] ~ 0.5 * (A * C) + 0.5 * C", [[0.5, 0.5]] * 3),
+        ("var x: real ~ mixture([0.1, 0.9][k] * A for k in range(2))", [0.1, 0.9]),
+    ],
+)
+def test_a_mixture_is_a_choice_of_its_parts(statements: str, weights: object):
+    for form in ("energy", "score"):
+        found = kinds(statements, form)
+        (choice,) = found.choices
+        np.testing.assert_allclose(choice.weights, weights)
+        assert all(f.linear for f in found.flows) and not found.families
+
+
+def test_weights_that_vary_are_no_choice():
+    found = kinds("var w: unit ~ Beta(1, 1)\nvar x: real ~ w * A + (1 - w) * C")
+    assert not found.choices and not found.flows[0].linear
 
 
 def test_nothing_is_walked_without_levels():

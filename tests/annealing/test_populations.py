@@ -22,7 +22,8 @@ GUIDED = C * np.exp(0.3 * (np.log(A + 1e-300) - np.log(C + 1e-300)))
 COMPOSITIONS = [
     ("A ^ 2", "score", A**2),
     pytest.param("C * (A / C) ^ 0.3", "score", GUIDED, marks=pytest.mark.slow),
-    pytest.param("0.2 * A + 0.8 * C", "energy", 0.2 * A + 0.8 * C, marks=pytest.mark.slow),
+    pytest.param("0.2 * A + 0.8 * C", "score", 0.2 * A + 0.8 * C, marks=pytest.mark.slow),
+    ("C ^ 0.5 * (0.2 * A + 0.8 * C)", "energy", np.sqrt(C) * (0.2 * A + 0.8 * C)),
     ("contrast(A, C)", "energy", A * A / (A + C + 1e-300)),
 ]
 

@@ -1,18 +1,35 @@
-"""Where a population starts in the variables that no noise is added to: as chains do, with the others at the data."""
+"""Where a population starts in the variables that no noise is added to: as chains do, and parts by their weights."""
 
 from __future__ import annotations
 
+import numpy as np
+
+from compose_lang.runtime import noise
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.backend import Array
-from compose_lang.runtime.kernel import Position
+from compose_lang.runtime.kernel import NoiseSpec, Position
 from compose_lang.runtime.starts import find_start
 
 
 def start_elsewhere(field: Field, keys: Array, level: Array) -> Position:
     """A position of finite energy at a level for each key (n, 2)."""
-    density = field.density
-    if all(v.name in field.anneal.transported or not v.free_sites for v in density.graph.variables):
+    density, anneal = field.density, field.anneal
+    settled = {*anneal.transported, *(c.variable.name for c in anneal.choices)}
+    if all(v.name in settled or not v.free_sites for v in density.graph.variables):
         xp, b, n = density.backend.xp, density.backend, keys.shape[0]
-        block = field.block
-        return {name: xp.zeros((n, *shape), dtype=b.real) for name, shape in block.shapes.items()}
-    return find_start(density.at_level(level), keys)
+        position = {name: xp.zeros((n, *shape), dtype=b.real) for name, shape in field.block.shapes.items()}
+    else:
+        position = find_start(density.at_level(level), keys)
+    return {**position, **parts(field, keys)}
+
+
+def parts(field: Field, keys: Array) -> Position:
+    """Which part of each mixture a particle belongs to, drawn by the weights: (n, copies) for each choice."""
+    b, xp = field.backend, field.backend.xp
+    found = {}
+    for number, c in enumerate(field.anneal.choices):
+        ends = np.cumsum(c.weights.reshape(-1, c.weights.shape[-1]), axis=1)[:, :-1]
+        drawn = noise.draw({"part": NoiseSpec("uniform", (len(ends),))}, keys, b.asarray(-2 - number), b)
+        above = drawn["part"][:, :, None] > b.asarray(ends[None], b.real)
+        found[c.variable.name] = xp.sum(xp.astype(above, b.integer), axis=2)
+    return found

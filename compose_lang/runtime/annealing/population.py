@@ -250,7 +250,8 @@ class PopulationSweeper:
 
     def _record(self, constants: Tree, batch: Population) -> dict[str, Array]:
         xp, b = self.backend.xp, self.backend
-        values, _ = self.density.constrain(batch.position)
+        whole, _ = self.density.constrain(batch.position)
+        values = {name: array for name, array in whole.items() if name in self.whole.variables}
         for v in self.whole.graph.variables:  # what was observed is exact
             if v.name in values and not v.free.all():
                 event = (1,) * len(v.type.domain.event_shape)

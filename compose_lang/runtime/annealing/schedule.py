@@ -22,7 +22,7 @@ class Schedule(NamedTuple):
 
 
 def schedule(anneal: Anneal, learned: Learned, count: int, options: dict[str, float]) -> Schedule:
-    """Geometric levels from the coarsest to the finest that any part of the program has learned."""
+    """Geometric levels from the coarsest that any part of the program has learned to the finest that all have."""
     found: dict[int, Part] = {}
     for f in (*[f.group for f in anneal.flows], *anneal.families):
         found.update({id(n.attrs[0]): n.attrs[0] for n in learned_below(f.energy)})
@@ -30,6 +30,6 @@ def schedule(anneal: Anneal, learned: Learned, count: int, options: dict[str, fl
     coarse = [s * float(p.options["coarsest"]) for s, p in zip(scales, found.values(), strict=True)]
     fine = [s * float(p.options["finest"]) for s, p in zip(scales, found.values(), strict=True)]
     top = float(options.get("coarsest") or max(coarse, default=COARSEST))
-    bottom = float(options.get("finest") or min(fine, default=FINEST))
+    bottom = float(options.get("finest") or max(fine, default=FINEST))
     levels = np.geomspace(top, bottom, count)
     return Schedule(levels, float(np.mean(scales)) if scales else SCALE)

@@ -61,7 +61,7 @@ def all_conditions(
     part: Part, b: Backend, weights: Weights, sigma: Array, inputs: Sequence[Array | None], rows: Any
 ) -> Array:
     finest, coarsest = part.options["finest"], part.options["coarsest"]
-    level = features.level_features(b, sigma, finest, coarsest)
+    level = features.level_features(b, b.xp.clip(sigma, finest, coarsest), finest, coarsest)
     given = features.conditions(part, b, weights, inputs, rows, sigma.shape[0])
     return b.xp.concat([level, given], axis=1)
 
@@ -101,8 +101,11 @@ def scaled(part: Part, b: Backend, weights: Weights, subjects: Sequence[Array]) 
 
 
 def own_level(part: Part, b: Backend, weights: Weights, level: Array) -> Array:
-    """A noise level in the units of the data, within what was learned."""
-    return b.xp.clip(level / weights["scale"], part.options["finest"], part.options["coarsest"])
+    """A noise level in the units of the data, at least the finest that was learned.
+
+    Above the coarsest the Gaussian goes on as it does under noise, and the net's share of it fades with 1 / σ.
+    """
+    return b.xp.clip(level / weights["scale"], part.options["finest"], math.inf)
 
 
 def energy(
