@@ -5,9 +5,11 @@ Out: the condition under which a subject lies in the factor's support, which the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from compose_lang.compiler.context import Context, fail
+from compose_lang.compiler.context import Context, Term, fail
 from compose_lang.compiler.data import violation
 from compose_lang.compiler.ir import Node, constant, node
 from compose_lang.compiler.named_values import require_same
@@ -58,6 +60,21 @@ def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_
         for _ in condition.shape:
             condition = node("all", condition, attrs=(-1,))
     return condition
+
+
+def require_possible(term: Term, what: str, subjects: Sequence[Node]) -> None:
+    """CG0405 where data break a constraint of the factor stated for them: no draw could have a weight."""
+    energy = term.energy.value
+    if term.kind != "require" or energy is None or not np.isinf(energy).any():
+        return
+    at = tuple(np.argwhere(np.isinf(energy))[0])
+    value = subjects[0].value if subjects else None
+    shown = ""
+    if value is not None and value.shape == energy.shape:
+        place = f" of element [{', '.join(map(str, at))}]" if at else ""
+        shown = f"{value[at]:g}{place} is outside"
+    text = f"{span_name(term.span)} is outside the support of {what}: `{term.label}` fails"
+    fail("CG0405", text, term.span, label=shown)
 
 
 def check_vector(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_subject: bool) -> None:

@@ -32,6 +32,7 @@ from compose_lang.compiler.likelihood import Likelihood, without_params
 from compose_lang.compiler.name_scopes import declarations, name_span
 from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.noncentre import offsets
+from compose_lang.compiler.observing import observes
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.proposals import proposal
 from compose_lang.compiler.scopes import scope
@@ -88,7 +89,7 @@ class Elaboration:
         self.requests: list[Request] = []
         self.directed: dict[str, Span] = {}
         self.pending = statements.PendingArrays(module.statements)
-        self.observed = [s for s in module.statements if isinstance(s, ast.Observe)]
+        self.observing = [s for s in module.statements if any(observes([s]))]
         self.found: list[Diagnostic] = []
         self.exit_code = 1
 
@@ -263,7 +264,7 @@ class Elaboration:
         if s.name in self.given:
             self.subject(s)
         else:
-            variables.declare(self.ctx, s, self.observed)
+            variables.declare(self.ctx, s, self.observing)
 
     def _observe(self, s: ast.Observe) -> None:
         base = s.target.base if isinstance(s.target, ast.Index) else s.target
@@ -353,6 +354,8 @@ class Elaboration:
             for name, value in self.pending.define(self.ctx, s, lets).items():
                 self.record(name, value, s)
             return
+        for o in observes(s.body):
+            self._observe(o)
         statements.run_statement(self.ctx, s, self.pending)
 
     def _infer(self, s: ast.Infer) -> None:

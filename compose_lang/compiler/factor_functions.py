@@ -53,7 +53,8 @@ def gathered(kind: str) -> Callable[[Context, ast.Call], factors.Factor]:
         body = factors.as_factor(expressions.evaluate(opened.context, generator.body))
         if body is None:
             fail("CG0401", f"{kind} takes factors", generator.body.span)
-        return factors.over_range(kind, body, opened, e.span)
+        warn = lambda code, text, help: ctx.session.warn(code, text, e.span, help=help)  # noqa: E731
+        return factors.over_range(kind, body, opened, e.span, warn)
 
     return run
 

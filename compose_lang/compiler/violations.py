@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from compose_lang.compiler import expressions, named_values
+from compose_lang.compiler import expressions, named_values, texts
 from compose_lang.compiler.context import Context
 from compose_lang.compiler.ir import Node, cast_to, constant, leaves, node
 from compose_lang.grammar import ast
@@ -55,6 +55,8 @@ def compare(ctx: Context, left: ast.Expr, right: ast.Expr, op: str) -> Node:
     if op in ("in", "not in", "!="):
         return cast_to(node("not", expressions.number(ctx, whole)), "real")
     sides = named_values.evaluate_beside(ctx, (left, right))
+    if any(texts.is_textual(side) for side in sides):
+        return cast_to(node("not", expressions.number(ctx, whole)), "real")
     a, b = (expressions.as_node(v, s.span) for v, s in zip(sides, (left, right), strict=True))
     if a.dtype != "real" and b.dtype != "real":
         return cast_to(node("not", expressions.number(ctx, whole)), "real")
