@@ -13,7 +13,7 @@ from compose_lang.compiler.context import Context, Term, fail
 from compose_lang.compiler.data import violation
 from compose_lang.compiler.ir import Node, constant, node
 from compose_lang.compiler.named_values import require_same
-from compose_lang.compiler.types import BOOL, Domain
+from compose_lang.compiler.types import BOOL, INT, Domain
 from compose_lang.compiler.values import describe, in_domain, value_range
 from compose_lang.diagnostics import Label, Span
 
@@ -43,7 +43,10 @@ def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_
         if ctx.mask is None:
             shown = describe(value) if domain.event_shape else found[1].partition(" ")[0]
             fail("CG0405", f"{what} is {domain}, given {shown}", span, label=found[1])
-    if value.op in ("var", "gather") and value.domain is not None and value.variables:
+    is_count = (
+        is_subject and value.domain == INT
+    )  # an `int` may be for counts: outside is no harm to its steps
+    if value.op in ("var", "gather") and value.domain is not None and value.variables and not is_count:
         outside = "draws outside have weight 0" if is_subject else "where it is not, the energy is no number"
         text = f"{what} is {domain}, but {span_name(span)} is {value.domain}: {outside}"
         declared = [v.span for name, v in ctx.session.variables.items() if name in value.variables]

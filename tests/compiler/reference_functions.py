@@ -34,8 +34,8 @@ def truth(x: Any) -> Any:
     return np.asarray(x, bool)
 
 
-def norm(x: Any) -> Any:
-    return np.sqrt(np.sum(np.square(x)))
+def norm(x: Any, axis: int | None = None) -> Any:
+    return np.sqrt(np.sum(np.square(x), axis))
 
 
 SUPPORTS = {"positive": (0, np.inf), "unit": (0, 1), "bool": (0, 1), "spin": (-1, 1)}
