@@ -6,7 +6,7 @@ together. Before it stands `resolve` (names), after it `verify` and the planner.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -453,10 +453,14 @@ def without_repeats(module: ast.Module) -> ast.Module:
 def check_proper(graph: FactorGraph) -> None:
     """An unbounded variable that no factor touches has no distribution; nor has a site of one that none touches."""
     found = []
+    touching: dict[str, list[FactorGroup]] = {}
+    for group in graph.groups:
+        for name in group.variables:
+            touching.setdefault(name, []).append(group)
     for v in graph.variables:
         if not v.free_sites or not is_unbounded(v):
             continue
-        loose = untouched(graph, v)
+        loose = untouched(v, touching.get(v.name, []))
         if not loose.any():
             continue
         whole = bool(loose.sum() == v.free_sites)
@@ -471,13 +475,13 @@ def check_proper(graph: FactorGraph) -> None:
         raise ComposeError(found)
 
 
-def untouched(graph: FactorGraph, v: Variable) -> np.ndarray:
+def untouched(v: Variable, touching: Sequence[FactorGroup]) -> np.ndarray:
     """Which free sites of a variable no factor touches: a mask of its shape. A constraint may bound what it touches."""
     loose = v.free.copy().reshape(-1)
+    if len(loose) == 1 and touching:  # the one site there is
+        return np.zeros(v.type.shape, dtype=bool)
     places = np.flatnonzero(loose)
-    for group in graph.groups:
-        if v.name not in group.variables:
-            continue
+    for group in touching:
         sites = scope(group, v)
         if sites is None:
             return np.zeros(v.type.shape, dtype=bool)
