@@ -7,6 +7,7 @@ of the sites that stay free, and the values of the others. All of it is known at
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.types import Type
 from compose_lang.compiler.values import as_node, describe
-from compose_lang.diagnostics import Label
+from compose_lang.diagnostics import ComposeError, Label
 from compose_lang.grammar import ast
 
 
@@ -58,16 +59,26 @@ def observations(ctx: Context, statements: Sequence[ast.Statement], name: str) -
         elif isinstance(s, ast.For) and mentions([s], name):
             opened = open_clauses(ctx, s.clauses, s.condition, s.span)
             if all(a.size for a in opened.axes):
-                yield from observations(opened.context, s.body, name)
+                yield from observations(with_lets(opened.context, s.body), s.body, name)
         elif isinstance(s, ast.If) and mentions([s], name):
             test = expressions.truth(expressions.number(ctx, s.test), s.test.span)
             if not test.is_const:
                 fail("CG0208", "what is observed must be known at compile time, so must this", s.test.span)
-            if test.is_static_scalar:
-                yield from observations(ctx, s.then if test.item() else s.otherwise, name)
-            else:
-                yield from observations(ctx.under(test), s.then, name)
-                yield from observations(ctx.under(node("not", test)), s.otherwise, name)
+            for branch, holds in ((s.then, test), (s.otherwise, node("not", test))):
+                if not holds.is_static_scalar:
+                    yield from observations(with_lets(ctx.under(holds), branch), branch, name)
+                elif holds.item():
+                    yield from observations(with_lets(ctx, branch), branch, name)
+
+
+def with_lets(ctx: Context, body: Sequence[ast.Statement]) -> Context:
+    """The context inside a block, with the values that it names; those of variables come later."""
+    inner = ctx.child()
+    for s in body:
+        if isinstance(s, ast.Let) and not s.indices:
+            with suppress(ComposeError):
+                inner.scope.names[s.name] = expressions.evaluate(inner, s.value)
+    return inner
 
 
 def mentions(statements: Sequence[ast.Statement], name: str) -> bool:

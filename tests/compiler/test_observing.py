@@ -26,6 +26,8 @@ X = "var x: real[2, 3] ~ Normal(0, 1)\n"
          [[None, None, 4], [3, None, None]]),
         ("const on = true; if on { observe x[0, 0] = 1 } else { observe x[1, 1] = 2 }",
          [[1, None, None], [None] * 3]),
+        ("for i in range(2) { let k = i + 1; let m = x[0, k]; m ~ Normal(0, 1); observe x[i, k] = k }",
+         [[None, 1, None], [None, None, 2]]),
         ("for i in range(0) { observe x[i, i] = 1 }", [[None] * 3, [None] * 3]),
     ],
 )  # fmt: skip
