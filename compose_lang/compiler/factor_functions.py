@@ -36,7 +36,7 @@ def contrast(ctx: Context, e: ast.Call) -> factors.Factor:
     for f in (likes, dislikes):
         if not f.normalised:
             text = f"what this contrast weighs hangs on unknown constants: {f.description} is not normalised"
-            ctx.session.warn("CG0403", text, e.span)
+            ctx.session.warn("CG0403", text, e.span, help="divide its constant out: normalize(P)")
     return factors.Contrast(
         likes, dislikes, strength, factors.common_ranks([likes, dislikes], e.span, "a contrast")
     )

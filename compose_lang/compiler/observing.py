@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compose_lang.compiler import expressions
-from compose_lang.compiler.context import Context, fail
+from compose_lang.compiler.context import Context, PoisonedUse, fail
 from compose_lang.compiler.data import violation
 from compose_lang.compiler.ir import Node, broadcast_to, collect, constant, node
 from compose_lang.compiler.named_values import evaluate_as
@@ -76,7 +76,7 @@ def with_lets(ctx: Context, body: Sequence[ast.Statement]) -> Context:
     inner = ctx.child()
     for s in body:
         if isinstance(s, ast.Let) and not s.indices:
-            with suppress(ComposeError):
+            with suppress(ComposeError, PoisonedUse, ShapeError):
                 inner.scope.names[s.name] = expressions.evaluate(inner, s.value)
     return inner
 
