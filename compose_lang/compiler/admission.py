@@ -15,7 +15,7 @@ from compose_lang.compiler.ir import Node, constant, node
 from compose_lang.compiler.named_values import require_same
 from compose_lang.compiler.types import BOOL, INT, Domain
 from compose_lang.compiler.values import describe, in_domain, value_range
-from compose_lang.diagnostics import Label, Span
+from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span
 
 
 def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_subject: bool) -> Node | None:
@@ -43,9 +43,7 @@ def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_
         if ctx.mask is None:
             shown = describe(value) if domain.event_shape else found[1].partition(" ")[0]
             fail("CG0405", f"{what} is {domain}, given {shown}", span, label=found[1])
-    is_count = (
-        is_subject and value.domain == INT
-    )  # an `int` may be for counts: outside is no harm to its steps
+    is_count = is_subject and value.domain == INT  # an `int` is for counts: its steps mind no wall
     if value.op in ("var", "gather") and value.domain is not None and value.variables and not is_count:
         outside = "draws outside have weight 0" if is_subject else "where it is not, the energy is no number"
         text = f"{what} is {domain}, but {span_name(span)} is {value.domain}: {outside}"
@@ -66,7 +64,7 @@ def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_
 
 
 def require_possible(term: Term, what: str, subjects: Sequence[Node]) -> None:
-    """CG0405 where data break a constraint of the factor stated for them: no draw could have a weight."""
+    """CG0405 where data, CG0503 where inputs break a constraint of the factor stated: no draw could have a weight."""
     energy = term.energy.value
     if term.kind != "require" or energy is None or not np.isinf(energy).any():
         return
@@ -76,6 +74,9 @@ def require_possible(term: Term, what: str, subjects: Sequence[Node]) -> None:
     if value is not None and value.shape == energy.shape:
         place = f" of element [{', '.join(map(str, at))}]" if at else ""
         shown = f"{value[at]:g}{place} is outside"
+    if value is None and any(s.variables for s in subjects):
+        text = f"`{term.label}` of {what} is false whatever the variables"
+        raise ComposeError(Diagnostic("CG0503", text, term.span), exit_code=4)
     text = f"{span_name(term.span)} is outside the support of {what}: `{term.label}` fails"
     fail("CG0405", text, term.span, label=shown)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from compose_lang.grammar import ast
 
 @dataclass(frozen=True)
 class Observation:
-    """An `observe` of a variable and the context it stands in: inside a loop its names vary along the plates."""
+    """An `observe` of a variable and the context it stands in, whose plates are the loops around it."""
 
     statement: ast.Observe
     context: Context
@@ -49,8 +49,13 @@ def observed_name(s: ast.Observe) -> str:
     return base.id if isinstance(base, ast.Name) else ""
 
 
-def observations(ctx: Context, statements: Sequence[ast.Statement], name: str) -> Iterator[Observation]:
-    """What is observed of a variable; a condition around it must be known at compile time."""
+def observations(ctx: Context, statements: Sequence[ast.Statement], name: str) -> list[Observation]:
+    """What a program's statements observe of a variable, where the program may itself be a factor in a plate."""
+    return list(inside(replace(ctx, plates=(), mask=None, guards=()), statements, name))
+
+
+def inside(ctx: Context, statements: Sequence[ast.Statement], name: str) -> Iterator[Observation]:
+    """What the statements of a block observe; a condition around them must be known at compile time."""
     from compose_lang.compiler.clauses import open_clauses
 
     for s in statements:
@@ -59,16 +64,16 @@ def observations(ctx: Context, statements: Sequence[ast.Statement], name: str) -
         elif isinstance(s, ast.For) and mentions([s], name):
             opened = open_clauses(ctx, s.clauses, s.condition, s.span)
             if all(a.size for a in opened.axes):
-                yield from observations(with_lets(opened.context, s.body), s.body, name)
+                yield from inside(with_lets(opened.context, s.body), s.body, name)
         elif isinstance(s, ast.If) and mentions([s], name):
             test = expressions.truth(expressions.number(ctx, s.test), s.test.span)
             if not test.is_const:
                 fail("CG0208", "what is observed must be known at compile time, so must this", s.test.span)
             for branch, holds in ((s.then, test), (s.otherwise, node("not", test))):
                 if not holds.is_static_scalar:
-                    yield from observations(with_lets(ctx.under(holds), branch), branch, name)
+                    yield from inside(with_lets(ctx.under(holds), branch), branch, name)
                 elif holds.item():
-                    yield from observations(with_lets(ctx, branch), branch, name)
+                    yield from inside(with_lets(ctx, branch), branch, name)
 
 
 def with_lets(ctx: Context, body: Sequence[ast.Statement]) -> Context:
@@ -112,10 +117,10 @@ def fixed(observation: Observation, name: str, type: Type) -> tuple[np.ndarray, 
         fail("CG0204", f"a {type.domain.kind} is observed as a whole", o.target.span)
     inner = ctx.child(**{name: sites})
     chosen = sites if isinstance(o.target, ast.Name) else expressions.number(inner, o.target)
-    if chosen.value is None:
+    if chosen.value is None or not set(chosen.axes) <= set(ctx.plates):
         fail("CG0208", "what is observed must be known at compile time", o.target.span)
     value = as_node(evaluate_as(ctx, o.value, type.domain), o.value.span)
-    if value.value is None:
+    if value.value is None or not set(value.axes) <= set(ctx.plates):
         fail("CG0208", "an observed value must be known at compile time", o.value.span)
     wanted = chosen.shape + event
     try:

@@ -86,7 +86,7 @@ def variable_in(
         )
     require_room(type.full_shape)
     dtype = "real" if not domain.is_discrete else "bool" if domain.kind == "bool" else "int"
-    free, values = clamp(list(observations(ctx, observing, s.name)), s.name, declared.type)
+    free, values = clamp(observations(ctx, observing, s.name), s.name, declared.type)
     present = instances(ctx)
     if present is not None or ctx.plates:
         wide = (1,) * len(declared.type.shape)

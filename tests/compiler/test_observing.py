@@ -56,3 +56,26 @@ def test_what_it_cannot_fix_is_told(program, code):
     with pytest.raises(ComposeError) as told:
         compile_program(Source("<test>", X + program))
     assert [d.code for d in told.value.diagnostics] == [code]
+
+
+def test_a_program_that_observes_may_be_a_factor_in_a_plate(tmp_path):
+    (tmp_path / "part.cg").write_text(
+        "data k: real\nvar x: real[3] ~ Normal(0, 1)\nvar y: real ~ Normal(x[0], 1)\n"
+        "observe x[2] = 7\nfor i in range(2) if i > 0 { observe x[i] = i + 1 }\ny ~ Normal(k, 1)\n"
+    )
+    whole = tmp_path / "whole.cg"
+    whole.write_text(
+        'use "part.cg" as part\nvar z: bool[2]\nvar y: real[2]\n'
+        "for i in range(2) { if z[i] { part.Main(y=y[i] | k=i) } else { y[i] ~ Normal(0, 1) } }\n"
+    )
+    (x,) = [v for v in cg.compile(whole).program.graph.variables if v.name.endswith("x")]
+    np.testing.assert_array_equal(x.free, [[True, False, False]] * 2)
+    np.testing.assert_array_equal(x.observed[:, 1:], [[2, 7]] * 2)
+    wrong = tmp_path / "wrong.cg"
+    (tmp_path / "part.cg").write_text(
+        "data k: real\nvar x: real ~ Normal(0, 1)\nvar y: real\nobserve x = k\ny ~ Normal(x, 1)\n"
+    )
+    wrong.write_text('use "part.cg" as part\nvar y: real[2]\nfor i in range(2) { part.Main(y=y[i] | k=i) }\n')
+    with pytest.raises(ComposeError) as told:
+        cg.compile(wrong)
+    assert told.value.diagnostics[0].code == "CG0208"
