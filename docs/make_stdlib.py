@@ -35,6 +35,8 @@ def pages() -> dict[str, str]:
         use = "in scope everywhere" if module in EVERYWHERE else f"`use std.{module} (…)`"
         index += [f"## {module}", "", f"{leading_comment(text)}", "", f"{use}", ""]
         for decl in parse(Source(path.name, text)).statements:
+            if isinstance(decl, ast.Use):
+                continue
             assert isinstance(decl, ast.FactorDecl | ast.Fn)
             made[f"{module}/{decl.name}.md"] = "\n".join(page(module, decl, text)) + "\n"
             index.append(f"- [`{header(decl.span.text)}`]({module}/{decl.name}.md)")

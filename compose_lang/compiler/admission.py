@@ -5,15 +5,17 @@ Out: the condition under which a subject lies in the factor's support, which the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from compose_lang.compiler.context import Context, fail
+from compose_lang.compiler.context import Context, Term, fail
 from compose_lang.compiler.data import violation
 from compose_lang.compiler.ir import Node, constant, node
 from compose_lang.compiler.named_values import require_same
-from compose_lang.compiler.types import BOOL, Domain
+from compose_lang.compiler.types import BOOL, INT, Domain
 from compose_lang.compiler.values import describe, in_domain, value_range
-from compose_lang.diagnostics import Label, Span
+from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span
 
 
 def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_subject: bool) -> Node | None:
@@ -41,7 +43,8 @@ def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_
         if ctx.mask is None:
             shown = describe(value) if domain.event_shape else found[1].partition(" ")[0]
             fail("CG0405", f"{what} is {domain}, given {shown}", span, label=found[1])
-    if value.op in ("var", "gather") and value.domain is not None and value.variables:
+    is_count = is_subject and value.domain == INT  # an `int` is for counts: its steps mind no wall
+    if value.op in ("var", "gather") and value.domain is not None and value.variables and not is_count:
         outside = "draws outside have weight 0" if is_subject else "where it is not, the energy is no number"
         text = f"{what} is {domain}, but {span_name(span)} is {value.domain}: {outside}"
         declared = [v.span for name, v in ctx.session.variables.items() if name in value.variables]
@@ -58,6 +61,24 @@ def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_
         for _ in condition.shape:
             condition = node("all", condition, attrs=(-1,))
     return condition
+
+
+def require_possible(term: Term, what: str, subjects: Sequence[Node]) -> None:
+    """CG0405 where data, CG0503 where inputs break a constraint of the factor stated: no draw could have a weight."""
+    energy = term.energy.value
+    if term.kind != "require" or energy is None or not np.isinf(energy).any():
+        return
+    at = tuple(np.argwhere(np.isinf(energy))[0])
+    value = subjects[0].value if subjects else None
+    shown = ""
+    if value is not None and value.shape == energy.shape:
+        place = f" of element [{', '.join(map(str, at))}]" if at else ""
+        shown = f"{value[at]:g}{place} is outside"
+    if value is None and any(s.variables for s in subjects):
+        text = f"`{term.label}` of {what} is false whatever the variables"
+        raise ComposeError(Diagnostic("CG0503", text, term.span), exit_code=4)
+    text = f"{span_name(term.span)} is outside the support of {what}: `{term.label}` fails"
+    fail("CG0405", text, term.span, label=shown)
 
 
 def check_vector(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_subject: bool) -> None:

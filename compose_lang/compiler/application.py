@@ -17,6 +17,7 @@ from compose_lang.compiler.foreign_names import foreign_argument
 from compose_lang.compiler.ir import Axis, Node, along, constant, gather, node
 from compose_lang.compiler.name_scopes import names_in
 from compose_lang.compiler.named_values import evaluate_as
+from compose_lang.compiler.observing import observes
 from compose_lang.compiler.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import as_node, describe
@@ -193,6 +194,8 @@ class Call:
         if learning.is_learned(self.decl):
             learning.state(self, ctx)
         elif self.decl.body is not None:
+            for o in observes(self.decl.body):
+                fail("CG0209", "`observe` stands in a program, not in the body of a factor", o.span)
             statements.run_body(ctx, weighing(self.decl.body))
         else:
             assert self.decl.value is not None

@@ -73,9 +73,9 @@ def enter(ctx: Context, clause: ast.Clause, domain: Any) -> tuple[Axis, dict[str
     label = clause.target.id if isinstance(clause.target, ast.Name) else ""
     if isinstance(domain, DependentRange):
         axis = Axis(domain.longest, label)
-        step = along(axis)
-        value = node("add", domain.start, step)
-        valid = node("lt", value, domain.stop)
+        place = along(axis)
+        value = node("add", domain.start, node("mul", constant(domain.step), place))
+        valid = node("lt", place, domain.counts)
         value = node("where", valid, value, constant(domain.first))
         return axis, bind(clause.target, value, span), valid
     if isinstance(domain, Node):

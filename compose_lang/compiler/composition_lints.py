@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compose_lang.compiler.context import Context
@@ -55,15 +55,40 @@ def states_energy(factor: Any) -> bool:
     return body is not None and any(isinstance(s, ast.Energy | ast.Prefer) for s in body)
 
 
+def lint_constants(
+    parts: Sequence[Factor], warn: Callable[[str, str, str], None], axes: Sequence[Axis] = ()
+) -> None:
+    """CG0403 where a mixture's parts have totals that are not known, nor the same.
+
+    axes: those of the range that one part stands for, whose inputs may vary along it. The same factor with the same
+    inputs has one total, whichever subjects it is applied to.
+    """
+    from compose_lang.compiler.factors import Applied, Scaled
+
+    bare = [p.factor if isinstance(p, Scaled) else p for p in parts]
+    loose = [p for p in bare if not (p.factor if isinstance(p, Applied) else p).normalised]
+    is_one = all(isinstance(p, Applied) for p in bare) and len({identity(p.factor) for p in bare}) == 1  # type: ignore[attr-defined]
+    if loose and not (is_one and not varies_along(bare[0], axes)):
+        text = f"this mixture's weights hang on unknown constants: {loose[0].description} is not normalised"
+        warn("CG0403", text, "divide its constant out: normalize(P)")
+
+
+def varies_along(part: Factor, axes: Sequence[Axis]) -> bool:
+    """Whether an applied factor's inputs differ along axes, as far as that is plain."""
+    inputs = getattr(getattr(part, "factor", part), "inputs", {})
+    return any(isinstance(v, Node) and set(v.axes) & set(axes) for v, _ in inputs.values())
+
+
 def lint_weights(ctx: Context, parts: Sequence[tuple[Node, Factor]], span: Span) -> None:
     """CG0403 where a mixture of densities has constant weights that do not sum to 1."""
-    if len(parts) < 2 or ctx.is_choice or ctx.calls or not all(f.normalised for _, f in parts):
-        return
-    if all(w.is_static_scalar for w, _ in parts):
-        total = sum(float(w.item()) for w, _ in parts)
-        if abs(total - 1) > 1e-6:
-            text = f"the weights of this mixture of densities sum to {total:g}, not 1: it is a factor, no density"
-            ctx.session.warn("CG0403", text, span, help="weights that sum to 1 make it a density")
+    if len(parts) >= 2 and all(f.normalised for _, f in parts) and all(w.is_static_scalar for w, _ in parts):
+        lint_sum(ctx, sum(float(w.item()) for w, _ in parts), span)
+
+
+def lint_sum(ctx: Context, total: float, span: Span) -> None:
+    if abs(total - 1) > 1e-6 and not (ctx.is_choice or ctx.calls):
+        text = f"the weights of this mixture of densities sum to {total:g}, not 1: it is a factor, no density"
+        ctx.session.warn("CG0403", text, span, help="weights that sum to 1 make it a density")
 
 
 # --- quotients ------------------------------------------------------------------------------------------
@@ -254,7 +279,7 @@ def lint_choices(
         and p.widened
         and not any(rank_of(s, p.factor.scope) for s in p.factor.decl.subjects)
     ]
-    if not widened or not any(ranks):
+    if not widened or not any(ranks) or span.source.name.startswith("std."):
         return
     count = math.prod(a.size for a in (*ctx.plates, *copies) if a is not None)
     ctx.session.warn(

@@ -6,7 +6,7 @@ together. Before it stands `resolve` (names), after it `verify` and the planner.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -32,6 +32,7 @@ from compose_lang.compiler.likelihood import Likelihood, without_params
 from compose_lang.compiler.name_scopes import declarations, name_span
 from compose_lang.compiler.named_values import evaluate_as
 from compose_lang.compiler.noncentre import offsets
+from compose_lang.compiler.observing import observes
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.proposals import proposal
 from compose_lang.compiler.scopes import scope
@@ -88,7 +89,7 @@ class Elaboration:
         self.requests: list[Request] = []
         self.directed: dict[str, Span] = {}
         self.pending = statements.PendingArrays(module.statements)
-        self.observed = [s for s in module.statements if isinstance(s, ast.Observe)]
+        self.observing = [s for s in module.statements if any(observes([s]))]
         self.found: list[Diagnostic] = []
         self.exit_code = 1
 
@@ -263,7 +264,7 @@ class Elaboration:
         if s.name in self.given:
             self.subject(s)
         else:
-            variables.declare(self.ctx, s, self.observed)
+            variables.declare(self.ctx, s, self.observing)
 
     def _observe(self, s: ast.Observe) -> None:
         base = s.target.base if isinstance(s.target, ast.Index) else s.target
@@ -353,6 +354,8 @@ class Elaboration:
             for name, value in self.pending.define(self.ctx, s, lets).items():
                 self.record(name, value, s)
             return
+        for o in observes(s.body):
+            self._observe(o)
         statements.run_statement(self.ctx, s, self.pending)
 
     def _infer(self, s: ast.Infer) -> None:
@@ -450,10 +453,14 @@ def without_repeats(module: ast.Module) -> ast.Module:
 def check_proper(graph: FactorGraph) -> None:
     """An unbounded variable that no factor touches has no distribution; nor has a site of one that none touches."""
     found = []
+    touching: dict[str, list[FactorGroup]] = {}
+    for group in graph.groups:
+        for name in group.variables:
+            touching.setdefault(name, []).append(group)
     for v in graph.variables:
         if not v.free_sites or not is_unbounded(v):
             continue
-        loose = untouched(graph, v)
+        loose = untouched(v, touching.get(v.name, []))
         if not loose.any():
             continue
         whole = bool(loose.sum() == v.free_sites)
@@ -468,13 +475,13 @@ def check_proper(graph: FactorGraph) -> None:
         raise ComposeError(found)
 
 
-def untouched(graph: FactorGraph, v: Variable) -> np.ndarray:
+def untouched(v: Variable, touching: Sequence[FactorGroup]) -> np.ndarray:
     """Which free sites of a variable no factor touches: a mask of its shape. A constraint may bound what it touches."""
     loose = v.free.copy().reshape(-1)
+    if len(loose) == 1 and touching:  # the one site there is
+        return np.zeros(v.type.shape, dtype=bool)
     places = np.flatnonzero(loose)
-    for group in graph.groups:
-        if v.name not in group.variables:
-            continue
+    for group in touching:
         sites = scope(group, v)
         if sites is None:
             return np.zeros(v.type.shape, dtype=bool)

@@ -12,12 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler import calls, factors, indexing, named_values
+from compose_lang.compiler import calls, factors, indexing, named_values, texts
 from compose_lang.compiler.context import Context, fail, usable
 from compose_lang.compiler.foreign_names import foreign_method
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, collect, constant, node
 from compose_lang.compiler.operation import ShapeError
-from compose_lang.compiler.values import Cell, IndexSet, NamedType, Namespace, as_node, describe, value_range
+from compose_lang.compiler.values import (
+    Cell,
+    IndexSet,
+    NamedType,
+    Namespace,
+    Texts,
+    as_node,
+    describe,
+    value_range,
+)
 from compose_lang.diagnostics import Label, Span, did_you_mean
 from compose_lang.grammar import ast
 
@@ -102,9 +111,11 @@ def _name(ctx: Context, e: ast.Name) -> Any:
     return value.value(e.span) if isinstance(value, named_values.ValueName) else value
 
 
-def _array(ctx: Context, e: ast.Array) -> Node:
+def _array(ctx: Context, e: ast.Array) -> Node | Texts:
     if not e.items:
         return constant(np.zeros(0))
+    if all(isinstance(item, ast.String) for item in e.items):
+        return Texts(np.array([item.value for item in e.items if isinstance(item, ast.String)]))
     items = [number(ctx, item) for item in e.items]
     shapes = {i.shape for i in items}
     if len(shapes) > 1:
@@ -209,7 +220,9 @@ def _compare(ctx: Context, e: ast.Compare) -> Node:
     for place, op in enumerate(e.ops):
         left, right = values[place], values[place + 1]
         spans = (e.operands[place].span, e.operands[place + 1].span)
-        if op in ("in", "not in"):
+        if texts.is_textual(left) or texts.is_textual(right):
+            tests.append(texts.compare(left, op, right, spans[0].to(spans[1])))
+        elif op in ("in", "not in"):
             inside = membership(left, right, spans)
             tests.append(node("not", inside) if op == "not in" else inside)
         else:
@@ -244,6 +257,10 @@ def _conditional(ctx: Context, e: ast.Conditional) -> Any:
     taken = ctx.under(test)
     refused = ctx.under(node("not", test))
     then, otherwise = evaluate(taken, e.then), evaluate(refused, e.otherwise)
+    if factors.as_factor(then) is not None or factors.as_factor(otherwise) is not None:
+        help = f"state each under its condition: `if {e.test.span.text} {{ x ~ … }} else {{ x ~ … }}`"
+        text = "a factor cannot be chosen by a condition that is not known at compile time"
+        fail("CG0208", text, e.span, help=help)
     spans = (e.test.span, e.then.span, e.otherwise.span)
     args = (test, as_node(then, spans[1]), as_node(otherwise, spans[2]))
     return build("where", args, spans)

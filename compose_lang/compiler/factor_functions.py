@@ -36,7 +36,7 @@ def contrast(ctx: Context, e: ast.Call) -> factors.Factor:
     for f in (likes, dislikes):
         if not f.normalised:
             text = f"what this contrast weighs hangs on unknown constants: {f.description} is not normalised"
-            ctx.session.warn("CG0403", text, e.span)
+            ctx.session.warn("CG0403", text, e.span, help="divide its constant out: normalize(P)")
     return factors.Contrast(
         likes, dislikes, strength, factors.common_ranks([likes, dislikes], e.span, "a contrast")
     )
@@ -53,7 +53,8 @@ def gathered(kind: str) -> Callable[[Context, ast.Call], factors.Factor]:
         body = factors.as_factor(expressions.evaluate(opened.context, generator.body))
         if body is None:
             fail("CG0401", f"{kind} takes factors", generator.body.span)
-        return factors.over_range(kind, body, opened, e.span)
+        warn = lambda code, text, help: ctx.session.warn(code, text, e.span, help=help)  # noqa: E731
+        return factors.over_range(kind, body, opened, e.span, warn)
 
     return run
 

@@ -66,6 +66,7 @@ class Product:
     description: str = "a product of factors"
     normalised: bool = False
     quotient: Span | None = None  #: where a `/` is written in it
+    divided: frozenset[int] = frozenset()  #: ids of the parts that stand in that quotient
 
     def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
         if self.quotient is not None:
@@ -73,7 +74,8 @@ class Product:
         found: list[Term] = []
         for factor, exponent in self.parts:
             is_plain = exponent.is_static_scalar and exponent.item() == 1
-            inner = ctx if is_plain else replace(ctx, weighed_by="a quotient or a power")
+            is_weighed = not is_plain or id(factor) in self.divided
+            inner = replace(ctx, weighed_by="a quotient or a power") if is_weighed else ctx
             for term in factor.terms(inner, subjects, span):
                 if is_plain:
                     found.append(term)
@@ -262,9 +264,13 @@ def powers(factor: Factor, exponent: Node) -> list[tuple[Factor, Node]]:
 def product(parts: Sequence[tuple[Factor, Node]], span: Span, quotient: Span | None = None) -> Factor:
     """The product of powers; quotient: where a `/` is written, if there is one."""
     flat = [p for f, e in parts for p in powers(f, e)]
-    inner = [f.quotient for f, _ in parts if isinstance(f, Product) and f.quotient is not None]
+    nested = [f for f, _ in parts if isinstance(f, Product)]
+    inner = [f.quotient for f in nested if f.quotient is not None]
+    divided = (
+        frozenset(id(f) for f, _ in flat) if quotient else frozenset().union(*(f.divided for f in nested))
+    )
     ranks = common_ranks([f for f, _ in flat], span, "a product")
-    return Product(tuple(flat), ranks, quotient=quotient or next(iter(inner), None))
+    return Product(tuple(flat), ranks, quotient=quotient or next(iter(inner), None), divided=divided)
 
 
 def scaled(weight: Node, factor: Factor, span: Span) -> Factor:
@@ -294,13 +300,7 @@ def mixture(parts: Sequence[Factor], span: Span, warn: Callable[[str, str, str],
     surely_one = sums.value is not None and bool((abs(sums.value - 1) < 1e-9).all())
     every = all(f.normalised for f in members)
     ranks = common_ranks(members, span, "a mixture")
-    if any(not f.normalised and not isinstance(f, Applied) for f in members):
-        loose = next(f for f in members if not f.normalised)
-        warn(
-            "CG0403",
-            f"this mixture's weights hang on unknown constants: {loose.description} is not normalised",
-            "divide its constant out: normalize(P)",
-        )
+    composition_lints.lint_constants(members, warn)
     wide = len(broadcast_shapes(*(w.shape for w, _ in flat)))
     ranks = tuple(max(r, wide) for r in ranks)
     return Mixture(tuple(flat), ranks, every and (surely_one or sums.value is None), span)
@@ -351,6 +351,9 @@ class OverRange:
             else (constant(1.0), self.body)
         )
         composition_lints.lint_choices(ctx, [factor], self.ranks, shape, self.written)
+        sums = weight_over(weight, self.axes, self.mask)
+        if factor.normalised and sums.is_static_scalar:
+            composition_lints.lint_sum(ctx, float(sums.item()), self.written)
         energy, priors = weigh(factor, replace(inner, is_choice=True), copies, span)
         logs = node("sub", node("log", weight), energy)
         if self.mask is not None:
@@ -360,10 +363,23 @@ class OverRange:
         return [Term(node("neg", logs), copies_ctx.plates, "factor", self.description, span), *priors]
 
 
-def over_range(kind: str, body: Factor, opened: Any, span: Span) -> Factor:
+def weight_over(weight: Node, axes: Sequence[Axis], mask: Node | None) -> Node:
+    """The sum of a mixture's weights over its range, those that a filter leaves out not counted."""
+    return sum_axes(weight if mask is None else node("where", mask, weight, constant(0.0)), axes)
+
+
+def over_range(
+    kind: str, body: Factor, opened: Any, span: Span, warn: Callable[[str, str, str], None]
+) -> Factor:
     """A factor over the range that some clauses opened."""
     if kind == "mixture" and not all(axis.size for axis in opened.axes):
         fail("CG0204", "this mixture has nothing to choose from: its range is empty", span)
     inner = body.factor if isinstance(body, Scaled) else body
-    normalised = kind == "mixture" and isinstance(body, Scaled) and inner.normalised
+    normalised = False
+    if kind == "mixture":
+        composition_lints.lint_constants([inner], warn, opened.axes)
+        sums = weight_over(
+            body.weight if isinstance(body, Scaled) else constant(1.0), opened.axes, opened.mask
+        )
+        normalised = inner.normalised and (sums.value is None or bool((abs(sums.value - 1) < 1e-9).all()))
     return OverRange(kind, body, opened.axes, opened.mask, inner.ranks, normalised, span)

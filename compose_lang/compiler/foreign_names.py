@@ -30,7 +30,7 @@ RENAMED = {
     "full": "v * ones(n)", "zeros_like": "0 * x", "ones_like": "0 * x + 1", "to_vector": "reshape(x, n)",
     "concatenate": "concat", "append_row": "concat", "hstack": "concat", "vstack": "stack",
     "ifelse": "if c then a else b", "if_else": "if c then a else b",
-    "Gaussian": "Normal", "gaussian": "Normal", "MvNormal": "MultivariateNormal",
+    "Gaussian": "Normal", "N": "Normal", "gaussian": "Normal", "MvNormal": "MultivariateNormal",
     "multi_normal": "MultivariateNormal", "multi_normal_cholesky": "MultivariateNormalCholesky",
     "neg_binomial_2": "NegativeBinomial", "neg_binomial": "NegativeBinomial", "NegBinomial": "NegativeBinomial",
     "student_t": "StudentT", "lognormal": "LogNormal", "inv_gamma": "InverseGamma",

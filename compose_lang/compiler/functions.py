@@ -85,22 +85,27 @@ def reduction(kind: str) -> Callable[[Context, ast.Call], Node]:
                 spans = (positional[0].span, a.span)
                 made = expressions.build("maximum" if kind == "max" else "minimum", (made, x), spans)
             return made
-        strange = next((a for name, a in named.items() if name != "axis"), None)
-        if strange is not None:
-            help = (
-                "did you mean `axis`?" if strange.name == "dim" else "it takes an array, and optionally axis="
-            )
-            fail("CG0206", f"`{kind}` has no argument `{strange.name}`", strange.span, help=help)
-        if len(positional) != 1:
-            help = f"several values make an array: `{kind}([1, 2, 3])`" if positional else ""
-            fail("CG0206", f"`{kind}` takes an array, and optionally axis=", e.span, help=help)
-        x = expressions.number(ctx, positional[0].value)
-        if "axis" in named:
-            axis = static_int(expressions.evaluate(ctx, named["axis"].value), named["axis"].span, "an axis")
-            return reduce_shape(kind, axis_last(x, axis, named["axis"].span), 1)
-        return reduce_shape(kind, x, len(x.shape))
+        return reduce_shape(kind, *reduced(ctx, e, kind))
 
     return run
+
+
+def reduced(ctx: Context, e: ast.Call, name: str) -> tuple[Node, int]:
+    """The array that a reduction is given, and how many of its last axes it is over: all, or the one of `axis=`."""
+    positional = [a for a in e.arguments if a.name is None]
+    named = {a.name: a for a in e.arguments if a.name is not None}
+    strange = next((a for given, a in named.items() if given != "axis"), None)
+    if strange is not None:
+        help = "did you mean `axis`?" if strange.name == "dim" else "it takes an array, and optionally axis="
+        fail("CG0206", f"`{name}` has no argument `{strange.name}`", strange.span, help=help)
+    if len(positional) != 1:
+        help = f"several values make an array: `{name}([1, 2, 3])`" if positional else ""
+        fail("CG0206", f"`{name}` takes an array, and optionally axis=", e.span, help=help)
+    x = expressions.number(ctx, positional[0].value)
+    if "axis" not in named:
+        return x, len(x.shape)
+    axis = static_int(expressions.evaluate(ctx, named["axis"].value), named["axis"].span, "an axis")
+    return axis_last(x, axis, named["axis"].span), 1
 
 
 def reduce_shape(kind: str, x: Node, axes: int) -> Node:
@@ -154,11 +159,11 @@ def over_axes(kind: str, body: Node, opened: clauses.Opened) -> Node:
 
 
 def variance(ctx: Context, e: ast.Call) -> Node:
-    (x,) = operands(ctx, e, 1)
+    x, axes = reduced(ctx, e, "variance")
     x = cast_to(x, "real")
-    mean = reduce_shape("mean", x, len(x.shape))
-    away = node("sub", x, mean)
-    return reduce_shape("mean", node("mul", away, away), len(x.shape))
+    mean = reduce_shape("mean", x, axes)
+    away = node("sub", x, node("reshape", mean, attrs=((*mean.shape, *(1,) * axes),)))
+    return reduce_shape("mean", node("mul", away, away), axes)
 
 
 def dot(ctx: Context, e: ast.Call) -> Node:
@@ -168,10 +173,10 @@ def dot(ctx: Context, e: ast.Call) -> Node:
 
 
 def norm(ctx: Context, e: ast.Call) -> Node:
-    (x,) = operands(ctx, e, 1)
+    x, axes = reduced(ctx, e, "norm")
     if not x.shape:
         return node("abs", x)
-    squared = reduce_shape("sum", node("mul", cast_to(x, "real"), cast_to(x, "real")), len(x.shape))
+    squared = reduce_shape("sum", node("mul", cast_to(x, "real"), cast_to(x, "real")), axes)
     # the derivative of sqrt at 0 is infinite: two points that coincide would stop a gradient sampler
     zero = node("eq", squared, constant(0.0))
     return node("where", zero, constant(0.0), node("sqrt", node("where", zero, constant(1.0), squared)))

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler import expressions
-from compose_lang.compiler.context import Context, fail, not_built
-from compose_lang.compiler.ir import Node
+from compose_lang.compiler.context import Context, fail
+from compose_lang.compiler.ir import Node, constant, node
 from compose_lang.compiler.values import DependentRange, IndexSet, as_node, describe, static_int
 from compose_lang.grammar import ast
 
@@ -56,19 +56,19 @@ def _range(ctx: Context, e: ast.Call) -> IndexSet | DependentRange:
 
 
 def dependent(bounds: list[Node], e: ast.Call) -> DependentRange:
+    """A range whose bounds differ between instances; its step is one number."""
     if any(not b.is_const or b.dtype == "real" or b.shape for b in bounds):
         fail("CG0208", "the bounds of range must be integers known at compile time", e.span)
-    if len(bounds) == 3:
-        not_built("a range with a step whose bounds depend on another index", e.span)
-    from compose_lang.compiler.ir import constant, node
-
-    start, stop = (constant(0), bounds[0]) if len(bounds) == 1 else (bounds[0], bounds[1])
-    lengths = node("sub", stop, start)
-    assert lengths.value is not None and start.value is not None
-    positive = lengths.value > 0
-    firsts = np.broadcast_to(node("add", start, node("mul", stop, constant(0))).value, lengths.value.shape)  # type: ignore[arg-type]
-    first = int(firsts[positive].flat[0]) if positive.any() else 0
-    return DependentRange(start, stop, max(0, int(lengths.value.max(initial=0))), first)
+    step = static_int(bounds[2], e.arguments[2].span, "the step of range") if len(bounds) == 3 else 1
+    if step == 0:
+        fail("CG0204", "the step of range must not be 0", e.arguments[2].span)
+    start, stop = (constant(0), bounds[0]) if len(bounds) == 1 else bounds[:2]
+    counts = node("neg", node("floordiv", node("sub", start, stop), constant(step)))  # rounded up
+    assert counts.value is not None and start.value is not None
+    present = counts.value > 0
+    firsts = np.broadcast_to(node("add", start, node("mul", stop, constant(0))).value, counts.value.shape)  # type: ignore[arg-type]
+    first = int(firsts[present].flat[0]) if present.any() else 0
+    return DependentRange(start, step, counts, max(0, int(counts.value.max(initial=0))), first)
 
 
 def _pairs(ctx: Context, e: ast.Call) -> IndexSet:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler import expressions, recurrences
+from compose_lang.compiler import expressions, recurrences, texts
 from compose_lang.compiler.context import Context, fail
 from compose_lang.compiler.ir import Axis, Node, cast_to, constant, gather, leaves, node, transform
-from compose_lang.compiler.values import Cell, as_node, describe, static_int
+from compose_lang.compiler.values import Cell, Texts, as_node, describe, static_int
 from compose_lang.diagnostics import Label, Span
 from compose_lang.grammar import ast
 
@@ -20,10 +20,12 @@ def index(ctx: Context, e: ast.Index) -> Any:
     if isinstance(base, recurrences.Recurrence):
         return base.element(ctx, e)
     if isinstance(base, Cell):
-        place = static_int(expressions.evaluate(ctx, index_expr(e.items[0])), e.span, "the index of a tuple")
+        place = static_int(expressions.evaluate(ctx, whole(e.items[0])), e.span, "the index of a tuple")
         if not -len(base.items) <= place < len(base.items):
             fail("CG0207", f"index {place} is out of range for a tuple of {len(base.items)}", e.span)
         return base.items[place]
+    if isinstance(base, Texts):
+        return texts.element(base, [expressions.evaluate(ctx, whole(item)) for item in e.items], e.span)
     x = as_node(base, e.base.span)
     items: list[Any] = []
     spans: list[Span] = []
@@ -43,9 +45,10 @@ def index(ctx: Context, e: ast.Index) -> Any:
     return select(ctx, x, items, spans, e)
 
 
-def index_expr(item: ast.Expr | ast.Slice) -> ast.Expr:
+def whole(item: ast.Expr | ast.Slice) -> ast.Expr:
+    """An index that is no slice."""
     if isinstance(item, ast.Slice):
-        fail("CG0204", "a tuple cannot be sliced", item.span)
+        fail("CG0204", "tuples and texts cannot be sliced", item.span)
     return item
 
 

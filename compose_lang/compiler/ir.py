@@ -164,7 +164,7 @@ def node(op: str, *args: Node, attrs: tuple[Any, ...] = ()) -> Node:
         with np.errstate(all="ignore"):  # log(0) is -inf, on the host as on a backend
             value = rule.run(HOST, made, [cast(np.ndarray, a.value)[None] for a in args])[0]
         full = tuple(a.size for a in axes) + shape
-        value = np.broadcast_to(value, full)
+        value = value if np.shape(value) == full else np.broadcast_to(value, full)
         return constant(np.array(value), axes, dtype)
     simpler = simplify(made)
     if simpler is made:  # only a node that keeps its arguments alive may be found again by their ids

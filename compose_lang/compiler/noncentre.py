@@ -42,8 +42,12 @@ def offsets(graph: FactorGraph, stated: Sequence[Statement]) -> dict[str, Offset
     """The variables to sample by their offsets, by name."""
     found: dict[str, Offset] = {}
     order = {v.name: place for place, v in enumerate(graph.variables)}
+    stating: dict[str, list[Statement]] = {}
+    for s in stated:
+        for name in s.subject.variables:
+            stating.setdefault(name, []).append(s)
     for v in graph.variables:
-        about = [s for s in stated if v.name in s.subject.variables]
+        about = stating.get(v.name, [])
         if len(about) != 1 or not v.free.all() or v.type.domain.kind != "real" or bounded(v):
             continue
         whole = of_whole(about[0], v)

@@ -103,14 +103,16 @@ class Total:
             return self.of_states()
         if any(d.kind not in ("real", "angle") for d in self.coordinates):
             odd = next(d for d in self.coordinates if d.kind not in ("real", "angle"))
-            self.refuse(f"over {odd}" + (" together with reals" if odd.is_discrete else ""))
+            self.refuse(f"an integral over {odd}" + (" together with reals" if odd.is_discrete else ""))
         if len(self.coordinates) > MOST_REALS:
-            self.refuse(f"over {len(self.coordinates)} reals")
+            self.refuse(f"an integral over {len(self.coordinates)} reals")
         return self.of_reals()
 
     def refuse(self, what: str) -> None:
-        text = f"the constant of {self.factor.inner.description} is an integral {what}, which cannot be summed up here"
-        help = f"finite subjects of up to {MOST_STATES:,} states can, and up to {MOST_REALS} reals"
+        text = f"the total of {self.factor.inner.description} is {what}, which cannot be computed here"
+        help = f"subjects of up to {MOST_STATES:,} states can be summed over, and up to {MOST_REALS} reals"
+        if self.factor.lower is None:
+            help += "; truncate(P, lo, hi) bounds one"
         fail("CG0411", text, self.factor.span, help=help)
 
     def weight(self, values: Sequence[Node], axes: Sequence[Axis]) -> Node:
@@ -134,7 +136,7 @@ class Total:
     def of_states(self) -> Node:
         values = [self.values_of(d) for d in self.coordinates]
         if math.prod(len(v) for v in values) > MOST_STATES:
-            self.refuse(f"over {math.prod(float(len(v)) for v in values):.3g} states")
+            self.refuse(f"a sum over {math.prod(float(len(v)) for v in values):.3g} states")
         axes = [Axis(len(v), "state") for v in values]
         dtypes = ["bool" if d.kind == "bool" else "int" for d in self.coordinates]
         nodes = [
@@ -155,9 +157,9 @@ class Total:
         if domain.is_finite:
             return np.array(domain.values, dtype=bool if domain.kind == "bool" else np.int64)
         if domain.kind != "int" or not (math.isfinite(low) and math.isfinite(high)):
-            self.refuse(f"over {domain}, which has no end")
+            self.refuse(f"a sum without end over {domain}")
         if high - low > MOST_STATES:
-            self.refuse(f"over {high - low:.3g} states")
+            self.refuse(f"a sum over {high - low:.3g} states")
         return np.arange(math.ceil(low), math.floor(high) + 1)
 
     # --- reals ---

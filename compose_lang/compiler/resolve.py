@@ -33,6 +33,7 @@ NETS = frozenset({"mlp", "conv", "unet", "gnn", "attention"})  # mean something 
 IN_ANY_ORDER = frozenset({"type", "fn", "factor", "import"})
 WARN_IF_UNUSED = frozenset({"const", "data", "param", "fn", "import", "type"})
 DECLARING = (ast.Use, ast.TypeDecl, ast.Const, ast.Fn, ast.FactorDecl)  # all that a library holds
+IN_QUOTES = 'the names of files and columns stand in quotes: `read("y.csv", "effect")`'
 TOP_LEVEL_ONLY = (ast.Use, ast.TypeDecl, ast.Data, ast.Fn, ast.FactorDecl, ast.Infer, ast.Learn)
 
 
@@ -282,6 +283,10 @@ class _Resolver:
             case ast.Attribute(ast.Name(base), name) if self.is_unknown(base, scope):
                 help = foreign_attribute(base, name, self.candidates(scope))
                 self.use(base, expr.span if help else expr.base.span, scope, hint=help)
+            case ast.Call(
+                ast.Name("read"), (ast.Argument(None, ast.Attribute(ast.Name(base), _) as path), *_)
+            ):
+                self.found.append(Diagnostic("CG0201", f"unknown name `{base}`", path.span, help=IN_QUOTES))
             case ast.NamedType() | ast.NamedValues():
                 self.type(expr, scope)
             case ast.Generator(body, clauses, condition) | ast.ArrayComprehension(body, clauses, condition):

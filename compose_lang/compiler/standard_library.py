@@ -21,11 +21,12 @@ from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse
 
 EVERYWHERE = ("distributions", "discrete")
+USE = re.compile(r"^use std\.(\w+) \((.*)\)$", re.MULTILINE)
 DECLARATION = re.compile(r"^(?:density|factor|fn)\s+(\w+)", re.MULTILINE)
 
 
 class ModuleScope(Scope):
-    """A library file's names; each is parsed when it is looked up."""
+    """A library file's names; each is parsed when it is looked up. taken: names of other modules that it uses."""
 
     def __init__(self, module: str, parent: Scope | None) -> None:
         super().__init__(parent)
@@ -33,6 +34,7 @@ class ModuleScope(Scope):
         text = files("compose_lang").joinpath("stdlib", f"{module}.cg").read_text(encoding="utf-8")
         starts = [(m.group(1), m.start()) for m in DECLARATION.finditer(text)]
         ends = [start for _, start in starts[1:]] + [len(text)]
+        self.taken = {name: m.group(1) for m in USE.finditer(text) for name in m.group(2).split(", ")}
         self.parts = {name: text[start:end] for (name, start), end in zip(starts, ends, strict=True)}
 
     def own_names(self) -> Collection[str]:
@@ -41,6 +43,10 @@ class ModuleScope(Scope):
     def find(self, name: str) -> Any:
         if name not in self.names and name in self.parts:
             self.names[name] = self.declared(self.parts[name])
+        if name in self.taken:
+            module = library_module(self.taken[name])
+            assert module is not None
+            return module.find(name)
         return super().find(name)
 
     def all_names(self) -> Iterator[str]:

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler import composition_lints, expressions, factors, ranges, recurrences, violations
+from compose_lang.compiler import (
+    admission,
+    composition_lints,
+    expressions,
+    factors,
+    ranges,
+    recurrences,
+    violations,
+)
 from compose_lang.compiler.context import Context, Judged, Poisoned, PoisonedUse, Scope, Term, fail
 from compose_lang.compiler.ir import Node, broadcast_to, cast_to, constant, node
 from compose_lang.compiler.name_scopes import may_declare
@@ -105,7 +113,7 @@ def run_statement(ctx: Context, statement: ast.Statement, pending: PendingArrays
     rule = _RULES.get(type(statement))
     if rule is None:
         kind = type(statement).__name__.lower()
-        fail("CG0209", f"a `{kind}` declaration stands only at the top of a program", statement.span)
+        fail("CG0209", f"`{kind}` stands only at the top of a program", statement.span)
     rule(ctx, statement)
 
 
@@ -301,6 +309,8 @@ def state(ctx: Context, factor: factors.Factor, subjects: list[Node], span: Span
     if ctx.session.reading is not None:
         ctx = ctx.session.reading.note(ctx, factor, subjects, span)
     for term in factor.terms(ctx, subjects, span):
+        if not ctx.calls and ctx.session.reading is None:
+            admission.require_possible(term, factor.description, subjects)
         ctx.emit(masked(ctx, term))
 
 
@@ -413,4 +423,5 @@ _RULES: dict[type, Callable[[Context, Any], None]] = {
     ast.If: _if,
     ast.Var: _var,
     ast.Draw: lambda ctx, s: None,
+    ast.Observe: lambda ctx, s: None,  # in a loop: its variable's declaration has looked at it
 }

@@ -55,10 +55,11 @@ class IndexSet:
 
 @dataclass(frozen=True)
 class DependentRange:
-    """`range(lo, hi)` whose bounds differ between the instances of the plates around it."""
+    """`range(lo, hi, step)` whose bounds, and so its `counts`, differ between the instances of the plates around it."""
 
     start: Node
-    stop: Node
+    step: int
+    counts: Node
     longest: int
     first: int
 

@@ -18,7 +18,6 @@ import numpy as np
 
 from compose_lang.compiler import expressions, factors, statements
 from compose_lang.compiler.context import Context, Term, fail
-from compose_lang.compiler.data import violation as domain_violation
 from compose_lang.compiler.declared_types import DeclaredType, declared_with_values
 from compose_lang.compiler.graph import Variable
 from compose_lang.compiler.ir import (
@@ -34,24 +33,23 @@ from compose_lang.compiler.ir import (
     variable,
 )
 from compose_lang.compiler.name_scopes import names_in
-from compose_lang.compiler.named_values import evaluate_as
+from compose_lang.compiler.observing import clamp, observations
 from compose_lang.compiler.types import Domain, Type
-from compose_lang.compiler.values import as_node, describe
 from compose_lang.diagnostics import Label, Span
 from compose_lang.grammar import ast
 
 MAX_SITES = 10**8
 
 
-def declare(ctx: Context, s: ast.Var, observed: Sequence[ast.Observe] = ()) -> None:
-    """Declare a variable in a context, with what `observe` clamps of it, and state the factor written with it."""
+def declare(ctx: Context, s: ast.Var, observing: Sequence[ast.Statement] = ()) -> None:
+    """Declare a variable, with what these statements observe of it, and state the factor written with it."""
     if ctx.weighed_by:
         text = f"a factor with its own `var`s cannot stand in {ctx.weighed_by}: its weight is an integral over them"
         help = "products and mixtures can hold such factors"
         fail("CG0410", text, ctx.calls[0], help=help, labels=(Label(s.span, "its own variable"),))
     declared = declared_with_values(ctx, s.type)
     check_kind(declared.type, s)
-    made = variable_in(ctx, s, declared, observed)
+    made = variable_in(ctx, s, declared, observing)
     ctx.session.variables[made.name] = made
     value = gather(made.node, [along(a) for a in ctx.plates])
     ctx.scope.names[s.name] = value
@@ -74,7 +72,7 @@ def check_kind(type: Type, s: ast.Var) -> None:
 
 
 def variable_in(
-    ctx: Context, s: ast.Var, declared: DeclaredType, observed: Sequence[ast.Observe]
+    ctx: Context, s: ast.Var, declared: DeclaredType, observing: Sequence[ast.Statement]
 ) -> Variable:
     """The array over all instances of the plates around a declaration."""
     name = ".".join((*ctx.path, s.name))
@@ -88,14 +86,7 @@ def variable_in(
         )
     require_room(type.full_shape)
     dtype = "real" if not domain.is_discrete else "bool" if domain.kind == "bool" else "int"
-    free = np.ones(declared.type.shape, dtype=bool)
-    values = np.zeros(declared.type.full_shape, dtype=np.int64 if domain.is_discrete else np.float64)
-    done: list[ast.Observe] = []
-    for o in observed:
-        base = o.target.base if isinstance(o.target, ast.Index) else o.target
-        if isinstance(base, ast.Name) and base.id == s.name:
-            clamp(ctx, o, s.name, declared.type, free, values, done)
-            done.append(o)
+    free, values = clamp(observations(ctx, observing, s.name), s.name, declared.type)
     present = instances(ctx)
     if present is not None or ctx.plates:
         wide = (1,) * len(declared.type.shape)
@@ -150,56 +141,6 @@ def some_value(domain: Domain) -> np.ndarray:
     if math.isfinite(low) and math.isfinite(high):
         return np.array(low if domain.is_discrete else (low + high) / 2)
     return np.array(low + 1 if math.isfinite(low) else high - 1 if math.isfinite(high) else 0)
-
-
-# --- observed sites -------------------------------------------------------------------------------------
-
-
-def observed_sites(ctx: Context, o: ast.Observe, name: str, type: Type) -> np.ndarray:
-    """The numbers of the sites that an `observe` fixes, in the shape of its target."""
-    sites = constant(np.arange(type.sites).reshape(type.shape), dtype="int")
-    inner = ctx.child(**{name: sites})
-    if isinstance(o.target, ast.Index) and len(o.target.items) > len(type.shape) and type.domain.event_shape:
-        fail("CG0204", f"a {type.domain.kind} is observed as a whole", o.target.span)
-    chosen = sites if isinstance(o.target, ast.Name) else expressions.number(inner, o.target)
-    if chosen.value is None or chosen.axes:
-        fail("CG0208", "what is observed must be known at compile time", o.target.span)
-    return chosen.value
-
-
-def clamp(
-    ctx: Context,
-    o: ast.Observe,
-    name: str,
-    type: Type,
-    free: np.ndarray,
-    values: np.ndarray,
-    earlier: Sequence[ast.Observe],
-) -> None:
-    """`observe target = value`: which sites it fixes, and to what."""
-    chosen = observed_sites(ctx, o, name, type)
-    beside = evaluate_as(ctx, o.value, type.domain)
-    value = as_node(beside, o.value.span)
-    if value.value is None or value.axes:
-        fail("CG0208", "an observed value must be known at compile time", o.value.span)
-    wanted = chosen.shape + type.domain.event_shape
-    try:
-        array = np.broadcast_to(value.value, wanted)
-    except ValueError:
-        text = f"shapes do not match: {o.target.span.text} is {list(wanted)}, observed is {describe(value)}"
-        there = (Label(o.target.span, str(list(wanted))),)
-        fail("CG0203", text, o.value.span, labels=there, label=describe(value))
-    wrong = domain_violation(np.asarray(array, dtype=np.float64), type.domain)
-    if wrong is not None:
-        fail("CG0504", f"the observed value breaks its type: {wrong[1]}", o.value.span)
-    places = chosen.reshape(-1)
-    if (~free.reshape(-1)[places]).any():
-        before = [b for b in earlier if np.isin(places, observed_sites(ctx, b, name, type)).any()]
-        labels = tuple(Label(b.target.span, "observed here first") for b in before[:1])
-        fail("CG0202", f"`{o.target.span.text}` is observed twice", o.target.span, labels=labels)
-    free.reshape(-1)[places] = False
-    flat = values.reshape((type.sites, *type.domain.event_shape))
-    flat[places] = np.asarray(array).reshape((-1, *type.domain.event_shape))
 
 
 # --- variables of factors that may not count ------------------------------------------------------------

@@ -1,16 +1,17 @@
 """How far a constraint is from holding, as a number ≥ 0: what `prefer` weighs and what a search descends.
 
 language.md: max(0, a − b) for `a <= b`, |a − b| for `a == b` between reals, the sum for `and` and for an array,
-the minimum for `or`; `not` is pushed inwards; 0 or 1 for what compares only discrete values, and for `!=`.
+the minimum for `or`; `not` is pushed inwards; 0 or 1 for what compares only discrete values, and for `!=`. A function
+that gives a truth value has the violation of its body, as if it stood in its place.
 """
 
 from __future__ import annotations
 
 import functools
 
-from compose_lang.compiler import expressions, named_values
+from compose_lang.compiler import expressions, named_values, texts
 from compose_lang.compiler.context import Context
-from compose_lang.compiler.ir import Node, cast_to, constant, leaves, node
+from compose_lang.compiler.ir import Node, cast_to, constant, leaves, node, reduce_axis
 from compose_lang.grammar import ast
 
 OPPOSITE = {
@@ -45,8 +46,48 @@ def elementwise(ctx: Context, condition: ast.Expr, holds: bool = True) -> Node:
         pairs = zip(condition.operands, condition.operands[1:], condition.ops, strict=False)
         parts = [compare(ctx, left, right, op if holds else OPPOSITE[op]) for left, right, op in pairs]
         return functools.reduce(lambda a, b: node("add" if holds else "minimum", a, b), parts)
-    truth = expressions.truth(expressions.number(ctx, condition), condition.span)
-    return cast_to(node("not", truth) if holds else truth, "real")
+    return of_test(expressions.truth(expressions.number(ctx, condition), condition.span), holds)
+
+
+def of_test(test: Node, holds: bool) -> Node:
+    """The violation of what a condition has come to, of a function's body for example: of each of its elements."""
+    if not (test.dtype == "bool" and depends_on_continuous(test)):
+        return broken(test, holds)
+    kind, args = test.attrs[0] if test.op == "reduce_axis" else test.op, test.args
+    match kind:
+        case "not":
+            return of_test(args[0], not holds)
+        case "and" | "or":
+            adds = (kind == "and") == holds
+            return node("add" if adds else "minimum", *(of_test(a, holds) for a in args))
+        case "all" | "any" if not is_empty(test):
+            adds = (kind == "all") == holds
+            inner = of_test(args[0], holds)
+            if test.op == "reduce_axis":
+                return reduce_axis("sum" if adds else "min", inner, test.attrs[1])
+            return node("sum" if adds else "min", inner, attrs=test.attrs)
+        case "collect" | "stack" | "broadcast":
+            return node(kind, *(of_test(a, holds) for a in args), attrs=test.attrs)
+        case "where":
+            return node("where", args[0], *(of_test(a, holds) for a in args[1:]))
+        case "lt" | "le" | "gt" | "ge":
+            low, high = args if (kind in ("lt", "le")) == holds else args[::-1]
+            return cast_to(node("maximum", node("sub", low, high), constant(0.0)), "real")
+        case "eq" | "ne" if (kind == "eq") == holds:
+            return node("abs", node("sub", *args))
+    return broken(test, holds)
+
+
+def is_empty(reduction: Node) -> bool:
+    inner = reduction.args[0]
+    return (
+        reduction.attrs[1].size if reduction.op == "reduce_axis" else inner.shape[reduction.attrs[0]]
+    ) == 0
+
+
+def broken(test: Node, holds: bool) -> Node:
+    """1 where a condition fails, else 0."""
+    return cast_to(node("not", test) if holds else test, "real")
 
 
 def compare(ctx: Context, left: ast.Expr, right: ast.Expr, op: str) -> Node:
@@ -55,6 +96,8 @@ def compare(ctx: Context, left: ast.Expr, right: ast.Expr, op: str) -> Node:
     if op in ("in", "not in", "!="):
         return cast_to(node("not", expressions.number(ctx, whole)), "real")
     sides = named_values.evaluate_beside(ctx, (left, right))
+    if any(texts.is_textual(side) for side in sides):
+        return cast_to(node("not", expressions.number(ctx, whole)), "real")
     a, b = (expressions.as_node(v, s.span) for v, s in zip(sides, (left, right), strict=True))
     if a.dtype != "real" and b.dtype != "real":
         return cast_to(node("not", expressions.number(ctx, whole)), "real")

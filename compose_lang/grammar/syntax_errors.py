@@ -176,7 +176,12 @@ def _side_by_side(f: Failure) -> Diagnostic | None:
     if previous.kind == "STRING" and f.first.kind in ("REQUIRE", "PREFER") and len(f.statement) == 2:
         return f.error("expected `:` after the name", "expected `:`")
     help = ""
-    if name[0].isupper() and f.following is not None and f.following.kind == "LPAR":
+    is_call = f.following is not None and f.following.kind == "LPAR"
+    if name[0].isupper() and is_call and "TILDE" in f.kinds:
+        help = "both accept: `P * Q`; either accepts: `0.5 * P + 0.5 * Q`"
+    elif f.first.kind != "IF" and "IF" in f.kinds and "THEN" not in f.kinds:
+        help = "a choice between values is `if c then a else b`"
+    elif name[0].isupper() and is_call:
         help = f"a factor is stated by `~`: `{previous.text} ~ {name}(…)`"
     elif any(token.kind == "TILDE" for token in f.ahead):
         help = "statements on one line are parted by `;`"
@@ -230,6 +235,10 @@ def _advice(f: Failure) -> str:
     """How a construct is written whose first part only is there."""
     if f.first.kind == "INFER" and "BY" in f.accepts:
         return "write `infer x by nuts`, or `infer by nuts` for all variables"
+    if f.first.kind == "USE" and f.token.kind == "NAME" and f.follows_value:
+        return f"names are brought in by parentheses: `({f.token.text})`"
+    if f.first.kind in ("FOR", "IF") and "LBRACE" in f.accepts and f.token.kind in STATEMENT_WORDS | {"NAME"}:
+        return "the block stands in braces: `{ … }`"
     is_call = f.following is not None and f.following.kind == "LPAR"
     if is_call and f.token.kind == "NAME" and f.token.text[0].isupper() and "TILDE" in f.accepts:
         return f"a factor is stated by `~`: write `~ {f.token.text}(…)`"

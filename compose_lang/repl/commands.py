@@ -16,7 +16,7 @@ from compose_lang.compiler.application import DeclaredFactor, WithInputs
 from compose_lang.compiler.calls import Builtin
 from compose_lang.compiler.ir import Node
 from compose_lang.compiler.types import BOOL, INT, REAL, Type
-from compose_lang.compiler.values import Function, NamedType, describe
+from compose_lang.compiler.values import Function, NamedType, Texts, describe
 from compose_lang.diagnostics import ComposeError, Diagnostic, Source, did_you_mean
 from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse, read_source
@@ -91,6 +91,8 @@ class Repl:
             else:
                 shown = np.array2string(array, threshold=MOST_SHOWN, separator=", ")
                 print(shown.replace("True", "true").replace("False", "false"))
+        elif isinstance(value.value, Texts):
+            print(np.array2string(value.value.value, threshold=MOST_SHOWN, separator=", ").replace("'", '"'))
         else:
             print(signature(value.value))
 

@@ -207,6 +207,14 @@ def violation(e: ast.Expr, scope: Scope, holds: bool = True) -> float:
     if isinstance(e, ast.Logical):
         parts = [violation(o, scope, holds) for o in e.operands]
         return sum(parts) if (e.op == "and") == holds else min(parts)
+    if (
+        isinstance(e, ast.Call)
+        and isinstance(e.function, ast.Name)
+        and e.function.id == "inside_box"
+        and holds
+    ):
+        x, lo, hi = (evaluate(a.value, scope) for a in e.arguments)
+        return float(np.sum(np.maximum(0, lo - x) + np.maximum(0, x - hi)))
     if not isinstance(e, ast.Compare):
         return float(np.sum(np.asarray(evaluate(e, scope), bool) != holds))
     parts = []

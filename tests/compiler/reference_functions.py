@@ -34,12 +34,12 @@ def truth(x: Any) -> Any:
     return np.asarray(x, bool)
 
 
-def norm(x: Any) -> Any:
-    return np.sqrt(np.sum(np.square(x)))
+def norm(x: Any, axis: int | None = None) -> Any:
+    return np.sqrt(np.sum(np.square(x), axis))
 
 
 SUPPORTS = {"positive": (0, np.inf), "unit": (0, 1), "bool": (0, 1), "spin": (-1, 1)}
-CONSTANTS = {"true": True, "false": False, "inf": np.inf, "pi": np.pi}
+CONSTANTS = {"true": True, "false": False, "inf": np.inf, "pi": np.pi, "none": None}
 ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": np.add, "-": np.subtract, "*": np.multiply, "/": np.true_divide, "//": np.floor_divide, "%": np.mod,
     "^": lambda x, y: np.power(np.asarray(x, float), y), "@": np.matmul,

@@ -91,6 +91,21 @@ def test_values_and_draws():
     assert set(np.unique(made.value("c == green").draws)) <= {0, 1}
 
 
+def test_values_are_printed(capsys):
+    repl = Repl()
+    for text in ("2 * 21", "[1 > 2, true]", '"a"', '["a", "b"]', "none", "Normal(0, 1)"):
+        repl.line(text)
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == [
+        "42",
+        "[false,  true]",
+        '"a"',
+        '["a", "b"]',
+        "none",
+        "density Normal(x: real | mu: real, sigma: positive)",
+    ]
+
+
 def test_expressions_and_statements():
     assert is_expression("2 + 3")
     assert is_expression("Normal(0, 1)")

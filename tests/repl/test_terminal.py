@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from pexpect import fdpexpect
 
+PATIENCE = 180  #: seconds, on a machine with other work
 ENTER, UP, CTRL_C, CTRL_D, TAB = "\r", "\x1b[A", "\x03", "\x04", "\t"
 
 
@@ -39,7 +40,7 @@ class Terminal:
             env=environment,
             start_new_session=True,
         )
-        self.child = fdpexpect.fdspawn(self.master, encoding="utf-8", timeout=60)
+        self.child = fdpexpect.fdspawn(self.master, encoding="utf-8", timeout=PATIENCE)
         self.slave = slave
 
     def close(self) -> None:
@@ -50,7 +51,7 @@ class Terminal:
 
     def ends(self) -> None:
         """Wait for the session to end by itself."""
-        assert self.process.wait(timeout=60) == 0
+        assert self.process.wait(timeout=PATIENCE) == 0
 
     def sees(self, text: str) -> str:
         """Wait for a text; returns what came before it."""
@@ -120,8 +121,11 @@ def test_a_session(terminal, tmp_path):
     t.at_prompt(5)
     t.types(":undo" + ENTER)
     t.sees("undone")
+    t.at_prompt(5)
     t.types(":save kept.cg" + ENTER)
-    t.sees("kept.cg")
+    t.sees("kept.cg")  # which what is typed shows already: the next answer comes after it
+    t.types("100 + 11" + ENTER)
+    t.sees("111")
     t.at_prompt(5)
     t.types(CTRL_D)
     t.ends()

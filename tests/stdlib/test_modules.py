@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 import compose_lang as cg
 
+LIBRARY = Path(cg.__file__).parent / "stdlib"
+EXAMPLES = [
+    (path.stem, *found)
+    for path in sorted(LIBRARY.glob("*.cg"))
+    if path.stem not in ("distributions", "discrete")
+    for found in re.findall(r"^# example: (\w+)(\(.*\)) -> (.*)$", path.read_text(encoding="utf-8"), re.M)
+]
 A, B, C = np.array([1.0, 2.0, -1.0]), np.array([0.5, -1.0, 2.0]), np.array([3.0, 0.0, 0.25])
 
 TO_SEGMENT = np.linalg.norm(C - (A + np.linspace(0, 1, 100_001)[:, None] * (B - A)), axis=1).min()
@@ -37,6 +48,18 @@ def value(module: str, name: str, expression: str, **data: np.ndarray) -> float:
 )
 def test_geometry(name, expression, expected):
     assert value("geometry", name, expression, a=A, b=B, c=C) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("module", "name", "call", "energy"), EXAMPLES, ids=lambda text: text[:12])
+def test_the_example_in_the_comment_is_right(module, name, call, energy):
+    assert value(module, name, f"-log_weight({name}{call})") == pytest.approx(float(energy), rel=1e-11)
+
+
+def test_factors_of_planning_and_images_have_examples():
+    for module in ("planning", "image"):
+        text = (LIBRARY / f"{module}.cg").read_text(encoding="utf-8")
+        names = re.findall(r"^(?:factor|density) (\w+)", text, re.M)
+        assert sorted(names) == sorted(name for m, name, *_ in EXAMPLES if m == module)
 
 
 R = np.linalg.norm(A - B)
@@ -105,3 +128,68 @@ def test_planar_densities_are_normalised(name, inputs):
     total = cg.compile(text, data={"points": points}).energy({"u": 0.5})
     tolerance = 0.03 if name == "Bar" else 1e-3
     assert np.exp(total) * STEP**2 == pytest.approx(1, abs=tolerance)
+
+
+PATH = np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]])
+PICTURE = np.random.default_rng(0).normal(size=(5, 7))
+
+
+def blurred(x: np.ndarray, width: float) -> np.ndarray:
+    """A Gaussian blur that leaves out what is outside, from SciPy's, which counts it as 0."""
+
+    def with_zeros(image: np.ndarray) -> np.ndarray:
+        return gaussian_filter(image, width, mode="constant", radius=10)
+
+    return with_zeros(x) / with_zeros(np.ones_like(x))
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "expression", "expected"),
+    [
+        ("planning", "steps", "sum(steps(p) * [1, 10])", 15),
+        ("planning", "path_length", "path_length(p)", 6),
+        ("planning", "within_speed", "if within_speed(p, 5) then 3 else 5", 3),
+        ("planning", "within_speed", "if within_speed(p, 4.9) then 3 else 5", 5),
+        ("planning", "clearances", "clearances(p, [0, 5])[0]", 3),
+        ("planning", "clear_of_ball", "if clear_of_ball(p, [1.5, 0], 1.2) then 3 else 5", 3),
+        ("planning", "clear_of_ball", "if clear_of_ball(p, [1.5, 2], 0.1) then 3 else 5", 5),
+        ("planning", "clear_of_ball", "if clear_of_ball(0 * p, [3, 4], 5) then 3 else 5", 3),
+    ],
+)
+def test_paths(module, name, expression, expected):
+    text = f"use std.{module} ({name})\ndata p: real[_, 2]\nvar u: unit\nenergy {expression}"
+    assert cg.compile(text, data={"p": PATH}).energy({"u": 0.5}) == pytest.approx(expected)
+
+
+def test_images():
+    text = """
+    use std.image (blur, shrink)
+    data x: real[_, _]
+    data narrow: real[_, _]
+    data small: real[_, _]
+    var u: unit
+    energy sum((blur(x, 1.5) - narrow)^2) + sum((shrink(x, 2) - small)^2)
+    """
+    small = PICTURE[:4, :6].reshape(2, 2, 3, 2).mean(axis=(1, 3))
+    data = {"x": PICTURE, "narrow": blurred(PICTURE, 1.5), "small": small}
+    assert cg.compile(text, data=data).energy({"u": 0.5}) == pytest.approx(0, abs=1e-20)
+
+
+@pytest.mark.slow
+def test_a_path_is_planned_around_an_obstacle():
+    """No draw cuts into the ball, and all end where they should."""
+    text = """
+    use std.planning (SmoothPath, Goal, clear_of_ball)
+    var path: real[6, 2]
+    observe path[0] = [-2, 0]
+    path ~ SmoothPath(sd=0.5)
+    Goal(path[5] | [2, 0], sd=0.05)
+    require "clear": clear_of_ball(path, [0, 0], 1)
+    """
+    run = cg.sample(text, seed=1, chains=1, warmup=100, draws=50, backend="jax")
+    path = np.asarray(run.posterior["path"])
+    a, b = path[..., :-1, :], path[..., 1:, :]
+    legs = a[..., None, :] + np.linspace(0, 1, 101)[:, None] * (b - a)[..., None, :]
+    assert np.linalg.norm(legs, axis=-1).min() > 1 - 1e-3
+    assert np.abs(path[..., -1, :] - [2, 0]).max() < 0.3
+    assert (path[..., 0, :] == [-2, 0]).all()
