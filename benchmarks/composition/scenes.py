@@ -22,7 +22,7 @@ from examples.scenes.make_data import shown
 HERE = Path(__file__).parent
 SCENES = HERE.parents[1] / "examples/scenes"
 SETS = {1: [[0]], 2: [[0, 8]], 3: [[0, 2, 7]], 4: [[0, 2, 3, 7]], 5: [[0, 2, 3, 7, 8], [1, 2, 4, 5, 6]]}
-REVERSE = "annealed(levels=40, moves=0, weights=\"off\")"
+REVERSE = 'annealed(levels=40, moves=0, weights="off")'
 
 
 def composed(asked: list[int], draws: int, method: str | None = None, **constants: Any) -> Any:
@@ -35,7 +35,11 @@ def monolithic(asked: list[int], draws: int) -> Any:
     """A run of the model of all places at once."""
     with np.load(SCENES / "scenes.npz") as file:
         pictures, place = file["picture"], file["place"]
-    data = {"pictures": pictures, "places": np.eye(9, dtype=bool)[place], "asked": np.isin(np.arange(9), asked)}
+    data = {
+        "pictures": pictures,
+        "places": np.eye(9, dtype=bool)[place],
+        "asked": np.isin(np.arange(9), asked),
+    }
     return cg.compile(str(HERE / "scenes_joint.cg"), data=data).sample(seed=0, chains=1, draws=draws)
 
 

@@ -32,33 +32,40 @@ def judge() -> SVC:
     return SVC(C=10).fit(written(sheets, np.tile(ink, (5, 1, 1))).reshape(-1, 64), np.tile(names, 5))
 
 
-def drawn(asked: int, draws: int, **constants: Any) -> np.ndarray:
-    """Pictures (draws, 8, 8)."""
-    model = cg.compile(str(PROGRAM), constants={"asked": asked, **constants})
-    return np.asarray(model.sample(seed=0, chains=1, draws=draws).posterior["x"]).reshape(-1, 8, 8)
+def drawn(draws: int, **constants: Any) -> np.ndarray:
+    """Pictures (draws, 10, 8, 8) of the ten digits."""
+    run = cg.compile(str(PROGRAM), constants=constants).sample(seed=0, chains=1, draws=draws)
+    return np.asarray(run.posterior["x"])[0]
 
 
-def content(pictures: np.ndarray, asked: int) -> np.ndarray:
-    """Whether pictures (n, 8, 8) are read as the digit that was asked for."""
-    return judge().predict(pictures.reshape(-1, 64)) == asked
+def content(pictures: np.ndarray) -> np.ndarray:
+    """Whether pictures (n, 10, 8, 8) are read as the ten digits, in order: (n, 10)."""
+    return judge().predict(pictures.reshape(-1, 64)).reshape(-1, 10) == np.arange(10)
+
+
+def style(pictures: np.ndarray) -> np.ndarray:
+    """Whether pictures (n, 10, 8, 8) are in the style: (n, 10)."""
+    return is_dusk(pictures.reshape(-1, 8, 8)).reshape(-1, 10)
+
+
+def measured(pictures: np.ndarray) -> dict[str, Any]:
+    """The numbers of pictures (n, 10, 8, 8)."""
+    read, in_style = content(pictures), style(pictures)
+    return {
+        "content": round(float(read.mean()), 4),
+        "style": round(float(in_style.mean()), 4),
+        "both": round(float((read & in_style).mean()), 4),
+        "least content of a digit": round(float(read.mean(0).min()), 4),
+        "pictures": read.size,
+        "different": len(np.unique(pictures.reshape(-1, 64).round(1), axis=0)),
+    }
 
 
 def main() -> None:
-    found: dict[str, Any] = {}
-    for way, styled in [("product", True), ("large model alone", False)]:
-        pictures = [drawn(asked, 64, styled=styled) for asked in range(10)]
-        read = np.array([content(p, asked) for asked, p in enumerate(pictures)])
-        style = np.array([is_dusk(p) for p in pictures])
-        found[way] = {
-            "content": round(read.mean(), 4),
-            "style": round(style.mean(), 4),
-            "both": round((read & style).mean(), 4),
-            "least content of a digit": round(read.mean(1).min(), 4),
-            "draws": read.size,
-            "different": sum(len(np.unique(p.round(1), axis=0)) for p in pictures),
-        }
-        print(way, found[way], flush=True)
+    ways = {"product": True, "large model alone": False}
+    found = {way: measured(drawn(64, styled=styled)) for way, styled in ways.items()}
     Path(__file__).with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

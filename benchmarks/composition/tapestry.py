@@ -71,7 +71,9 @@ def measured(draws: int) -> dict[str, Any]:
     for way, options in ways.items():
         canvases = [drawn(asked, draws, **options) for asked in ASKED]
         found[way] = {
-            "read as asked": np.mean([read_share(c, a) for c, a in zip(canvases, ASKED, strict=True)]).round(4),
+            "read as asked": np.mean([read_share(c, a) for c, a in zip(canvases, ASKED, strict=True)]).round(
+                4
+            ),
             "seam energy": np.mean([seam_energy(c) for c in canvases]).round(5),
             "draws": draws * len(ASKED),
             "different draws": sum(len(np.unique(c.round(2), axis=0)) for c in canvases),

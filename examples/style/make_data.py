@@ -1,8 +1,8 @@
 """Write `pretrained.npz`, digits of any kind, and `style.npz`, a few digits in one style.
 
 scikit-learn's digits are drawn in white over paper that gets lighter in some direction, or in none. The style is
-`dusk`: light below, dark above. It is learned from sixty digits without their names, each on ten papers. Digits of odd
-number are left for the judge; the seed is fixed.
+`dusk`: light below, dark above. It is learned from a hundred digits without their names, each on ten papers. Digits of
+odd number are left for the judge; the seed is fixed.
 """
 
 from pathlib import Path
@@ -12,11 +12,11 @@ from sklearn.datasets import load_digits
 
 GREYS = 64  #: few, so that the files are small
 LIGHT = 0.7  #: the lightest paper
-FEW = 60
+FEW = 100
 
 
 def paper(towards: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Paper (n, 8, 8) that gets lighter `towards` an angle (n,) (0: right, π / 2: down) by `depth` (n,) at most LIGHT."""
+    """Paper (n, 8, 8) that gets lighter `towards` angles (n,), 0 to the right and π / 2 downwards, by `depth` (n,)."""
     y, x = (np.mgrid[:8, :8] - 3.5) / 3.5
     away = x * np.cos(towards)[:, None, None] + y * np.sin(towards)[:, None, None]
     ramp = np.clip(0.5 + 0.5 * away, 0, 1)
