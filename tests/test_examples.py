@@ -175,7 +175,7 @@ def test_planar_compositions_follow_quadrature(name):
         expect(measure(x[..., 0], x[..., 1]), float((PLANAR[name] * measure(X, Y)).sum()))
 
 
-# --- tapestry.cg, scenes.cg, style.cg: trained for less time than in their benchmarks, and fewer draws ---
+# --- tapestry.cg, scenes.cg, style.cg: as in their benchmarks, with fewer draws ------------------------
 
 
 def pictures(program: str, variable: str, draws: int, data: Any = None, **constants: Any) -> np.ndarray:
@@ -184,26 +184,27 @@ def pictures(program: str, variable: str, draws: int, data: Any = None, **consta
     return np.asarray(model.sample(seed=1, chains=1, draws=draws).posterior[variable])[0]
 
 
+@pytest.mark.slow
 def test_the_tapestry_shows_what_was_asked_for_on_one_sheet():
-    canvas = pictures("tapestry/tapestry.cg", "canvas", 16, steps=300)
+    canvas = pictures("tapestry/tapestry.cg", "canvas", 16)
     with np.load(EXAMPLES / "tapestry/pieces.npz") as file:
         alone = file["digit"][:600].reshape(-1, 2, 3, 8, 8).swapaxes(2, 3).reshape(-1, 16, 24) / 63
-    assert tapestry.read_share(canvas, tapestry.ASKED[0]) > 0.7
+    assert tapestry.read_share(canvas, tapestry.ASKED[0]) > 0.9
     assert tapestry.seam_energy(canvas) < 0.5 * tapestry.seam_energy(alone)
     assert len(np.unique(canvas.round(2), axis=0)) == len(canvas)
 
 
+@pytest.mark.slow
 def test_scenes_show_an_object_in_every_place_that_was_asked_for():
-    asked = [0, 4, 7]
-    found = pictures("scenes/scenes.cg", "scene", 32, {"asked": asked}, steps=800)
+    asked = [0, 2, 3, 7, 8]
+    found = pictures("scenes/scenes.cg", "scene", 32, {"asked": asked})
     assert scenes.valid_share(found, asked) > 0.9
-    others = np.delete(scenes.shown(found)[0], asked, axis=1)
-    assert 0.02 < others.mean() < 0.5  # (0.26 if nothing were learned wrongly)
 
 
+@pytest.mark.slow
 def test_the_product_has_the_content_of_the_large_model_and_the_style_of_the_small_one():
-    found = style.measured(pictures("style/style.cg", "x", 16, steps=600))
-    assert found["content"] > 0.7 and found["style"] > 0.8
+    found = style.measured(pictures("style/style.cg", "x", 16))
+    assert found["content"] > 0.85 and found["style"] > 0.85
 
 
 # --- documents -----------------------------------------------------------------------------------------
