@@ -17,6 +17,7 @@ from PIL import Image
 from scipy import stats
 
 import compose_lang as cg
+from benchmarks.composition import scenes, style, tapestry
 from compose_lang.compiler.pipeline import check
 from compose_lang.compiler.standard_library import known_names, library_modules
 from compose_lang.runtime.convergence import mcse_mean
@@ -172,6 +173,38 @@ def test_planar_compositions_follow_quadrature(name):
     x = draws(run, "x")
     for measure in MEASURES.values():
         expect(measure(x[..., 0], x[..., 1]), float((PLANAR[name] * measure(X, Y)).sum()))
+
+
+# --- tapestry.cg, scenes.cg, style.cg: as in their benchmarks, with fewer draws ------------------------
+
+
+def pictures(program: str, variable: str, draws: int, data: Any = None, **constants: Any) -> np.ndarray:
+    """Draws (draws, *shape) of one population."""
+    model = cg.compile(str(EXAMPLES / program), data=data, constants=constants)
+    return np.asarray(model.sample(seed=1, chains=1, draws=draws).posterior[variable])[0]
+
+
+@pytest.mark.slow
+def test_the_tapestry_shows_what_was_asked_for_on_one_sheet():
+    canvas = pictures("tapestry/tapestry.cg", "canvas", 16)
+    with np.load(EXAMPLES / "tapestry/pieces.npz") as file:
+        alone = file["digit"][:600].reshape(-1, 2, 3, 8, 8).swapaxes(2, 3).reshape(-1, 16, 24) / 63
+    assert tapestry.read_share(canvas, tapestry.ASKED[0]) > 0.9
+    assert tapestry.seam_energy(canvas) < 0.5 * tapestry.seam_energy(alone)
+    assert len(np.unique(canvas.round(2), axis=0)) == len(canvas)
+
+
+@pytest.mark.slow
+def test_scenes_show_an_object_in_every_place_that_was_asked_for():
+    asked = [0, 2, 3, 7, 8]
+    found = pictures("scenes/scenes.cg", "scene", 32, {"asked": asked})
+    assert scenes.valid_share(found, asked) > 0.9
+
+
+@pytest.mark.slow
+def test_the_product_has_the_content_of_the_large_model_and_the_style_of_the_small_one():
+    found = style.measured(pictures("style/style.cg", "x", 16))
+    assert found["content"] > 0.85 and found["style"] > 0.85
 
 
 # --- documents -----------------------------------------------------------------------------------------

@@ -150,8 +150,10 @@ def between(draws: Draws) -> Elements:
 
 
 def _rhat(draws: Draws) -> Elements:
-    """The ratio of pooled to within-chain standard deviation, as Gelman and Rubin estimate it."""
-    count = draws.shape[1]
+    """The ratio of pooled to within-chain standard deviation, as Gelman and Rubin estimate it; NaN of one chain."""
+    chains, count, n = draws.shape
+    if chains < 2:
+        return np.full(n, np.nan)
     between = count * draws.mean(1).var(0, ddof=1)
     within = draws.var(1, ddof=1).mean(0)
     with np.errstate(invalid="ignore", divide="ignore"):
