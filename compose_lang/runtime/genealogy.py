@@ -31,7 +31,7 @@ def worth(draws: Draws, roots: NDArray[np.intp]) -> Convergence:
     x = draws[:, :, valid]
     tails = [effective((x <= np.quantile(x, p, axis=(0, 1))).astype(np.float64), roots) for p in (0.05, 0.95)]
     found = Convergence(
-        convergence.between(x) if len(x) > 1 else np.full(x.shape[2], np.nan),
+        convergence.between(x),
         effective(convergence.normal_scores(x), roots),
         np.minimum(*tails),
         x.std((0, 1), ddof=1) / np.sqrt(effective(x, roots)),
