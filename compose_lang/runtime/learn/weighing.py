@@ -12,7 +12,7 @@ from compose_lang.runtime.learners import load_learner
 
 @dataclass(frozen=True)
 class Weighing:
-    """A part with its weights on a backend: the energy of its subjects.
+    """A part with its weights on a backend: the energy of its subjects, and draws of them.
 
     In score form there is no energy: the value is 0 and its gradient is the score's, so that whoever differentiates
     a program's energy gets the right force, and whoever compares energies must integrate it (see annealing).
@@ -33,6 +33,12 @@ class Weighing:
             n = level.shape[0]
             total = total + b.xp.sum((b.without_gradient(g) * (x - at)).reshape((n, -1)), axis=1)
         return total
+
+    def draw(self, b: Backend, inputs: Sequence[Array | None], noise: Array) -> Array:
+        """All elements (n, d) of draws of the subjects, from noise (n, d)."""
+        learner = load_learner(self.part.method)
+        assert learner.draw is not None
+        return learner.draw(self.part, b, self.weights, inputs, noise)
 
     def gradient(
         self, b: Backend, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
