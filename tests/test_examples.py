@@ -183,7 +183,7 @@ def test_planar_compositions_follow_quadrature(name):
 def of_composition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The modules of `benchmarks/composition` by name; what programs without a file learn is kept in a fresh folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    monkeypatch.setattr(sys, "path", list(sys.path))  # a benchmark puts its example's folder there
 
     def load(name: str) -> Any:
         monkeypatch.delitem(sys.modules, "truth", raising=False)  # each example has one of its own
@@ -205,7 +205,9 @@ def test_a_mixture_of_learned_factors_has_half_of_each(of_composition, tmp_path)
     benchmark = of_composition("data_efficiency")
     factors, _ = benchmark.data("mixture", 300, seed=1)
     x = benchmark.drawn("mixture.cg", factors, 1, tmp_path, steps=500)
-    shares = benchmark.metrics.mode_shares(x, [[0.6, 0.6], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0, 0]], 0.5)
+    shares = benchmark.metrics.mode_shares(
+        x, [[0.6, 0.6], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0, 0]], 0.5
+    )
     assert shares[[0, 1]].sum() == pytest.approx(0.4, abs=0.13)
     assert shares[[2, 3]].sum() == pytest.approx(0.25, abs=0.13)
     assert shares[-1] < 0.1

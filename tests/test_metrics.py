@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-PLACE = Path(__file__).parent.parent / "benchmarks/metrics.py"
-spec = importlib.util.spec_from_file_location("metrics", PLACE)
-assert spec is not None and spec.loader is not None
-metrics = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(metrics)
+from benchmarks import metrics
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((800, 2))
@@ -20,12 +13,16 @@ X = RNG.standard_normal((800, 2))
 
 def test_mode_shares_count_what_is_near():
     x = np.array([[0.0, 0.0], [0.1, 0.0], [2.0, 2.0], [9.0, 9.0]])
-    np.testing.assert_array_equal(metrics.mode_shares(x, [[0, 0], [2, 2.2], [5, 5]], 0.5), [0.5, 0.25, 0, 0.25])
+    np.testing.assert_array_equal(
+        metrics.mode_shares(x, [[0, 0], [2, 2.2], [5, 5]], 0.5), [0.5, 0.25, 0, 0.25]
+    )
 
 
 def test_total_variation_of_lists():
     assert metrics.total_variation([0.5, 0.5, 0], [0.5, 0, 0.5]) == pytest.approx(0.5)
-    assert metrics.total_variation([1, 0], [0, 1]) == 1 and metrics.total_variation([0.3, 0.7], [0.3, 0.7]) == 0
+    assert (
+        metrics.total_variation([1, 0], [0, 1]) == 1 and metrics.total_variation([0.3, 0.7], [0.3, 0.7]) == 0
+    )
 
 
 def test_cells_cover_the_plane():

@@ -38,7 +38,7 @@ DRAWS = 500
 MANY = 50_000  #: draws of the truth that cells are counted in
 FIELDS = ["target", "size", "seed", "model", "w2", "mmd", "tv", "accuracy"]
 MEASURES = FIELDS[4:]
-EDGES = np.linspace(-1.2, 1.2, 13)
+EDGES = np.linspace(-1.5, 1.5, 11)
 BANDWIDTH = 0.2
 TARGETS = {"product": truth.product, "mixture": truth.mixture}
 
@@ -115,9 +115,15 @@ def results() -> list[dict[str, str]]:
 
 def table(target: str, measure: str) -> dict[str, Points]:
     """A measure (seeds, sizes) of each model, for the seeds that were measured at every size."""
-    found = {(r["model"], int(r["seed"]), int(r["size"])): float(r[measure]) for r in results() if r["target"] == target}
+    found = {
+        (r["model"], int(r["seed"]), int(r["size"])): float(r[measure])
+        for r in results()
+        if r["target"] == target
+    }
     seeds = [s for s in SEEDS if all(("joint", s, n) in found for n in SIZES)]
-    return {m: np.array([[found[m, s, n] for n in SIZES] for s in seeds]) for m in ("composed", "joint", "truth")}
+    return {
+        m: np.array([[found[m, s, n] for n in SIZES] for s in seeds]) for m in ("composed", "joint", "truth")
+    }
 
 
 def report() -> None:
@@ -138,7 +144,9 @@ def report() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("target", nargs="?", choices=list(TARGETS))
     parser.add_argument("seeds", nargs="*", type=int, default=list(SEEDS))
     arguments = parser.parse_args()

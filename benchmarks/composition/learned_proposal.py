@@ -28,7 +28,9 @@ sys.path.insert(0, str(ROOT))
 METHODS = {"a learned proposal": None, "gibbs": "gibbs", "mh, site by site": "mh"}
 
 
-def sampled(model: cg.Model, exact: np.ndarray, method: str | None, chains: int, draws: int) -> dict[str, float]:
+def sampled(
+    model: cg.Model, exact: np.ndarray, method: str | None, chains: int, draws: int
+) -> dict[str, float]:
     """How well and how fast a method samples the walk; exact: probabilities (sites, values)."""
     began = perf_counter()
     run = model.sample(seed=1, chains=chains, draws=draws, warmup=200, method=method)

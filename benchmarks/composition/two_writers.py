@@ -81,16 +81,29 @@ def expected_distance(p: Table, n: int, seed: int = 0) -> tuple[float, float]:
     return float(np.mean(found)), float(np.std(found))
 
 
-def compared(program: Path, chains: int, draws: int, backend: str = "jax", **constants: Any) -> dict[str, Any]:
-    """All distances from the product, and how often each begins with `a`."""
-    first, second = (tabulated(program, f"var w: category(4)[5] ~ {name}", **constants) for name in ("First", "Second"))
-    product = first * second / (first * second).sum()
-    np.testing.assert_allclose(tabulated(program, **constants), product, rtol=1e-6)  # the program is the product
-    locally = letter_by_letter(first, second)
+def drawn(
+    program: Path, chains: int, draws: int, backend: str = "jax", **constants: Any
+) -> NDArray[np.int64]:
+    """Words (n, LENGTH) that the program draws."""
     data = dict(np.load(program.parent / "words.npz"))
     model = cg.compile(program.read_text(encoding="utf-8"), data=data, constants=constants)
     run = model.sample(seed=1, chains=chains, draws=draws, warmup=100, thin=4, backend=backend)
-    words = np.asarray(run.posterior["w"]).reshape(-1, LENGTH)
+    return np.asarray(run.posterior["w"]).reshape(-1, LENGTH)
+
+
+def compared(
+    program: Path, chains: int, draws: int, backend: str = "jax", **constants: Any
+) -> dict[str, Any]:
+    """All distances from the product, and how often each begins with `a`."""
+    first, second = (
+        tabulated(program, f"var w: category(4)[5] ~ {name}", **constants) for name in ("First", "Second")
+    )
+    product = first * second / (first * second).sum()
+    np.testing.assert_allclose(
+        tabulated(program, **constants), product, rtol=1e-6
+    )  # the program is the product
+    locally = letter_by_letter(first, second)
+    words = drawn(program, chains, draws, backend, **constants)
     floor, spread = expected_distance(product, len(words))
     begins_with_a = np.arange(len(WORDS)) < len(WORDS) // LETTERS
     return {

@@ -15,9 +15,7 @@ def main() -> None:
     lines = ["first,second", *(f"{a},{b}" for a, b in zip(first, second, strict=True))]
     (HERE / "factors.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     np.savez(HERE / "dots.npz", rising=truth.dots(rng, ROWS, 0), falling=truth.dots(rng, ROWS, 1))
-    np.savez(
-        HERE / "joint.npz", product=truth.product(rng, 2 * ROWS), mixture=truth.mixture(rng, 2 * ROWS)
-    )
+    np.savez(HERE / "joint.npz", product=truth.product(rng, 2 * ROWS), mixture=truth.mixture(rng, 2 * ROWS))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,11 @@ from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.learners import categorical
 from tests.runtime.checks import BROKEN, SOUND
 
-SUBJECTS = (Port("s", Type(Domain("spin"))), Port("k", Type(Domain("int", 2, 4), (2,))), Port("t", Type(BOOL)))
+SUBJECTS = (
+    Port("s", Type(Domain("spin"))),
+    Port("k", Type(Domain("int", 2, 4), (2,))),
+    Port("t", Type(BOOL)),
+)
 INPUTS = (Port("c", Type(Domain("category", size=3)), True), Port("e", Type(BOOL)))
 VALUES = np.array(list(product((-1, 1), (2, 3, 4), (2, 3, 4), (0, 1))))
 DRAWS = 20_000
