@@ -42,7 +42,7 @@ def test_wasserstein_of_a_shift_is_its_length_and_order_does_not_matter():
 
 
 def test_mmd_of_two_normals_is_that_of_their_formula():
-    """E k(x, x') of normals of variance s² and a kernel of width h is h / sqrt(h² + 2 s²) an axis (and a shift's share)."""
+    """E k(x, x') of standard normals and a kernel of width h is h / sqrt(h² + 2), less a share where one is shifted."""
     h, shift = 0.7, 1.5
     x, y = RNG.standard_normal((3000, 1)), RNG.standard_normal((3000, 1)) + shift
     near = h / np.sqrt(h**2 + 2)

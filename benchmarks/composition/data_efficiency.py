@@ -115,11 +115,8 @@ def results() -> list[dict[str, str]]:
 
 def table(target: str, measure: str) -> dict[str, Points]:
     """A measure (seeds, sizes) of each model, for the seeds that were measured at every size."""
-    found = {
-        (r["model"], int(r["seed"]), int(r["size"])): float(r[measure])
-        for r in results()
-        if r["target"] == target
-    }
+    rows = [r for r in results() if r["target"] == target]
+    found = {(r["model"], int(r["seed"]), int(r["size"])): float(r[measure]) for r in rows}
     seeds = [s for s in SEEDS if all(("joint", s, n) in found for n in SIZES)]
     return {
         m: np.array([[found[m, s, n] for n in SIZES] for s in seeds]) for m in ("composed", "joint", "truth")

@@ -1,4 +1,4 @@
-"""Draw `two_writers.png`: the likeliest words, as the product has them, as the program draws them, and letter by letter."""
+"""Draw `two_writers.png`: the likeliest words of the product, of the program's draws, and letter by letter."""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Two writers of words of five letters, and what their words are.
 
 Both like to begin with `a`, and then have nothing in common; both seldom begin with `b`, and then write the same.
-So the product of the two likes `b`. Whoever writes letter by letter, multiplying the two's next letters, begins with `a`.
+So the product of the two likes `b`, and whoever multiplies their next letters, one by one, begins with `a`.
 """
 
 from __future__ import annotations
