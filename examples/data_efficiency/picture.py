@@ -26,10 +26,12 @@ def main() -> None:
     for axis, (name, x) in zip(axes, draws.items(), strict=False):
         axis.plot(*x.T, ".", markersize=2, color=COLOURS[name])
         axis.set(title=name, xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal", xticks=[], yticks=[])
-    sizes = benchmark.SIZES
-    for name, values in benchmark.table("product", "mmd").items():
-        axes[3].plot(sizes, np.maximum(values.mean(axis=0), 1e-4), "-", color=COLOURS[name], label=name)
-        axes[3].plot(sizes, values.T, ".", color=COLOURS[name], alpha=0.5)
+    for name, of in benchmark.table("product", "mmd").items():
+        axes[3].plot(
+            list(of), [values.mean() for values in of.values()], "-", color=COLOURS[name], label=name
+        )
+        for size, values in of.items():
+            axes[3].plot([size] * len(values), values, ".", color=COLOURS[name], alpha=0.5)
     axes[3].set(xscale="log", xlabel="rows for each factor", title="squared MMD")
     axes[3].legend(frameon=False)
     figure.savefig(HERE / "data_efficiency.png", dpi=100)
