@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import re
 import subprocess
@@ -21,6 +22,7 @@ from benchmarks.composition import scenes, style, tapestry
 from compose_lang.compiler.pipeline import check
 from compose_lang.compiler.standard_library import known_names, library_modules
 from compose_lang.runtime.convergence import mcse_mean
+from compose_lang.runtime.enumeration import enumerate_states
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -205,6 +207,91 @@ def test_scenes_show_an_object_in_every_place_that_was_asked_for():
 def test_the_product_has_the_content_of_the_large_model_and_the_style_of_the_small_one():
     found = style.measured(pictures("style/style.cg", "x", 16))
     assert found["content"] > 0.85 and found["style"] > 0.85
+
+
+# --- data_efficiency: product.cg, mixture.cg, joint.cg -------------------------------------------------
+
+
+@pytest.fixture
+def of_composition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """The modules of `benchmarks/composition` by name; what programs without a file learn is kept in a fresh folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "path", list(sys.path))  # a benchmark puts its example's folder there
+
+    def load(name: str) -> Any:
+        monkeypatch.delitem(sys.modules, "truth", raising=False)  # each example has one of its own
+        return importlib.import_module(f"benchmarks.composition.{name}")
+
+    return load
+
+
+def test_a_product_of_learned_factors_is_nearer_than_a_joint_model(of_composition):
+    """At a tenth of the full size: product.cg against joint.cg, which has twice the data of each factor."""
+    benchmark = of_composition("data_efficiency")
+    rows = {r["model"]: r for r in benchmark.measured("product", 60, seed=3, steps=400)}
+    assert float(rows["composed"]["tv"]) < float(rows["joint"]["tv"])
+    assert float(rows["composed"]["mmd"]) < float(rows["joint"]["mmd"])
+
+
+def test_a_mixture_of_learned_factors_has_half_of_each(of_composition, tmp_path):
+    """mixture.cg on dots that lie apart: on the falling diagonal's ends stands only the falling factor."""
+    benchmark = of_composition("data_efficiency")
+    factors, _ = benchmark.data("mixture", 300, seed=1)
+    x = benchmark.drawn("mixture.cg", factors, 1, tmp_path, steps=500)
+    shares = benchmark.metrics.mode_shares(
+        x, [[0.6, 0.6], [-0.6, -0.6], [0.6, -0.6], [-0.6, 0.6], [0, 0]], 0.5
+    )
+    assert shares[[0, 1]].sum() == pytest.approx(0.4, abs=0.13)
+    assert shares[[2, 3]].sum() == pytest.approx(0.25, abs=0.13)
+    assert shares[-1] < 0.1
+
+
+# --- tables: factored.cg, joint.cg ---------------------------------------------------------------------
+
+
+def test_factored_tables_need_fewer_samples(of_composition):
+    """And the factored table needs about as many for each entry as theory says: entries / 2 n nats."""
+    tables = of_composition("tables")
+    found = [tables.measured(5, 2000, seed) for seed in range(3)]
+    assert all(3 * f["factored"] < f["joint"] for f in found)
+    expected = (4 + 4 + 24) / (2 * 2000)
+    assert np.mean([f["factored"] for f in found]) == pytest.approx(expected, rel=0.5)
+
+
+def test_tables_learn_from_what_the_examples_hold():
+    p = {name: cg.compile(str(EXAMPLES / f"tables/{name}.cg")) for name in ("factored", "joint")}
+    with (EXAMPLES / "tables/samples.csv").open(encoding="utf-8") as file:
+        a = np.array([int(row["a"]) for row in csv.DictReader(file)])
+    exact = enumerate_states(p["factored"].program.graph)
+    np.testing.assert_allclose(exact.marginals["a"][0], (np.bincount(a, minlength=6) + 0.5) / (len(a) + 3))
+    assert exact.log_z == pytest.approx(0.0, abs=1e-9)
+    assert enumerate_states(p["joint"].program.graph).log_z == pytest.approx(0.0, abs=1e-9)
+
+
+# --- two_writers: product.cg ---------------------------------------------------------------------------
+
+
+def test_words_of_two_writers_follow_the_product_and_not_the_next_letters(of_composition):
+    """The distance of the draws is that of as many exact ones; who draws letter by letter is far away."""
+    benchmark = of_composition("two_writers")
+    found = benchmark.compared(EXAMPLES / "two_writers/product.cg", chains=100, draws=50, steps=150)
+    limit = found["as many exact draws, TV"] + 6 * found["its standard deviation"]
+    assert found["the program's draws, TV"] < limit < 0.2 < 0.5 < found["letter by letter, TV"]
+    assert found["begins with a: product"] < 0.3 < 0.6 < found["begins with a: letter by letter"]
+
+
+# --- learned_proposal: walk.cg -------------------------------------------------------------------------
+
+
+def test_a_learned_proposal_is_exact_and_faster_than_single_sites(of_composition):
+    benchmark = of_composition("learned_proposal")
+    data = dict(np.load(EXAMPLES / "learned_proposal/walks.npz"))
+    program = (EXAMPLES / "learned_proposal/walk.cg").read_text(encoding="utf-8")
+    found = benchmark.compared(cg.compile(program, data=data, constants={"steps": 200}), chains=10, draws=400)
+    proposed, gibbs = found["a learned proposal"], found["gibbs"]
+    assert proposed["the same in standard errors"] < 4.5
+    assert proposed["acceptance"] > 0.2
+    assert proposed["ess a thousand draws"] > 2 * gibbs["ess a thousand draws"]
 
 
 # --- documents -----------------------------------------------------------------------------------------

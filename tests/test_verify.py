@@ -72,6 +72,30 @@ def test_a_small_program_is_held_against_its_sum():
     }  # fmt: skip
 
 
+def test_learned_densities_are_drawn_forwards():
+    """A pair learned as a table, its second given to what depends on it."""
+    rows = "[0, 0, 0, 1, 1, 2, 2, 2, 2, 1]", "[1, 1, 1, 0, 0, 1, 1, 0, 0, 0]"
+    program = f"""
+density Pair(a: category(3), b: bool) = learn categorical(a={rows[0]}, b={rows[1]}, smoothing=0)
+density After(c: category(3) | b: bool) = learn categorical(c={rows[0]}, b={rows[1]}, smoothing=0)
+data y: real[2] = [0, 1]
+var a: category(3)
+var b: bool
+var c: category(3)[2]
+(a, b) ~ Pair
+c ~ After([b, b])
+y ~ Normal(c, 0.5)
+"""
+    found = drawn(program, 6000)
+    pairs = np.bincount(2 * found["a"] + found["b"], minlength=6) / 6000
+    assert pairs == pytest.approx([0, 0.3, 0.3, 0, 0.2, 0.2], abs=4 * 0.46 / 6000**0.5)
+    for given, shares in ((0, [0, 0.6, 0.4]), (1, [0.6, 0, 0.4])):
+        c = found["c"][found["b"] == given]
+        assert np.bincount(c.reshape(-1), minlength=3) / c.size == pytest.approx(shares, abs=0.03)
+        assert np.corrcoef(c.T)[0, 1] == pytest.approx(0, abs=0.08)
+    assert np.std(found["y"] - found["c"]) == pytest.approx(0.5, rel=0.05)
+
+
 def test_shares_that_are_off_are_caught():
     hits = np.random.default_rng(0).random((4, 1000)) < 0.3
     assert share_check("right", hits, 0.3).p > 0.01

@@ -6,6 +6,7 @@ collected slot to an array of that kind, (chains, *shape).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,15 @@ from compose_lang.compiler.ir import (
     node,
     slot,
 )
+from compose_lang.compiler.learning import inputs_of, is_learned, part_of
 from compose_lang.compiler.operation import broadcast_shapes
+from compose_lang.compiler.parts import LEARNERS, LEVEL
 from compose_lang.compiler.values import Cell, as_node, static_int
 from compose_lang.diagnostics import Span
 from compose_lang.grammar import ast
 
 if TYPE_CHECKING:
-    from compose_lang.compiler.application import WithInputs
+    from compose_lang.compiler.application import Call, WithInputs
 
 
 def noise(kind: str) -> Callable[[Context, ast.Call], Node]:
@@ -112,7 +115,9 @@ def draw_of(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) 
     inner = call.checked()
     names = [s.name for s in call.decl.subjects]
     copies = [as_node(*call.arguments[name]) for name in names]
-    if call.decl.value is not None:
+    if is_learned(call.decl):
+        drawn = learned_draw(inner, call)
+    elif call.decl.value is not None:
         meant = as_factor(expressions.evaluate(inner, call.decl.value))
         assert meant is not None
         drawn = draw_of(inner, meant, copies, span)
@@ -122,6 +127,25 @@ def draw_of(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) 
         drawn = draws(call.context(), one, [c.shape for c in copies])
     typed = [of_kind(inner, one, s.type) for one, s in zip(drawn, call.decl.subjects, strict=True)]
     return together(typed, call.axes, subjects)
+
+
+def learned_draw(ctx: Context, call: Call) -> list[Node]:
+    """A draw of a learned density in the shapes of its subjects, made by what has learned it."""
+    part = part_of(call.factor, ctx)
+    if part.learner is None or not part.learner.draw:
+        known = ", ".join(name for name, learner in LEARNERS.items() if learner.draw)
+        text = f"`{part.name}` is learned by `{part.method}`, which does not draw outright"
+        fail("CG0606", text, call.span, help=f"densities learned by {known} do")
+    sizes = [math.prod(p.type.full_shape) for p in part.subjects]
+    given, inputs = inputs_of(call, part, ctx)
+    numbers = fresh(ctx, part.learner.draw, (sum(sizes),))
+    whole = node("learned_draw", part.slot, LEVEL, numbers, *inputs, attrs=(part, given))
+    found, start = [], 0
+    for port, size in zip(part.subjects, sizes, strict=True):
+        one = node("slice", whole, attrs=(((start, start + size, 1),),))
+        found.append(node("reshape", one, attrs=(port.type.full_shape,)))
+        start += size
+    return found
 
 
 def of_kind(ctx: Context, drawn: Node, written: ast.TypeExpr | None) -> Node:

@@ -111,6 +111,11 @@ class Proposal:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """All that a step by it computes."""
+        return (*self.draws, self.energy)
+
 
 @dataclass(frozen=True)
 class Request:

@@ -68,20 +68,24 @@ def is_part(decl: ast.FactorDecl) -> bool:
 def state(call: Call, ctx: Context) -> None:
     """What an application of a learned factor adds to the energy."""
     part = part_of(call.factor, ctx)
-    arguments: list[Node] = []
-    for port in part.subjects:
-        arguments.append(fitted(call, port))
-    given = []
+    subjects = [fitted(call, port) for port in part.subjects]
+    given, inputs = inputs_of(call, part, ctx)
+    energy = node("learned", part.slot, LEVEL, *subjects, *inputs, attrs=(part, given))
+    ctx.emit(Term(energy, ctx.plates, "factor", part.name, call.span))
+
+
+def inputs_of(call: Call, part: Part, ctx: Context) -> tuple[tuple[bool, ...], list[Node]]:
+    """Which inputs of a part are given, and those that are."""
+    given, found = [], []
     for port in part.inputs:
         value, span = call.arguments[port.name]
         given.append(not isinstance(value, Nothing))
         if given[-1]:
-            arguments.append(fitted(call, port))
-            warn_of_random_input(ctx, part, port, arguments[-1], span)
+            found.append(fitted(call, port))
+            warn_of_random_input(ctx, part, port, found[-1], span)
         elif not port.is_optional:
             fail("CG0206", f"`{port.name}` of `{part.name}` is not optional", span, help="it has no `= none`")
-    energy = node("learned", part.slot, LEVEL, *arguments, attrs=(part, tuple(given)))
-    ctx.emit(Term(energy, ctx.plates, "factor", part.name, call.span))
+    return tuple(given), found
 
 
 def fitted(call: Call, port: Port) -> Node:

@@ -50,6 +50,7 @@ class Learner:
     normalised: bool = False  #: whether the energies sum to 1 over the subjects
     constant_a_input: bool = False  #: whether they are known up to a constant for each input
     levels: bool = False  #: whether it is a family of densities over noise levels
+    draw: str = ""  #: what it is drawn outright from, one number an element: uniform, normal; "": nothing is
 
 
 EVERY_NET = frozenset({"mlp", "conv", "unet", "attention", "gnn"})
@@ -78,6 +79,7 @@ LEARNERS: dict[str, Learner] = {
         ("mlp", (64, 64)),
         frozenset({"mlp"}),
         normalised=True,
+        draw="normal",
     ),
     "autoregressive": Learner(
         frozenset({"finite"}),
@@ -85,8 +87,9 @@ LEARNERS: dict[str, Learner] = {
         ("mlp", (64, 64)),
         frozenset({"mlp"}),
         normalised=True,
+        draw="uniform",
     ),
-    "categorical": Learner(frozenset({"finite"}), {"smoothing": 0.5}, None, normalised=True),
+    "categorical": Learner(frozenset({"finite"}), {"smoothing": 0.5}, None, normalised=True, draw="uniform"),
 }  # fmt: skip
 
 
@@ -208,7 +211,7 @@ def used_by(graph: FactorGraph) -> list[Part]:
     roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
     roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
     proposals = [r.options["proposal"] for r in graph.requests if "proposal" in r.options]
-    return parts_of(roots + [n for p in proposals for n in (*p.draws, p.energy)])
+    return parts_of(roots + [n for p in proposals for n in p.roots])
 
 
 def parts_of(roots: list[Node]) -> list[Part]:
@@ -217,6 +220,6 @@ def parts_of(roots: list[Node]) -> list[Part]:
 
     found: dict[int, Part] = {}
     for n in postorder(roots):
-        if n.op in ("learned", "net"):
+        if n.op in ("learned", "learned_draw", "net"):
             found.setdefault(id(n.attrs[0]), n.attrs[0])
     return list(found.values())

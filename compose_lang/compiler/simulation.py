@@ -91,9 +91,9 @@ class Forwards:
             subjects, factor = factor.subjects, factor.factor
         if isinstance(factor, WithInputs) and ctx.mask is None and not ctx.is_choice and not ctx.weighed_by:
             body = factor.factor.decl.body
-            has_draw = any(isinstance(s, ast.Draw) for s in body or ())
+            has_draw = any(isinstance(s, ast.Draw) for s in body or ()) or can_draw(factor, ctx)
             if has_draw and all(n.op in SELECTING for n in postorder(subjects)):
-                self.drawn.append(drawn(ctx, factor, subjects, span))
+                self.drawn += drawn(ctx, factor, subjects, span)
                 return replace(ctx, is_drawn=True)
             if body is not None and not has_draw:
                 return ctx  # its own statements say how
@@ -105,21 +105,27 @@ class Forwards:
             self.others.append(span)
 
 
-def drawn(ctx: Context, factor: WithInputs, subjects: Sequence[Node], span: Span) -> Drawn:
-    """A draw of each independent copy that the subject's leading axes mean."""
-    from compose_lang.compiler.application import Call, WithInputs
-    from compose_lang.compiler.draws import draw
+def can_draw(factor: WithInputs, ctx: Context) -> bool:
+    """Whether a factor is learned by what draws outright."""
+    from compose_lang.compiler.learning import is_learned, part_of
 
-    call = Call(factor, ctx, list(subjects), span)
-    call.split()
-    inner = call.context()
-    name = call.decl.subjects[0].name
-    subject = call.arguments[name][0]
-    inputs = {n: v for n, v in call.arguments.items() if n != name}
+    if not is_learned(factor.factor.decl):
+        return False
+    learner = part_of(factor.factor, ctx).learner
+    return learner is not None and bool(learner.draw)
+
+
+def drawn(ctx: Context, factor: WithInputs, subjects: Sequence[Node], span: Span) -> list[Drawn]:
+    """A draw of each subject, of all independent copies that its leading axes mean."""
+    from compose_lang.compiler.draws import draw_of
+
     ctx.session.noise = []
-    made = draw(inner, WithInputs(factor.factor, inputs, span), subject.shape)
+    made = draw_of(replace(ctx, is_drawn=True), factor, subjects, span)
     noise, ctx.session.noise = tuple(ctx.session.noise), None
-    return Drawn(over(subject, inner.plates), over(made, inner.plates), noise, span)
+    return [
+        Drawn(over(subject, ctx.plates), over(one, ctx.plates), noise, span)
+        for subject, one in zip(subjects, made, strict=True)
+    ]
 
 
 def over(x: Node, axes: Sequence[Axis]) -> Node:

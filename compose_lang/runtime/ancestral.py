@@ -38,11 +38,12 @@ def simulate(graph: FactorGraph, forwards: Forwards, count: int, seed: int) -> V
     """
     require_drawable(graph, forwards)
     rng = np.random.default_rng(seed)
+    density = Density(graph, Plan(()), load_backend("numpy"))
     kept: list[Values] = []
     found = 0
     for _ in range(MOST_TRIES):
-        values = once(graph, forwards, count, rng)
-        good = admitted(graph, values)
+        values = once(density, forwards, count, rng)
+        good = admitted(density, values)
         found += int(good.sum())
         kept.append({name: array[good] for name, array in values.items()})
         if found >= count:
@@ -89,24 +90,23 @@ def places(statement: Drawn, v: Variable) -> NDArray[np.int64]:
     return np.asarray(found).reshape(-1).astype(np.int64)
 
 
-def once(graph: FactorGraph, forwards: Forwards, count: int, rng: np.random.Generator) -> Values:
+def once(density: Density, forwards: Forwards, count: int, rng: np.random.Generator) -> Values:
     """One try: draws that may lie outside the program's bounds and constraints."""
-    backend = load_backend("numpy")
-    values = {v.name: flat(v, count, rng) for v in graph.variables}
+    nodes = density.variables
+    values = {v.name: flat(v, count, rng) for v in nodes.values()}
     sources: dict[str, Any] = {"normal": rng.standard_normal, "uniform": rng.random}
     slots = [(kind, slot) for statement in forwards.drawn for kind, slot in statement.noise]
     noise = {
         id(slot): sources[kind]((count, *(a.size for a in slot.axes), *slot.shape)) for kind, slot in slots
     }
-    nodes = {v.name: v for v in graph.variables}
     targets = []
     for statement in forwards.drawn:
         (name,) = statement.subject.variables
         targets.append((name, places(statement, nodes[name])))
     with np.errstate(all="ignore"):
         for _ in range(MOST_PASSES):
-            bindings = noise | {id(nodes[name].node): array for name, array in values.items()}
-            results = interpret(backend, [s.draw for s in forwards.drawn], bindings)
+            bindings = density.bindings(values) | noise
+            results = interpret(density.backend, [s.draw for s in forwards.drawn], bindings)
             changed = False
             for (name, where), statement, drawn in zip(targets, forwards.drawn, results, strict=True):
                 shape = (count, *statement.subject.shape)
@@ -135,19 +135,18 @@ def flat(v: Variable, count: int, rng: np.random.Generator) -> NDArray[Any]:
     return rng.uniform(low, high, shape)
 
 
-def admitted(graph: FactorGraph, values: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+def admitted(density: Density, values: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
     """Which draws lie in the types of all variables and break no constraint: (count,)."""
-    density = Density(graph, Plan(()), load_backend("numpy"))
     count = len(next(iter(values.values())))
     with np.errstate(all="ignore"):
         good = np.broadcast_to(np.isfinite(density.energy_of_values(values)), (count,)).copy()
         bounds = interpret(
             density.backend,
-            [b for v in graph.variables for b in (v.lower, v.upper) if b is not None],
+            [b for v in density.graph.variables for b in (v.lower, v.upper) if b is not None],
             density.bindings(dict(values)),
         )
         rest = iter(bounds)
-        for v in graph.variables:
+        for v in density.graph.variables:
             low, high = value_range(v.type.domain)
             for bound, sign in ((v.lower, 1), (v.upper, -1)):
                 edge = next(rest) if bound is not None else (low if sign == 1 else high)

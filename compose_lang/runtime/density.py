@@ -69,7 +69,7 @@ class Density:
         roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
         roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
         roots += [energy for local in self.local.values() for energy in local.energies]
-        roots += [n for p in self.proposals.values() for n in (*p.draws, p.energy)]
+        roots += [n for p in self.proposals.values() for n in p.roots]
         self.inlined = large_constants(roots)
         self.parts = parts_of(roots)
         known = learned or {}

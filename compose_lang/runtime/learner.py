@@ -55,6 +55,9 @@ class Learner:
         None
     )
     """Before each step: rows that the loss sees beside the data's, and the state after it."""
+    draw: Callable[[Part, Backend, Weights, Sequence[Array | None], Array], Array] | None = None
+    """(part, backend, weights, inputs (n, *shape or None), noise (n, d)) -> all elements (n, d) of the subjects in row
+    order, drawn outright; the kind of noise stands in the compiler's table."""
     finish: Callable[[Part, Backend, Weights], dict[str, np.ndarray]] | None = None
     """Weights to be added after training: constants of the density."""
 

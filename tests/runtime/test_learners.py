@@ -53,6 +53,7 @@ def test_a_learner_exports_what_it_is(name: str) -> None:
     assert learner.name == name
     assert (learner.wanted is None) == (known.net is None) == (not known.nets)
     assert (learner.loss is None) == ("steps" not in known.options)
+    assert (learner.draw is None) == (known.draw == "")
 
 
 # normalisation

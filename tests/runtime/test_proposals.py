@@ -314,6 +314,95 @@ def test_jacobians_of_what_moves_along_are_needed(name: str, monkeypatch: pytest
     assert p_value(name) < BROKEN
 
 
+# --- learned densities that propose -----------------------------------------------------------------------
+
+PAIRS = np.random.default_rng(5).choice(6, size=300, p=[0.05, 0.3, 0.1, 0.25, 0.25, 0.05])
+LEARNED = """
+data k: int(1, 3)[_]
+data b: bool[_]
+{declared}
+var x: int(1, 3)
+var y: bool
+(x, y) ~ P
+energy 0.7 * x * y
+infer x, y by mh(proposal={proposed})
+"""
+LEARNERS = {
+    "a table": ("density P(u: int(1, 3), v: bool) = learn categorical(u=k, v=b)", "P"),
+    "a perceptron": (
+        "density P(u: int(1, 3), v: bool) = learn autoregressive(u=k, v=b, net=mlp(4), steps=60, rate=0.1)", "P",
+    ),
+    "a mixture": (
+        "density P(u: int(1, 3), v: bool) = learn categorical(u=k, v=b)\n"
+        "density Q(u: int(1, 3), v: bool) = learn categorical(u=k[:20], v=b[:20])",
+        "0.5 * P + 0.5 * Q",
+    ),
+    "one that reads the state": (
+        "density P(u: int(1, 3), v: bool) = learn categorical(u=k, v=b)\n"
+        "density Q(u: int(1, 3), v: bool | w: int(1, 3)) = learn categorical(u=k[1:], v=b[1:], w=k[:-1])",
+        "Q(x)",
+    ),
+}  # fmt: skip
+STATES = np.array([[x, y] for x in (1, 2, 3) for y in (0, 1)])
+
+
+def learned_matrices(name: str, backend: str) -> tuple[np.ndarray, np.ndarray]:
+    """The found and the exact transition matrix of a learned proposal."""
+    declared, proposed = LEARNERS[name]
+    data = {"k": PAIRS // 2 + 1, "b": PAIRS % 2 == 1}
+    text = LEARNED.format(declared=declared, proposed=proposed)
+    graph = cg.compile(text, data=data).program.graph
+    start = {n: np.repeat(STATES[:, i], CHAINS) for i, n in enumerate("xy")}
+    density = Density(graph, plan(graph, backend), load_backend(backend))
+    library = density.backend
+    with library.scope():
+        position = {n: library.to_numpy(x) for n, x in density.position_of(start).items()}
+        kernel = mh.KERNEL.bind(density.block(("x", "y")), library, {}, 0)
+        end, _ = density.constrain(
+            {n: library.asarray(x) for n, x in run(kernel, library, position, 1, seed=3).last.items()}
+        )
+        after = np.stack([np.asarray(library.to_numpy(end[n])).reshape(-1).astype(int) for n in "xy"], axis=1)
+    counts = np.zeros((6, 6))
+    np.add.at(counts, (np.repeat(np.arange(6), CHAINS), numbers(STATES, after)), 1.0)
+
+    def weights(energy: str) -> np.ndarray:
+        model = cg.compile(f"data k: int(1, 3)[_]\ndata b: bool[_]\n{declared}\nconst now = 1\n"
+                           f"var x: int(1, 3)\nvar y: bool\n{energy}", data=data)  # fmt: skip
+        return np.array([np.exp(-model.energy({"x": x, "y": bool(y)})) for x, y in STATES])
+
+    pi = weights("(x, y) ~ P\nenergy 0.7 * x * y")
+    q = np.stack([weights(f"(x, y) ~ {proposed.replace('(x)', f'({x})')}") for x, _ in STATES])
+    np.testing.assert_allclose(q.sum(axis=1), 1.0, atol=1e-9)
+    return counts / CHAINS, hastings(pi / pi.sum(), q)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", LEARNERS)
+def test_one_step_of_a_learned_proposal_is_that_of_hastings(name: str, backend: str) -> None:
+    assert distance(*learned_matrices(name, backend)) < MOST_SIGMAS
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_learned_proposal_without_its_density_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Proposed, "log_density", mutant_log_density("forgotten"))
+    assert distance(*learned_matrices(name, "numpy")) > 2 * MOST_SIGMAS
+
+
+def test_copies_of_a_learned_density_propose_independently() -> None:
+    """A leading axis: a draw of its own for each row, and a flow's draws are its density's."""
+    rows = np.random.default_rng(0).normal([1.0, -2.0], [0.5, 2.0], (600, 2))
+    text = (
+        "data rows: real[_, 2]\ndensity P(x: real[2]) = learn flow(x=rows, net=mlp(8), steps=40, layers=2)\n"
+        "var w: real[3, 2]\nw ~ P\ninfer w by mh(proposal=P)"
+    )
+    run = cg.compile(text, data={"rows": rows}).sample(seed=2, chains=4, draws=500, warmup=0)
+    assert np.allclose(run.sample_stats["acceptance_rate"], 1.0, atol=1e-4)
+    w = np.asarray(run.posterior["w"]).reshape(-1, 6)
+    assert np.abs(np.corrcoef(w.T) - np.eye(6))[[0, 0, 1, 2], [2, 4, 3, 4]].max() < 5 / np.sqrt(2000)
+    both = [scipy.stats.ks_2samp(w[:, i], w[:, j]).pvalue for i, j in ((0, 2), (1, 3), (2, 4))]
+    assert min(both) > SOUND
+
+
 def test_jacobians_of_what_is_proposed_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted mutant: the density is taken in the coordinates of what is proposed, as the proposal's is not."""
     sound = Density.energy_of

@@ -1,4 +1,4 @@
-"""`learned`: the energy of a learned factor at its subjects, inputs and the noise level.
+"""`learned`: the energy of a learned factor at its subjects, inputs and the noise level; `learned_draw`: a draw of it.
 
 What a part has learned is no constant of the program: a slot stands for it, which the runtime binds to an object that
 can weigh (`Weigher`), so that compiling a program needs neither the weights nor an array library.
@@ -20,6 +20,10 @@ class Weigher(Protocol):
         self, b: Any, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
     ) -> Array:
         """Energies (n,) of subjects (n, *shape), given inputs (n, *shape; None: left out) and noise levels (n,)."""
+        ...
+
+    def draw(self, b: Any, inputs: Sequence[Array | None], noise: Array) -> Array:
+        """All elements (n, d) of draws of the subjects, from as many numbers of noise (n, d)."""
         ...
 
 
@@ -81,3 +85,20 @@ def _run_net(b: Any, node: Node, xs: list[Any]) -> Array:
 
 OPS["net"] = Op(lambda args, attrs: (attrs[0].out.full_shape, "real"), _run_net)
 OPS["learned"] = Op(lambda args, attrs: ((), "real"), _run)
+
+
+def _run_draw(b: Any, node: Node, xs: list[Any]) -> Array:
+    _, given = node.attrs
+    found = Arguments(b, node, xs)
+    noise, *rest = found.flat
+    values = iter(rest)
+    drawn = xs[0].draw(b, [next(values) if is_given else None for is_given in given], noise)
+    return drawn.reshape((*found.lead, drawn.shape[-1]))
+
+
+def _infer_draw(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], str]:
+    part, _ = attrs
+    return args[2].shape, "int" if all(p.type.domain.is_discrete for p in part.subjects) else "real"
+
+
+OPS["learned_draw"] = Op(_infer_draw, _run_draw)

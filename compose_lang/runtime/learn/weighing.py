@@ -22,7 +22,7 @@ SPREAD = 0.1  #: of a param's coordinate that begins nowhere in particular
 
 @dataclass(frozen=True)
 class Weighing:
-    """A part with its weights on a backend: the energy of its subjects.
+    """A part with its weights on a backend: the energy of its subjects, and draws of them.
 
     In score form there is no energy: the value is 0 and its gradient is the score's, so that whoever differentiates
     a program's energy gets the right force, and whoever compares energies must integrate it (see annealing).
@@ -39,6 +39,12 @@ class Weighing:
         if self.part.options.get("form") != "score":
             return learner.energy(self.part, b, self.weights, level, subjects, inputs)
         return by_score(b, level, subjects, lambda held: self.gradient(b, level, held, inputs), self.trains)
+
+    def draw(self, b: Backend, inputs: Sequence[Array | None], noise: Array) -> Array:
+        """All elements (n, d) of draws of the subjects, from noise (n, d)."""
+        learner = load_learner(self.part.method)
+        assert learner.draw is not None
+        return learner.draw(self.part, b, self.weights, inputs, noise)
 
     def gradient(
         self, b: Backend, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]

@@ -157,4 +157,5 @@ LEARNER = Learner(
     wanted=wanted,
     beside=features.shapes_of_input_scales,
     loss=loss,
+    draw=draw,
 )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -110,10 +111,41 @@ def beside(part: Part) -> dict[str, tuple[int, ...]]:
     return {"table": (contexts(part), states(part))}
 
 
+def draw(part: Part, b: Backend, weights: Weights, inputs: Sequence[Array | None], uniforms: Array) -> Array:
+    """Values (n, d) of all elements: the first joint value at which the probabilities before and of it pass the first
+    uniform of a row (n, d), found by halving."""
+    xp, count = b.xp, states(part)
+    row = context(part, b, inputs, uniforms.shape[0])
+    passed = xp.cumulative_sum(xp.exp(-weights["table"].reshape((-1, count))), axis=1).reshape((-1,))
+    aim = uniforms[:, 0] * passed[(row + 1) * count - 1]  # a sum may round to less than 1
+
+    def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) // 2
+        is_before = passed[row * count + middle] <= aim
+        return xp.where(is_before, middle + 1, low), xp.where(is_before, high, middle)
+
+    start = (xp.zeros_like(row), xp.zeros_like(row) + count - 1)
+    state, _ = b.loop(0, (count - 1).bit_length(), halve, start)
+    return decoded(part, b, state)
+
+
+def decoded(part: Part, b: Backend, state: Array) -> Array:
+    """The values (n, d) of all elements at joint values (n,): the inverse of `code`."""
+    found: list[Array] = []
+    for port in reversed(part.subjects):
+        values = port.type.domain.values
+        for _ in range(math.prod(port.type.full_shape)):
+            found.append(state % each(port) * values.step + values[0])
+            state = state // each(port)
+    return b.xp.stack(found[::-1], axis=1)
+
+
 LEARNER = Learner(
     "categorical",
     "a table of counted joint values, for each value of the inputs",
     begin,
     energy,
     beside=beside,
+    draw=draw,
 )

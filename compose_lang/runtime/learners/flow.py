@@ -157,4 +157,5 @@ LEARNER = Learner(
     wanted=wanted,
     beside=beside,
     loss=loss,
+    draw=draw,
 )

@@ -1,0 +1,160 @@
+"""Figure 4 of the paper: factors that are learned apart and composed, against one model of the joint density.
+
+    python benchmarks/composition/data_efficiency.py product     # 15 minutes of a processor
+    python benchmarks/composition/data_efficiency.py mixture
+    python benchmarks/composition/data_efficiency.py             # the table and the tests of what was measured
+
+The joint model has twice the data of each factor, so that both see as many numbers of draws in all. Every row of
+`data_efficiency.csv` is one seed, for data and training, at one size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import compose_lang as cg
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples/data_efficiency"
+RESULTS = Path(__file__).with_suffix(".csv")
+sys.path[:0] = [str(ROOT), str(EXAMPLE)]
+
+import truth  # noqa: E402 - the example's own module
+
+from benchmarks import metrics  # noqa: E402
+
+SIZES = [50, 200, 1000]
+SEEDS = range(5)
+DRAWS = 500
+MANY = 50_000  #: draws of the truth that cells are counted in
+FIELDS = ["target", "size", "seed", "model", "w2", "mmd", "tv", "accuracy"]
+MEASURES = FIELDS[4:]
+EDGES = np.linspace(-1.5, 1.5, 11)
+BANDWIDTH = 0.2
+TARGETS = {"product": truth.product, "mixture": truth.mixture}
+
+Points = NDArray[np.float64]
+
+
+def distances(target: str, x: Points) -> dict[str, float]:
+    """How far draws are from the truth."""
+    many = TARGETS[target](np.random.default_rng(2**20), MANY)
+    return {
+        "w2": metrics.wasserstein2(x, many[: len(x)]),
+        "mmd": metrics.squared_mmd(x, many[:4000], BANDWIDTH),
+        "tv": metrics.total_variation(metrics.cell_shares(x, EDGES), metrics.cell_shares(many, EDGES)),
+        "accuracy": metrics.classifier_accuracy(x, many[: len(x)]),
+    }
+
+
+def data(target: str, size: int, seed: int) -> tuple[dict[str, Points], Points]:
+    """Data of the factors by name, and twice as many rows of the joint density."""
+    rng = np.random.default_rng([seed, size])
+    if target == "product":
+        factors = {name: truth.bumps(rng, size, axis) for axis, name in enumerate(("first", "second"))}
+    else:
+        factors = {name: truth.dots(rng, size, axis) for axis, name in enumerate(("rising", "falling"))}
+    return factors, TARGETS[target](rng, 2 * size)
+
+
+def drawn(program: str, given: dict[str, Points], seed: int, folder: Path, **constants: int) -> Points:
+    """Draws of a program of the example, learned anew in a folder of its own."""
+    shutil.copy(EXAMPLE / program, folder)
+    constants = {"seed": seed, **constants}
+    model = cg.compile(folder / program, data=given, constants=constants)
+    run = model.sample(seed=seed, chains=1, draws=DRAWS)
+    return np.asarray(run.posterior["x"])[0]
+
+
+def measured(target: str, size: int, seed: int, **constants: int) -> Iterator[dict[str, object]]:
+    """A row of results for the composition, the joint model, and draws of the truth."""
+    factors, joint = data(target, size, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        draws = {
+            "composed": drawn(f"{target}.cg", factors, seed, Path(folder), **constants),
+            "joint": drawn("joint.cg", {"points": joint}, seed, Path(folder), **constants),
+            "truth": TARGETS[target](np.random.default_rng([seed, size, 1]), DRAWS),
+        }
+    for model, x in draws.items():
+        far = {name: f"{value:.4f}" for name, value in distances(target, x).items()}
+        yield {"target": target, "size": size, "seed": seed, "model": model, **far}
+
+
+def measure(target: str, seeds: list[int]) -> None:
+    """Append to the results what they do not hold yet."""
+    known = {(r["target"], int(r["size"]), int(r["seed"])) for r in results()}
+    for seed in seeds:
+        for size in SIZES:
+            if (target, size, seed) in known:
+                continue
+            rows = list(measured(target, size, seed))
+            is_new = not RESULTS.exists()
+            with RESULTS.open("a", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+                if is_new:
+                    writer.writeheader()
+                writer.writerows(rows)
+            print(target, size, seed, flush=True)
+
+
+def results() -> list[dict[str, str]]:
+    if not RESULTS.exists():
+        return []
+    with RESULTS.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def table(target: str, measure: str) -> dict[str, dict[int, Points]]:
+    """A measure of each model at each size, one number a seed that was measured."""
+    rows = [r for r in results() if r["target"] == target]
+    return {
+        model: {
+            size: np.array([float(r[measure]) for r in rows if (r["model"], int(r["size"])) == (model, size)])
+            for size in SIZES
+        }
+        for model in ("composed", "joint", "truth")
+    }
+
+
+def report() -> None:
+    """Means over seeds, and paired tests that the composition is nearer to the truth."""
+    from scipy.stats import wilcoxon
+
+    for target in TARGETS:
+        for measure in MEASURES:
+            of = table(target, measure)
+            gains = {size: of["joint"][size] - of["composed"][size] for size in SIZES}
+            gain = np.concatenate(list(gains.values()))
+            if not len(gain):
+                continue
+            print(f"{target}, {measure}: composed is nearer in {(gain > 0).sum()} of {len(gain)} pairs, "
+                  f"Wilcoxon p = {wilcoxon(gain, alternative='greater').pvalue:.1e}")  # fmt: skip
+            for size in (s for s in SIZES if len(gains[s])):
+                means = ", ".join(f"{model} {values[size].mean():.4f}" for model, values in of.items())
+                print(f"  {size:5} rows: {means}; nearer in {(gains[size] > 0).sum()} of {len(gains[size])}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("target", nargs="?", choices=list(TARGETS))
+    parser.add_argument("seeds", nargs="*", type=int, default=list(SEEDS))
+    arguments = parser.parse_args()
+    if arguments.target is None:
+        report()
+    else:
+        measure(arguments.target, arguments.seeds)
+
+
+if __name__ == "__main__":
+    main()
