@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import stats
 
 import compose_lang as cg
-from benchmarks.composition import scenes, style, tapestry
+from benchmarks.composition import scenes, shapes, style, tapestry
 from compose_lang.compiler.pipeline import check
 from compose_lang.compiler.standard_library import known_names, library_modules
 from compose_lang.runtime.convergence import mcse_mean
@@ -175,6 +175,48 @@ def test_planar_compositions_follow_quadrature(name):
     x = draws(run, "x")
     for measure in MEASURES.values():
         expect(measure(x[..., 0], x[..., 1]), float((PLANAR[name] * measure(X, Y)).sum()))
+
+
+# --- shapes: exact.cg, product.cg, mixture.cg, contrast.cg, with the weights that parts.cg gave ---------
+
+
+def shape(program: str, draws: int = 1000) -> np.ndarray:
+    return np.asarray(
+        cg.compile(str(EXAMPLES / "shapes" / program)).sample(seed=2, chains=2, draws=draws).posterior["x"]
+    )
+
+
+def test_ring_times_bar_has_the_two_modes_where_they_meet():
+    """Exactly known densities: 97 % of the draws are valid, in equal shares; 81 % where both are learned."""
+    for program, least in (("exact.cg", 0.97), ("product.cg", 0.81)):
+        x = shape(program).reshape(-1, 2)
+        assert shapes.at_modes(x) > least
+        assert abs((x[:, 1] > 0).mean() - 0.5) < 0.05
+
+
+def test_a_mixture_of_learned_shapes_keeps_its_shares():
+    """The ring's modes hold 0.8, less what of the bar lies in two of them."""
+    x = shape("mixture.cg").reshape(-1, 2)
+    true = shapes.cell_shares(
+        shapes.truth(shapes.compositions()["0.8 * Ring + 0.2 * Bar"][1], 100_000, 1), shapes.EDGES
+    )
+    assert shapes.total_variation(shapes.cell_shares(x, shapes.EDGES), true) < 0.05
+
+
+def test_a_contrast_of_learned_shapes_leaves_seven_modes():
+    x = shape("contrast.cg").reshape(-1, 2)
+    density = shapes.compositions()["contrast(Ring, Blob, strength=30)"][1]
+    assert shapes.valid_share(x, shapes.truth(density, 10_000, 1)) > 0.96
+    true = shapes.cell_shares(shapes.truth(density, 100_000, 2), shapes.EDGES)
+    assert shapes.total_variation(shapes.cell_shares(x, shapes.EDGES), true) < 0.06
+
+
+def test_what_the_shapes_load_is_what_their_parts_learn():
+    parts = cg.compile(str(EXAMPLES / "shapes/parts.cg")).program.parts
+    loaded = cg.compile(str(EXAMPLES / "shapes/product.cg")).program.parts
+    by_name = {p.name: p for p in parts}
+    assert set(by_name) == {"Ring", "Bar", "Level", "Blob"}
+    assert all(p.description == by_name[p.name].description for p in loaded)
 
 
 # --- tapestry.cg, scenes.cg, style.cg: as in their benchmarks, with fewer draws ------------------------
