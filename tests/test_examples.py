@@ -255,13 +255,7 @@ def test_the_product_has_the_content_of_the_large_model_and_the_style_of_the_sma
 def of_composition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """The modules of `benchmarks/composition` by name; what programs without a file learn is kept in a fresh folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(sys, "path", list(sys.path))  # a benchmark puts its example's folder there
-
-    def load(name: str) -> Any:
-        monkeypatch.delitem(sys.modules, "truth", raising=False)  # each example has one of its own
-        return importlib.import_module(f"benchmarks.composition.{name}")
-
-    return load
+    return lambda name: importlib.import_module(f"benchmarks.composition.{name}")
 
 
 def test_a_product_of_learned_factors_is_nearer_than_a_joint_model(of_composition):

@@ -1,8 +1,8 @@
 """Figure 4 of the paper: factors that are learned apart and composed, against one model of the joint density.
 
-    python benchmarks/composition/data_efficiency.py product     # 15 minutes of a processor
-    python benchmarks/composition/data_efficiency.py mixture
-    python benchmarks/composition/data_efficiency.py             # the table and the tests of what was measured
+    python -m benchmarks.composition.data_efficiency product     # 15 minutes of a processor
+    python -m benchmarks.composition.data_efficiency mixture
+    python -m benchmarks.composition.data_efficiency             # the table and the tests of what was measured
 
 The joint model has twice the data of each factor, so that both see as many numbers of draws in all. Every row of
 `data_efficiency.csv` is one seed, for data and training, at one size.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,15 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import compose_lang as cg
+from benchmarks import metrics
+from examples.data_efficiency import truth
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/data_efficiency"
 RESULTS = Path(__file__).with_suffix(".csv")
-sys.path[:0] = [str(ROOT), str(EXAMPLE)]
-
-import truth  # noqa: E402 - the example's own module
-
-from benchmarks import metrics  # noqa: E402
 
 SIZES = [50, 200, 1000]
 SEEDS = range(5)

@@ -1,6 +1,6 @@
 """Section 5.3 of the paper: a learned density proposes, the rest of the energy accepts; beside other discrete samplers.
 
-    python benchmarks/composition/learned_proposal.py      # two minutes; writes learned_proposal.json
+    python -m benchmarks.composition.learned_proposal      # two minutes; writes learned_proposal.json
 
 The program is `examples/learned_proposal/walk.cg`, sampled by its own proposal, by Gibbs, and by single-site
 Metropolis–Hastings. Exact marginals are summed over all 6⁶ walks. ESS is the least over sites and values.
@@ -9,7 +9,6 @@ Metropolis–Hastings. Exact marginals are summed over all 6⁶ walks. ESS is th
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,8 +22,6 @@ from compose_lang.runtime.enumeration import enumerate_states
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "examples/learned_proposal/walk.cg"
 RESULTS = Path(__file__).with_suffix(".json")
-sys.path.insert(0, str(ROOT))
-
 METHODS = {"a learned proposal": None, "gibbs": "gibbs", "mh, site by site": "mh"}
 
 

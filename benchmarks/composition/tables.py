@@ -1,6 +1,6 @@
 """Section 2 of the paper on tables: how many samples a factored and a joint distribution need.
 
-    python benchmarks/composition/tables.py      # under a minute; writes tables.csv and prints its means
+    python -m benchmarks.composition.tables      # under a minute; writes tables.csv and prints its means
 
 Four variables of k values, p(a) p(b) p(c, d). Both programs of `examples/tables` learn from the same samples; the
 divergence KL(truth | learned), in nats, is summed over all k⁴ states. The joint table is given the best of several
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import os
-import sys
 import tempfile
 from pathlib import Path
 
@@ -22,12 +21,10 @@ import compose_lang as cg
 from compose_lang.compiler.plan import Plan
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.density import Density
+from examples.tables import truth
 
 EXAMPLE = Path(__file__).parents[2] / "examples/tables"
 RESULTS = Path(__file__).with_suffix(".csv")
-sys.path.insert(0, str(EXAMPLE))
-
-import truth  # noqa: E402 - the example's own module
 
 VALUES = [2, 4, 6, 8]
 SIZES = [30, 100, 300, 1000, 3000, 10_000]

@@ -1,6 +1,6 @@
 """Section 5.1 of the paper: the product of two autoregressive densities is not the product of their conditionals.
 
-    python benchmarks/composition/two_writers.py      # a minute; writes two_writers.json
+    python -m benchmarks.composition.two_writers      # a minute; writes two_writers.json
 
 Both densities of `examples/two_writers` are learned, and tabulated over all words. Against their product stand the
 draws of the program, and the distribution of whoever draws letter by letter from p1(letter | so far) p2(letter | so
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import compose_lang as cg
+from benchmarks.metrics import total_variation
 from compose_lang.compiler.plan import Plan
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.density import Density
@@ -26,9 +26,6 @@ from compose_lang.runtime.density import Density
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/two_writers"
 RESULTS = Path(__file__).with_suffix(".json")
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.metrics import total_variation  # noqa: E402
 
 LETTERS, LENGTH = 4, 5
 WORDS = np.array(list(itertools.product(range(LETTERS), repeat=LENGTH)))

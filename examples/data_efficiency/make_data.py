@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import truth
+
+from examples.data_efficiency import truth
 
 HERE = Path(__file__).parent
 ROWS = 200

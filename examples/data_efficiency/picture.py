@@ -1,17 +1,14 @@
 """Draw `data_efficiency.png`: the product of two learned factors beside one joint model, and their errors."""
 
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 import compose_lang as cg
+from benchmarks.composition import data_efficiency as benchmark
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parents[1])]
-
-from benchmarks.composition import data_efficiency as benchmark  # noqa: E402
 
 COLOURS = {"composed": "#2e86ab", "joint": "#d1495b", "truth": "#888888"}
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import truth
+
+from examples.learned_proposal import truth
 
 ROWS = 6000
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import truth
+from examples.tables import truth
 
 ROWS = 300
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import truth
+
+from examples.two_writers import truth
 
 ROWS = 4000
 

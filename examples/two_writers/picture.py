@@ -1,15 +1,13 @@
 """Draw `two_writers.png`: the likeliest words of the product, of the program's draws, and letter by letter."""
 
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parents[1])]
+from benchmarks.composition import two_writers as benchmark
 
-from benchmarks.composition import two_writers as benchmark  # noqa: E402
+HERE = Path(__file__).parent
 
 MOST = 14
 LINES = {name: f"var w: category(4)[5] ~ {name}" for name in ("First", "Second")}
