@@ -253,29 +253,16 @@ def ports(
             fail("CG0204", f"`{parameter.name}` of a learned factor needs a type", parameter.span)
         if parameter.name in tables:
             one = constant(tables[parameter.name][0])
-            written = len(parameter.type.shape)
-            if isinstance(parameter.type, ast.NamedType) and len(one.shape) < written:
+            is_short = isinstance(parameter.type, ast.NamedType) and len(one.shape) < len(
+                parameter.type.shape
+            )
+            if is_short or len(one.shape) != rank(ctx, parameter):
                 text = (
                     f"`{parameter.name}` is {parameter.type.span.text}, its data are rows of {describe(one)}"
                 )
-                fail(
-                    "CG0203",
-                    f"shapes do not match: {text}",
-                    span,
-                    labels=(Label(parameter.span, "declared here"),),
-                )
-            if len(one.shape) == rank(ctx, parameter):
-                bind_shape(ctx, parameter.type, one, f"`{parameter.name}`", span)
-            else:
-                text = (
-                    f"`{parameter.name}` is {parameter.type.span.text}, its data are rows of {describe(one)}"
-                )
-                fail(
-                    "CG0203",
-                    f"shapes do not match: {text}",
-                    span,
-                    labels=(Label(parameter.span, "declared here"),),
-                )
+                declared = (Label(parameter.span, "declared here"),)
+                fail("CG0203", f"shapes do not match: {text}", span, labels=declared)
+            bind_shape(ctx, parameter.type, one, f"`{parameter.name}`", span)
 
     def port(parameter: ast.Parameter) -> Port:
         assert parameter.type is not None
