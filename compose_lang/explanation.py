@@ -13,6 +13,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from compose_lang.codes import CODES
+from compose_lang.compiler.plan import ANNEALED
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def explain_block(block: Block) -> str:
 
 def explain_settings(settings: Settings, plan: Plan) -> str:
     """One line: seed, chains, draws, backend."""
-    if plan.annealing is not None:
+    if plan.annealing is not None and plan.annealing.method == ANNEALED:
         return (
             f"seed {settings.seed}: {_count(settings.chains, 'population')} of {settings.draws:,} particles, each a "
             f"draw, {settings.backend} in {settings.precision}"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from compose_lang.compiler.parts import Part, used_by
 from compose_lang.compiler.pipeline import with_params
+from compose_lang.compiler.plan import ANNEALED
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 from compose_lang.explanation import plan_as_json
 from compose_lang.grammar import ast
@@ -27,6 +28,7 @@ from compose_lang.installed import installed
 from compose_lang.render import as_json
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.annealing.population import PopulationSweeper
+from compose_lang.runtime.annealing.replicas import REACH, ReplicaSweeper
 from compose_lang.runtime.annealing.schedule import schedule
 from compose_lang.runtime.annealing.softening import Softening
 from compose_lang.runtime.backend import load_backend
@@ -81,9 +83,10 @@ def launch(
     density = Density(program.graph, plan, backend, learned)
     columns = _kept(density.columns, settings.keep)
     found = [*program.diagnostics, *_size_of_output(columns, settings, out)]
-    if plan.annealing is not None:  # a chain is a population, and its warm-up the walk down the levels
-        settings = replace(settings, warmup=plan.annealing.levels, thin=1)
+    if plan.annealing is not None:
         lanes = [Lane([chain]) for chain in range(settings.chains)]
+        if plan.annealing.method == ANNEALED:  # a chain is a population, its warm-up the walk down the levels
+            settings = replace(settings, warmup=plan.annealing.levels, thin=1)
     else:
         lanes = [Lane(chains) for chains in lanes_of(settings.chains, settings.backend)]
     manifest = Manifest(
@@ -105,7 +108,7 @@ def launch(
     try:
         names = [column.name for column in columns]
         if plan.annealing is not None:
-            sampler: Sampler = population(density, plan, settings, learned, names)
+            sampler: Sampler = walker(density, plan, settings, learned, names)
         else:
             sampler = Sweeper(
                 density,
@@ -148,24 +151,27 @@ def fit(program: CompiledProgram, learning: Learning | None = None) -> tuple[Com
     return with_params(program, lesson.weights, lesson.findings), [lesson]
 
 
-def population(
+def walker(
     density: Density, plan: Plan, settings: Settings, learned: Learned, names: Sequence[str]
-) -> PopulationSweeper:
-    """What walks the levels of a program."""
+) -> PopulationSweeper | ReplicaSweeper:
+    """What samples along the levels of a program."""
     walked = plan.annealing
     assert walked is not None
+    by_population = walked.method == ANNEALED
     freed = Density(walked.anneal.graph, plan, density.backend, learned)
-    levels = schedule(walked.anneal, learned, walked.levels, dict(walked.options))
-    return PopulationSweeper(
+    reach = math.inf if by_population else REACH
+    levels = schedule(walked.anneal, learned, walked.levels, dict(walked.options), reach)
+    return (PopulationSweeper if by_population else ReplicaSweeper)(
         Field(walked.anneal, freed, Softening(float(levels.levels[0]), float(levels.levels[-1]))),
         walked,
         plan.blocks,
         levels,
         density.backend,
         seed=settings.seed,
-        particles=settings.draws,
+        particles=settings.draws if by_population else walked.levels,
         keep=names,
         whole=density,
+        warmup=settings.warmup,
     )
 
 

@@ -32,7 +32,10 @@ CONTINUOUS, FINITE, COUNTS, PERMUTATION = "continuous", "finite", "counts", "per
 GRADIENT = frozenset({"jax", "torch"})
 
 ANNEALED = "annealed"
-"""The one method that is no kernel: populations that walk levels of noise, see runtime/annealing."""
+"""Populations that walk levels of noise: no kernel, see runtime/annealing."""
+TEMPERING = "tempering"
+"""Replicas at all levels of noise that exchange: no kernel either."""
+WALKS = (ANNEALED, TEMPERING)
 
 METHODS: dict[str, Method] = {
     "gibbs": Method(frozenset({FINITE})),
@@ -47,10 +50,11 @@ METHODS: dict[str, Method] = {
     ANNEALED: Method(
         frozenset({CONTINUOUS}), ("levels", "moves", "move", "weights", "coarsest", "finest"), GRADIENT, "", True,
     ),
+    TEMPERING: Method(frozenset({CONTINUOUS}), ("levels", "moves", "move", "coarsest", "finest"), GRADIENT, "", True),
 }  # fmt: skip
-UNBUILT = ("exact", "gwg", "uhmc", "tempering", "smc", "ais", "map")
-LEVELS, LEVEL_MOVES = 120, 2
-"""Levels of noise that are walked unasked, and moves at each."""
+UNBUILT = ("exact", "gwg", "uhmc", "smc", "ais", "map")
+LEVELS, LEVEL_MOVES = {ANNEALED: 120, TEMPERING: 40}, {ANNEALED: 2, TEMPERING: 1}
+"""Levels of noise unasked, and moves at each."""
 MOVES = {
     "mala": "",
     "hmc": "",
@@ -77,12 +81,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Annealing:
-    """How a population walks the levels of a program."""
+    """How the levels of a program are walked: by a population, or by replicas that exchange."""
 
     anneal: Anneal
     levels: int
     moves: int
     move: str
+    method: str = ANNEALED
     weights: bool = True  #: whether the population is weighed and resampled, or only carried and moved
     options: Mapping[str, float] = field(default_factory=dict)  #: coarsest and finest, where they are given
 
@@ -109,6 +114,7 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
     if walked is not None:
         blocks.append(annealed_block(walked))
         free = [v for v in free if v.name not in walked.anneal.transported]
+        chosen = {name: r for name, r in chosen.items() if r.method not in WALKS}
     continuous: dict[Any, list[Variable]] = {}
     for v in free:
         request = chosen.get(v.name)
@@ -137,26 +143,45 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
 def annealing(graph: FactorGraph, chosen: Mapping[str, Request], backend: str) -> Annealing | None:
     """How to walk the levels of a program that has some, unless another method is asked for."""
     found = anneal(graph)
-    requests = [r for r in chosen.values() if r.method == ANNEALED]
     if found is None or not found.transported:
-        if requests:
-            text = "`annealed` walks levels of noise, and nothing in the program depends on one"
-            help = "learned diffusions do, and factors that read `noise_level`"
-            fail("CG0601", text, requests[0].span, help=help)
+        for r in chosen.values():
+            if r.method in WALKS:
+                refuse_without_levels(r)
         return None
-    if any(name in chosen and chosen[name].method != ANNEALED for name in found.transported):
-        return None
-    if backend not in GRADIENT:
+    requests = [chosen[name] for name in found.transported if name in chosen]
+    if any(r.method not in WALKS for r in requests) or backend not in GRADIENT:
         return None
     options = dict(requests[0].options) if requests else {}
+    method = requests[0].method if requests else ANNEALED
+    for r in requests[1:]:
+        if (r.method, dict(r.options)) != (method, options):
+            names = ", ".join(found.transported)
+            fail(
+                "CG0601", f"{names} carry noise together: one method with the same options walks all", r.span
+            )
+    for name, least in (("levels", 2), ("moves", 1)):
+        if method == TEMPERING and options.get(name, least) < least:
+            text = f"the option `{name}` of `tempering` must be a whole number, at least {least}"
+            fail("CG0602", text, requests[0].span)
     return Annealing(
         found,
-        int(options.get("levels", LEVELS)),
-        int(options.get("moves", LEVEL_MOVES)),
+        int(options.get("levels", LEVELS[method])),
+        int(options.get("moves", LEVEL_MOVES[method])),
         str(options.get("move", "mala")),
+        method,
         options.get("weights", "on") == "on",
         {name: float(options[name]) for name in ("coarsest", "finest") if name in options},
     )
+
+
+def refuse_without_levels(r: Request) -> None:
+    """Say of a method that needs levels of noise that the program has none."""
+    if r.method == TEMPERING:
+        text = "`tempering` is not built yet for a program without levels of noise"
+        help = "today it serves learned diffusions and factors that read `noise_level`; nuts and hmc draw the others"
+        fail("CG0901", text, r.span, help=help)
+    text = f"`{r.method}` walks levels of noise, and nothing in the program depends on one"
+    fail("CG0601", text, r.span, help="learned diffusions do, and factors that read `noise_level`")
 
 
 def annealed_block(walked: Annealing) -> Block:
@@ -168,7 +193,10 @@ def annealed_block(walked: Annealing) -> Block:
     weights = f"{weights}, systematic resampling" if walked.weights else "no weights"
     parts = ", ".join(dict.fromkeys(f.group.label for f in found.flows)) or "its factors"
     why = f"{parts} at every level of noise: {weights}, {walked.moves} {walked.move} a level"
-    return Block(found.transported, ANNEALED, options, why=why)
+    if walked.method == TEMPERING:
+        weights = "weights of paths" if found.flows else "weights by energies"
+        why = f"{parts}, a replica at every level of noise: {walked.moves} {walked.move} a sweep, exchanges by {weights}"
+    return Block(found.transported, walked.method, options, why=why)
 
 
 def level_notes(walked: Annealing) -> list[str]:
@@ -177,7 +205,10 @@ def level_notes(walked: Annealing) -> list[str]:
     if MOVES[walked.move]:
         found.append(MOVES[walked.move])
     exact = "learned densities are as exact as what was learned"
-    if walked.weights:
+    if walked.method == TEMPERING:
+        steps = "exchanges are exact for fine levels" if walked.anneal.flows else "exchanges are exact"
+        found.append(f"{exact}; {steps}")
+    elif walked.weights:
         found.append(f"{exact}; weights are exact for many particles")
     else:
         found.append(f"{exact}; without weights the draws are as right as the moves at each level make them")
@@ -246,7 +277,7 @@ def refusals(graph: FactorGraph) -> list[Diagnostic]:
         errors = []
         for backend in sorted(GRADIENT):
             try:
-                assign(free, [request], backend)
+                annealing(graph, assign(free, [request], backend), backend)
             except ComposeError as wrong:
                 errors.append(wrong.diagnostics)
         if len(errors) == len(GRADIENT):

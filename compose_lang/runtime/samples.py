@@ -94,7 +94,9 @@ class Run:
         """What the kernels report of each draw, with dimensions (chain, draw)."""
         import xarray
 
-        variables = {name: (("chain", "draw"), values) for name, values in self.statistics.items()}
+        variables = {
+            name: (_dimensions(name, values.ndim - 2), values) for name, values in self.statistics.items()
+        }
         return xarray.Dataset(variables, coords=self._coordinates(), attrs=self._attributes())
 
     @cached_property

@@ -21,14 +21,20 @@ class Schedule(NamedTuple):
     scale: float  #: about the spread of the data, in the program's units
 
 
-def schedule(anneal: Anneal, learned: Learned, count: int, options: dict[str, float]) -> Schedule:
-    """Geometric levels from the coarsest that any part of the program has learned to the finest that all have."""
+def schedule(
+    anneal: Anneal, learned: Learned, count: int, options: dict[str, float], reach: float = np.inf
+) -> Schedule:
+    """Geometric levels from the coarsest that any part of the program has learned to the finest that all have.
+
+    reach: of the data's spread, how far the noise need go at most.
+    """
     found: dict[int, Part] = {}
     for f in (*[f.group for f in anneal.flows], *anneal.families):
         found.update({id(n.attrs[0]): n.attrs[0] for n in learned_below(f.energy)})
     scales = [float(learned[key]["scale"][0]) if key in learned else SCALE for key in found]
     coarse = [s * float(p.options["coarsest"]) for s, p in zip(scales, found.values(), strict=True)]
     fine = [s * float(p.options["finest"]) for s, p in zip(scales, found.values(), strict=True)]
+    coarse = [min(c, reach * s) for c, s in zip(coarse, scales, strict=True)]
     top = float(options.get("coarsest") or max(coarse, default=COARSEST))
     bottom = float(options.get("finest") or max(fine, default=FINEST))
     levels = np.geomspace(top, bottom, count)

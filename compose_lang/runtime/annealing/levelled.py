@@ -1,0 +1,191 @@
+"""What all samplers along levels of noise share: levels, keys, the start at the noisiest, what is kept of a position.
+
+In: a program seen from its levels (`field`), the plan's other blocks, the levels. Out: a base for `population`, whose
+particles walk the levels together, and for `replicas`, which stay at one level each and exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.runtime import noise
+from compose_lang.runtime.annealing import moves, softening
+from compose_lang.runtime.annealing.field import Field
+from compose_lang.runtime.annealing.schedule import Schedule
+from compose_lang.runtime.backend import Array, Backend, Tree, load_backend
+from compose_lang.runtime.kernel import BoundKernel, NoiseSpec, Position
+from compose_lang.runtime.kernels import load_kernel
+from compose_lang.runtime.sweep import CHUNK_DRAWS, named_leaves, rebuilt, stored_dtype
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.plan import Annealing, Block
+    from compose_lang.runtime.density import Density
+
+START_STREAM, MOVE_STREAM, SHARED_STREAM, BLOCK_STREAM = 10_000, 10_001, 10_002, 10_100
+MOST_PARTICLES = 10**6
+
+Batch = TypeVar("Batch", bound=tuple[Any, ...])
+
+
+class Levelled:
+    """A program on its levels, and `particles` places a chain that are moved together."""
+
+    def __init__(
+        self,
+        field: Field,
+        annealing: Annealing,
+        blocks: Sequence[Block],
+        schedule: Schedule,
+        backend: Backend,
+        *,
+        seed: int,
+        particles: int,
+        keep: Sequence[str],
+        whole: Density,
+        warmup: int,
+    ) -> None:
+        self.field = field
+        self.density = field.density
+        self.annealing = annealing
+        self.blocks = tuple(b for b in blocks if b.variables != field.anneal.transported)
+        self.backend = backend
+        self.seed = seed
+        self.particles = particles
+        self.schedule = schedule
+        self.whole = whole  #: the density of the program as written, observed elements and all
+        self.warmup = warmup
+        self.move = moves.MOVES[annealing.move]
+        self.capacity = CHUNK_DRAWS
+        self.stored = {c.name: stored_dtype(c.type.domain) for c in whole.columns if c.name in set(keep)}
+        self._kernels = tuple(load_kernel(block.kernel) for block in self.blocks)
+        self.count = len(schedule.levels)
+
+    def failing(self, batch: Any, chain: int) -> list[str]:
+        """What to name where a chain has died."""
+        return [g.label for g in (*self.field.anneal.tempered, *self.field.anneal.families)]
+
+    def pack(self, batch: tuple[Any, ...]) -> dict[str, NDArray[Any]]:
+        return {n: np.asarray(self.backend.to_numpy(leaf)) for n, leaf in named_leaves(tuple(batch))}
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], like: Batch) -> Batch:
+        with self.backend.scope():
+            leaves = dict(named_leaves(tuple(like)))
+            given = {n: self.backend.asarray(arrays[n], getattr(a, "dtype", None)) for n, a in leaves.items()}
+            return type(like)(*rebuilt(tuple(like), given))
+
+    # --- the start ---
+
+    def _noisiest(self, numbers: NDArray[Any]) -> tuple[Position, Array, Array]:
+        """Positions where the noisiest level nearly is a Gaussian, the normal (n, D) they are drawn by, its spread."""
+        b = self.backend
+        position = self._elsewhere(self._keys(numbers, START_STREAM))
+        block, keys = self.field.block, self._keys(numbers, MOVE_STREAM)
+        normal = noise.draw({"normal": NoiseSpec("normal", (block.size,))}, keys, b.asarray(-1), b)["normal"]
+        mean, spread = self._gaussian(position)
+        return block.unravel(position, mean + spread * normal), normal, spread
+
+    def _kernel_states(self, position: Position, numbers: NDArray[Any], level: Array) -> Tree:
+        return tuple(
+            kernel.init(position, self._keys(numbers, BLOCK_STREAM + 2 * k))
+            for k, kernel in enumerate(self._bound(self.density.at_level(level)))
+        )
+
+    def _elsewhere(self, keys: Array) -> Position:
+        """Somewhere of finite energy for the variables that no noise is added to, and 0 for the others."""
+        from compose_lang.runtime.annealing.elsewhere import start_elsewhere
+
+        return start_elsewhere(self.field, keys, self._at(0))
+
+    def _gaussian(self, position: Position) -> tuple[Array, Array]:
+        """Mean and standard deviation (n, D) of the noisiest level, which is nearly a Gaussian of independent parts.
+
+        Its gradient is linear, so two values of it tell both; where powers add up to nothing there is no density.
+        Coordinates that no noised density holds are loose: they begin in a Gaussian about 0.
+        """
+        xp, b = self.backend.xp, self.backend
+        level, far = self._at(0), self.field.softening.coarsest
+        slope = b.value_and_grad(lambda w: self.field.noised(w, position, level))
+        zero = xp.zeros((self.particles, self.field.block.size), dtype=b.real)
+        at_zero, at_far = slope(zero)[1], slope(zero + far)[1]
+        loose = xp.all((at_zero == 0.0) & (at_far == 0.0), axis=0)
+        precision = xp.where(loose, xp.ones_like(zero) / far**2, (at_far - at_zero) / far)
+        if not bool(xp.all(precision > 0.0)):
+            text = "at the coarsest noise the composition is no density: its exponents sum to 0 or less"
+            help = "`P / Q` needs more of P than of Q; contrast(P, Q) is bounded"
+            flows = self.field.anneal.flows
+            raise ComposeError(Diagnostic("CG0404", text, flows[0].group.span if flows else None, help=help))
+        mean = -at_zero / precision
+        self._soften(np.asarray(b.to_numpy(loose)), np.asarray(b.to_numpy(mean[:1])), position)
+        return mean, 1.0 / xp.sqrt(precision)
+
+    def _soften(self, loose: NDArray[np.bool_], centre: NDArray[Any], position: Position) -> None:
+        """Measure the terms that come in as the noise goes, where the data lie about their centre (1, D)."""
+        b, field, spread = self.backend, self.field, self.schedule.scale
+        rng = np.random.default_rng(0)
+        n = min(softening.PROBES, self.particles)
+        points = centre + spread * rng.standard_normal((n, field.block.size))
+        signs = rng.choice([-1.0, 1.0], points.shape)
+        at = {name: x[:n] for name, x in position.items()}
+        level = b.asarray(self.schedule.levels[-1:], b.real)
+
+        def slope(number: int, x: NDArray[Any]) -> NDArray[Any]:
+            force = b.value_and_grad(lambda w: field.tempered(number, w, at, level))
+            return np.asarray(b.to_numpy(force(b.asarray(x, b.real))[1]))
+
+        moved = points + softening.STRIDE * spread * signs
+        gradients = [(slope(k, points), slope(k, moved)) for k in range(len(field.anneal.tempered))]
+        curvatures, slopes = softening.measured(gradients, signs, spread)
+        held = loose.astype(np.float64) if loose.any() else None
+        settled = replace(field.softening, curvatures=curvatures, slopes=slopes, loose=held)
+        self.field = replace(field, softening=settled)
+
+    # --- levels, keys, kernels ---
+
+    def _at(self, k: Any) -> Array:
+        """The noise (1,) of level number k."""
+        if isinstance(k, int):
+            return self.backend.asarray(self.schedule.levels[k : k + 1], self.backend.real)
+        return self._levels[k.reshape((1,))]
+
+    @property
+    def _levels(self) -> Array:
+        """The noise (K,) of every level: made anew each time, for a traced one must not be kept."""
+        return self.backend.asarray(self.schedule.levels, self.backend.real)
+
+    def field_with(self, constants: Tree) -> Field:
+        return replace(self.field, density=self.density.with_constants(constants))
+
+    def _bound(self, density: Density) -> list[BoundKernel]:
+        return [
+            kernel.bind(density.block(block.variables), self.backend, dict(block.options), self.warmup)
+            for kernel, block in zip(self._kernels, self.blocks, strict=True)
+        ]
+
+    def _keys(self, numbers: NDArray[Any], stream: int) -> Array:
+        keys = noise.chain_keys(self.seed, numbers, stream, load_backend("numpy"))
+        return self.backend.asarray(keys, self.backend.word)
+
+    # --- what comes out ---
+
+    def _kept(self, position: Position) -> dict[str, Array]:
+        """What is kept of a position (n, …), in the types it is stored in."""
+        xp, b = self.backend.xp, self.backend
+        values, _ = self.density.constrain(position)
+        for v in self.whole.graph.variables:  # what was observed is exact
+            if v.name in values and not v.free.all():
+                event = (1,) * len(v.type.domain.event_shape)
+                free = b.asarray(v.free.reshape((1, *v.type.shape, *event)))
+                held = b.asarray(v.observed[None], values[v.name].dtype)
+                values[v.name] = xp.where(free, values[v.name], held)
+        found = self.whole.record_values(values, next(iter(position.values())).shape[0])
+        own = {None: b.real, "int64": b.integer}
+        return {
+            f"draw.{name}": xp.astype(found[name], own[dtype] if dtype in own else getattr(xp, str(dtype)))
+            for name, dtype in self.stored.items()
+        }
