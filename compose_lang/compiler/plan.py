@@ -195,7 +195,8 @@ def annealed_block(walked: Annealing) -> Block:
     why = f"{parts} at every level of noise: {weights}, {walked.moves} {walked.move} a level"
     if walked.method == TEMPERING:
         weights = "weights of paths" if found.flows else "weights by energies"
-        why = f"{parts}, a replica at every level of noise: {walked.moves} {walked.move} a sweep, exchanges by {weights}"
+        how = f"{walked.moves} {walked.move} a sweep, exchanges by {weights}"
+        why = f"{parts}, a replica at every level of noise: {how}"
     return Block(found.transported, walked.method, options, why=why)
 
 

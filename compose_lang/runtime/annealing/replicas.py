@@ -1,6 +1,6 @@
 """Replica exchange over levels of noise: chains that hold one replica of a program at each level.
 
-A sweep moves every replica by MCMC at its own level, all levels as one batch. Then neighbours exchange (see `exchange`):
+A sweep moves every replica by MCMC at its own level, all levels as one batch. Then neighbours exchange (`exchange`):
 pairs (0, 1), (2, 3), … in even sweeps, (1, 2), (3, 4), … in odd ones. Variables without noise go along with those that
 carry it. The draws are the replica at the finest level. Steps adapt during the warm-up alone, a factor for each level.
 """
