@@ -246,7 +246,9 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
                 fits = [
                     n
                     for n, m in METHODS.items()
-                    if kind(v) in m.serves and (m.backends is None or backend in m.backends)
+                    if kind(v) in m.serves
+                    and n not in WALKS
+                    and (m.backends is None or backend in m.backends)
                 ]
                 needs = "needs a gradient" if method.gradient else "lists every value"
                 what = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compose_lang.compiler.plan import METHODS, MOVES
+from compose_lang.compiler.plan import METHODS, MOVES, TEMPERING
 from compose_lang.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
@@ -23,13 +23,14 @@ LEAST_ESS = 400
 LEAST_ESS_A_CHAIN = 100
 LEAST_DRAWS = 10  #: fewer draws say nothing about whether a chain moves
 MOST_NAMES = 3
+LEAST_EXCHANGE = 0.05
 
 
 def findings(run: Run) -> list[Diagnostic]:
     """All warnings about a run's draws."""
     found = [*_approximate(run)]
     if run.draws:
-        found += [*_stuck(run), *_unmixed(run.summaries), *_few(run), *_divergent(run)]
+        found += [*_stuck(run), *_unmixed(run.summaries), *_few(run), *_divergent(run), *_apart(run)]
     return found
 
 
@@ -72,6 +73,23 @@ def _divergent(run: Run) -> Iterator[Diagnostic]:
             "or take smaller steps; where hard constraints join several variables, their walls count too: "
             "try --method mh",
         )
+
+
+def _apart(run: Run) -> Iterator[Diagnostic]:
+    """Levels of noise between which replicas hardly ever exchange."""
+    for block in run.manifest.plan:
+        rates = run.statistics.get("exchange_rate")
+        if block["kernel"] != TEMPERING or rates is None:
+            continue
+        means = rates[:, -1].mean(0)  # (pairs,): each chain's last is its mean over all sweeps
+        worst = int(means.argmin())
+        if means[worst] < LEAST_EXCHANGE:
+            yield _warning(
+                "CG0712",
+                f"levels of noise are too far apart: replicas {worst + 1} and {worst + 2} of {len(means) + 1} take "
+                f"{100 * means[worst]:.1f} % of their exchanges, so few draws come down from where modes mix",
+                f"raise levels= (now {len(means) + 1})",
+            )
 
 
 def _approximate(run: Run) -> Iterator[Diagnostic]:

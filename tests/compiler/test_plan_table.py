@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from compose_lang.compiler.plan import ANNEALED, METHODS, MOVES, UNBUILT
+from compose_lang.compiler.plan import METHODS, MOVES, UNBUILT, WALKS
 from compose_lang.runtime.annealing import moves
 from compose_lang.runtime.kernels import discover, kernel_names
 
 
 def test_methods_are_the_kernels() -> None:
-    assert set(METHODS) - {ANNEALED} == set(kernel_names())
+    assert set(METHODS) - set(WALKS) == set(kernel_names())
     assert not set(METHODS) & set(UNBUILT)
 
 
-@pytest.mark.parametrize("name", sorted(set(METHODS) - {ANNEALED}))
+@pytest.mark.parametrize("name", sorted(set(METHODS) - set(WALKS)))
 def test_the_table_says_what_the_kernel_says(name: str) -> None:
     kernel, method = discover()[name], METHODS[name]
     assert kernel.name == name
@@ -24,7 +24,7 @@ def test_the_table_says_what_the_kernel_says(name: str) -> None:
     assert bool(method.approximate) == bool(kernel.approximate)
 
 
-def test_the_moves_of_populations_are_those_that_are_built() -> None:
+def test_the_moves_along_levels_are_those_that_are_built() -> None:
     assert set(MOVES) == set(moves.MOVES)
     assert {name for name, how in MOVES.items() if how} == {
         n for n, m in moves.MOVES.items() if not m.corrected

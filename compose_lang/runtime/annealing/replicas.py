@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from compose_lang.runtime import noise
 from compose_lang.runtime.annealing import moves
@@ -78,18 +77,13 @@ class ReplicaSweeper(Levelled):
         """Make `draws` times `sweeps` sweeps after `done` of them, and keep the finest replica each time."""
         b = self.backend
         with b.scope():
-            batch, positions, statistics = self._advance(self.density.constants, batch, done, draws, sweeps)
+            batch, positions, statistics, energy = self._advance(
+                self.density.constants, batch, done, draws, sweeps
+            )
             recorded = {**self._keep(positions), **{f"stat.0.{n}": a for n, a in statistics.items()}}
             kept = {n: np.asarray(b.to_numpy(a))[:draws, None] for n, a in recorded.items()}
-            return Advance(batch, kept, self._health(batch, done + draws * sweeps))
-
-    def _health(self, batch: Replicas, done: int) -> NDArray[Any]:
-        """The energy (1,) of the finest replica without its flows; while the warm-up lasts it may be infinite."""
-        if done < self.warmup:
-            return np.zeros(1)
-        at = {n: x[-1:] for n, x in batch.position.items()}
-        energy = self.field.weighed(self.field.block.ravel(at), at, self._at(self.count - 1))
-        return np.asarray(self.backend.to_numpy(energy))
+            settled = done + draws * sweeps >= self.warmup  # before that a replica may be where it must not
+            return Advance(batch, kept, np.asarray(b.to_numpy(energy)) if settled else np.zeros(1))
 
     # --- chunks ---
 
@@ -110,7 +104,7 @@ class ReplicaSweeper(Levelled):
 
     def _advance_in_one(
         self, constants: Tree, batch: Replicas, done: Any, draws: Any, sweeps: Any
-    ) -> tuple[Replicas, Position, dict[str, Array]]:
+    ) -> tuple[Replicas, Position, dict[str, Array], Array]:
         """All of a chunk as one traced program, whose buffers have room for `capacity` draws."""
         xp, b = self.backend.xp, self.backend
         walker = Walker(self, self.field_with(constants))
@@ -131,11 +125,12 @@ class ReplicaSweeper(Levelled):
             )
 
         found, (positions, statistics) = b.loop(0, draws, draw, (tuple(batch), buffers))
-        return Replicas(*found), positions, statistics
+        batch = Replicas(*found)
+        return batch, positions, statistics, walker.finest_energy(batch)
 
     def _advance_by_sweeps(
         self, constants: Tree, batch: Replicas, done: int, draws: int, sweeps: int
-    ) -> tuple[Replicas, Position, dict[str, Array]]:
+    ) -> tuple[Replicas, Position, dict[str, Array], Array]:
         """A chunk as a Python loop over sweeps."""
         walker = Walker(self, self.field)
         shown = []
@@ -146,7 +141,7 @@ class ReplicaSweeper(Levelled):
         stacked = [
             {n: self.backend.xp.stack([one[k][n] for one in shown]) for n in shown[0][k]} for k in (0, 1)
         ]
-        return batch, stacked[0], stacked[1]
+        return batch, stacked[0], stacked[1], walker.finest_energy(batch)
 
 
 class Walker:
@@ -172,6 +167,11 @@ class Walker:
             "round_trips": r.trips[0],
         }
         return {n: x[-1] for n, x in r.position.items()}, statistics
+
+    def finest_energy(self, r: Replicas) -> Array:
+        """The energy (1,) of all but the flows where the finest replica is."""
+        at = {n: x[-1:] for n, x in r.position.items()}
+        return self.field.weighed(self.field.block.ravel(at), at, self.levels[-1:])
 
     def moved(self, r: Replicas, t: Array) -> Replicas:
         """MCMC at all levels: some moves of the variables with noise, one step of every other kernel."""
