@@ -62,8 +62,8 @@ class Anneal:
     notes: tuple[str, ...] = field(default=())
 
 
-def anneal(graph: FactorGraph) -> Anneal | None:
-    """How to walk a program's levels."""
+def anneal(graph: FactorGraph, *, by_choices: bool = True) -> Anneal | None:
+    """How to walk a program's levels; by_choices: whether each particle follows one part of a mixture (`choices`)."""
     levelled = [g for g in graph.groups if depends_on_level(g.energy)]
     if not levelled:
         return None
@@ -79,7 +79,7 @@ def anneal(graph: FactorGraph) -> Anneal | None:
     for g in graph.groups:
         if depends_on_level(g.energy):
             found, why = flow(g, frozenset(moved))
-            chosen = as_choice(g, len(choices))
+            chosen = as_choice(g, len(choices)) if by_choices else None
             if chosen is not None:
                 followed, _ = flow(chosen[0], frozenset(moved))
                 if followed is not None and followed.linear:

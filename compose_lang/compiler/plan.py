@@ -153,6 +153,9 @@ def annealing(graph: FactorGraph, chosen: Mapping[str, Request], backend: str) -
         return None
     options = dict(requests[0].options) if requests else {}
     method = requests[0].method if requests else ANNEALED
+    if method == TEMPERING:  # a replica that kept its part for good would not mix
+        found = anneal(graph, by_choices=False)
+        assert found is not None
     for r in requests[1:]:
         if (r.method, dict(r.options)) != (method, options):
             names = ", ".join(found.transported)
@@ -276,11 +279,14 @@ def refusals(graph: FactorGraph) -> list[Diagnostic]:
         anneal(graph)
     except ComposeError as wrong:
         found.extend(wrong.diagnostics)
+    has_sound_levels = not found
     for request in graph.requests:
         errors = []
         for backend in sorted(GRADIENT):
             try:
-                annealing(graph, assign(free, [request], backend), backend)
+                chosen = assign(free, [request], backend)
+                if has_sound_levels:
+                    annealing(graph, chosen, backend)
             except ComposeError as wrong:
                 errors.append(wrong.diagnostics)
         if len(errors) == len(GRADIENT):

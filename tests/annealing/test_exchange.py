@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.parts import parts_of
 from compose_lang.compiler.plan import plan
 from compose_lang.runtime.annealing import exchange
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.annealing.softening import Softening
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.density import Density
-from compose_lang.runtime.learn.prepare import prepare
 
 from .conftest import ROWS, program
 from .exact_diffusion import SD
@@ -29,13 +27,12 @@ MEASURES: list[Callable[[np.ndarray], np.ndarray]] = [lambda x: (x > 0.0) * 1.0,
 
 
 def field(statements: str, form: str = "energy") -> Field:
-    graph = cg.compile(program(statements, form)).program.graph
+    graph = cg.compile(program(statements + "\ninfer x by tempering", form)).program.graph
     made = plan(graph, "torch")
     assert made.annealing is not None
     found = made.annealing.anneal
-    learned = prepare(parts_of([g.energy for g in found.graph.groups]), None)
     gentle = (0.0,) * len(found.tempered)
-    density = Density(found.graph, made, load_backend("torch"), learned)
+    density = Density(found.graph, made, load_backend("torch"))
     return Field(found, density, Softening(4.0, 0.01, gentle, gentle))
 
 

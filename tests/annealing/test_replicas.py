@@ -163,6 +163,10 @@ def test_what_a_plan_says():
         ("infer x by tempering(moves=0)", "CG0602"),
         ('infer x by tempering(weights="off")', "CG0602"),
         ("infer x by tempering\ninfer y by annealed", "CG0601"),
+        (
+            'density S(x: real) = learn diffusion(x=a, form="score")\nx ~ 0.5 * S + 0.5 * C\ninfer by tempering',
+            "CG0415",
+        ),
     ],
 )
 def test_what_is_refused(asked: str, code: str):

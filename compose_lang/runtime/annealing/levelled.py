@@ -176,7 +176,8 @@ class Levelled:
     def _kept(self, position: Position) -> dict[str, Array]:
         """What is kept of a position (n, …), in the types it is stored in."""
         xp, b = self.backend.xp, self.backend
-        values, _ = self.density.constrain(position)
+        whole, _ = self.density.constrain(position)
+        values = {name: array for name, array in whole.items() if name in self.whole.variables}
         for v in self.whole.graph.variables:  # what was observed is exact
             if v.name in values and not v.free.all():
                 event = (1,) * len(v.type.domain.event_shape)

@@ -80,6 +80,7 @@ class ReplicaSweeper(Levelled):
             batch, positions, statistics, energy = self._advance(
                 self.density.constants, batch, done, draws, sweeps
             )
+            self.density.require_sound()
             recorded = {**self._keep(positions), **{f"stat.0.{n}": a for n, a in statistics.items()}}
             kept = {n: np.asarray(b.to_numpy(a))[:draws, None] for n, a in recorded.items()}
             settled = done + draws * sweeps >= self.warmup  # before that a replica may be where it must not
