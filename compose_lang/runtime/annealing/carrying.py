@@ -16,11 +16,16 @@ from compose_lang.runtime.backend import Array
 from compose_lang.runtime.kernel import Position
 
 
+def variance_between(level: Array, next_level: Array) -> Array:
+    """dv = s² - t², never below 0: a difference of squares may be, where one of them is rounded and the other fused."""
+    return (level - next_level) * (level + next_level)
+
+
 def drift_of(push: Array, dv: Array, field: Field) -> Array:
     """The drift (n, D) of other terms, which is any we like: steep ones are held to the noise's own step."""
     xp = field.backend.xp
     width = xp.sqrt(dv)[:, None]
-    return -xp.clip(dv[:, None] * xp.where(xp.isfinite(push), push, 0.0 * push), -width, width)
+    return -xp.clip(dv[:, None] * xp.where(xp.isfinite(push), push, xp.zeros_like(push)), -width, width)
 
 
 def carried(
@@ -29,7 +34,7 @@ def carried(
     """A step of the reverse process between two levels, (1,) or (n,), and the change (n,) of the log weights."""
     xp = field.backend.xp
     u = field.block.ravel(position)
-    dv = level**2 - next_level**2
+    dv = variance_between(level, next_level)
     energy, push = field.weighed_force(u, position, level)
     kick = xp.sqrt(dv)[:, None] * normal + drift_of(push, dv, field)
     pull, growth = field.flow(u, position, level)

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from compose_lang.runtime.annealing.carrying import carried, drift_of
+from compose_lang.runtime.annealing.carrying import carried, drift_of, variance_between
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.backend import Array
 from compose_lang.runtime.kernel import Position
@@ -45,7 +45,7 @@ def worth(field: Field, coarse: Position, fine: Position, level: Array, next_lev
     """What carrying particles at a level to others at the next is worth, whichever way the two ends were come by."""
     xp = field.backend.xp
     x, y = field.block.ravel(coarse), field.block.ravel(fine)
-    dv = level**2 - next_level**2
+    dv = variance_between(level, next_level)
     before, push = field.weighed_force(x, coarse, level)
     after, _ = field.weighed_force(y, fine, next_level)
     pull, growth = field.flow(x, coarse, level)
@@ -71,7 +71,7 @@ def proposed(
     """
     b, xp, n = field.backend, field.backend.xp, level.shape[0]
     down, _ = carried(field, coarse, level, next_level, drawn["carry"])
-    width = xp.sqrt(level**2 - next_level**2)[:, None]
+    width = xp.sqrt(variance_between(level, next_level))[:, None]
     up = field.block.unravel(fine, field.block.ravel(fine) + width * drawn["noise"])
     # both paths as one batch: the one that is proposed, and the one that would lead back
     coarse_ends = {name: xp.concat([x, up[name]]) for name, x in coarse.items()}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime import noise
 from compose_lang.runtime.annealing import moves, softening
+from compose_lang.runtime.annealing.elsewhere import start_elsewhere
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.annealing.schedule import Schedule
 from compose_lang.runtime.backend import Array, Backend, Tree, load_backend
@@ -84,10 +85,11 @@ class Levelled:
     def _noisiest(self, numbers: NDArray[Any]) -> tuple[Position, Array, Array]:
         """Positions where the noisiest level nearly is a Gaussian, the normal (n, D) they are drawn by, its spread."""
         b = self.backend
-        position = self._elsewhere(self._keys(numbers, START_STREAM))
+        self._settle()
+        position = start_elsewhere(self.field, self._keys(numbers, START_STREAM), self._at(0))
         block, keys = self.field.block, self._keys(numbers, MOVE_STREAM)
         normal = noise.draw({"normal": NoiseSpec("normal", (block.size,))}, keys, b.asarray(-1), b)["normal"]
-        mean, spread = self._gaussian(position)
+        mean, spread, _ = self._gaussian(position)
         return block.unravel(position, mean + spread * normal), normal, spread
 
     def _kernel_states(self, position: Position, numbers: NDArray[Any], level: Array) -> Tree:
@@ -96,22 +98,16 @@ class Levelled:
             for k, kernel in enumerate(self._bound(self.density.at_level(level)))
         )
 
-    def _elsewhere(self, keys: Array) -> Position:
-        """Somewhere of finite energy for the variables that no noise is added to, and 0 for the others."""
-        from compose_lang.runtime.annealing.elsewhere import start_elsewhere
-
-        return start_elsewhere(self.field, keys, self._at(0))
-
-    def _gaussian(self, position: Position) -> tuple[Array, Array]:
+    def _gaussian(self, position: Position) -> tuple[Array, Array, Array]:
         """Mean and standard deviation (n, D) of the noisiest level, which is nearly a Gaussian of independent parts.
 
         Its gradient is linear, so two values of it tell both; where powers add up to nothing there is no density.
-        Coordinates that no noised density holds are loose: they begin in a Gaussian about 0.
+        Last, which coordinates (D,) no noised density holds: they are loose, and begin in a Gaussian about 0.
         """
         xp, b = self.backend.xp, self.backend
         level, far = self._at(0), self.field.softening.coarsest
         slope = b.value_and_grad(lambda w: self.field.noised(w, position, level))
-        zero = xp.zeros((self.particles, self.field.block.size), dtype=b.real)
+        zero = xp.zeros_like(self.field.block.ravel(position))
         at_zero, at_far = slope(zero)[1], slope(zero + far)[1]
         loose = xp.all((at_zero == 0.0) & (at_far == 0.0), axis=0)
         precision = xp.where(loose, xp.ones_like(zero) / far**2, (at_far - at_zero) / far)
@@ -120,29 +116,32 @@ class Levelled:
             help = "`P / Q` needs more of P than of Q; contrast(P, Q) is bounded"
             flows = self.field.anneal.flows
             raise ComposeError(Diagnostic("CG0404", text, flows[0].group.span if flows else None, help=help))
-        mean = -at_zero / precision
-        self._soften(np.asarray(b.to_numpy(loose)), np.asarray(b.to_numpy(mean[:1])), position)
-        return mean, 1.0 / xp.sqrt(precision)
+        return -at_zero / precision, 1.0 / xp.sqrt(precision), loose
 
-    def _soften(self, loose: NDArray[np.bool_], centre: NDArray[Any], position: Position) -> None:
-        """Measure the terms that come in as the noise goes, where the data lie about their centre (1, D)."""
+    def _settle(self) -> None:
+        """Measure, once, the terms that come in as the noise goes, where the data lie; whichever chain starts first."""
         b, field, spread = self.backend, self.field, self.schedule.scale
+        if field.softening.curvatures is not None:
+            return
+        n = softening.PROBES
+        position = start_elsewhere(field, self._keys(np.arange(n), START_STREAM), self._at(0))
+        mean, _, loose = self._gaussian(position)
         rng = np.random.default_rng(0)
-        n = min(softening.PROBES, self.particles)
-        points = centre + spread * rng.standard_normal((n, field.block.size))
+        points = np.asarray(b.to_numpy(mean)) + spread * rng.standard_normal((n, field.block.size))
         signs = rng.choice([-1.0, 1.0], points.shape)
-        at = {name: x[:n] for name, x in position.items()}
         level = b.asarray(self.schedule.levels[-1:], b.real)
 
         def slope(number: int, x: NDArray[Any]) -> NDArray[Any]:
-            force = b.value_and_grad(lambda w: field.tempered(number, w, at, level))
+            force = b.value_and_grad(lambda w: field.tempered(number, w, position, level))
             return np.asarray(b.to_numpy(force(b.asarray(x, b.real))[1]))
 
         moved = points + softening.STRIDE * spread * signs
         gradients = [(slope(k, points), slope(k, moved)) for k in range(len(field.anneal.tempered))]
         curvatures, slopes = softening.measured(gradients, signs, spread)
-        held = loose.astype(np.float64) if loose.any() else None
-        settled = replace(field.softening, curvatures=curvatures, slopes=slopes, loose=held)
+        held = np.asarray(b.to_numpy(loose)).astype(np.float64)
+        settled = replace(
+            field.softening, curvatures=curvatures, slopes=slopes, loose=held if held.any() else None
+        )
         self.field = replace(field, softening=settled)
 
     # --- levels, keys, kernels ---

@@ -36,18 +36,19 @@ PROBES, STRIDE = (
 class Softening:
     """What terms need to come in between two levels of noise.
 
-    curvatures and slopes: h and g of each tempered term. loose: (D,) for coordinates that no noised density holds 1,
-    else 0: they begin in a Gaussian about 0 as wide as the coarsest noise, which goes.
+    curvatures and slopes: h and g of each tempered term, None before they are measured. loose: (D,) for coordinates that
+    no noised density holds 1, else 0: they begin in a Gaussian about 0 as wide as the coarsest noise, which goes.
     """
 
     coarsest: float
     finest: float
-    curvatures: tuple[float, ...] = ()
+    curvatures: tuple[float, ...] | None = None
     slopes: tuple[float, ...] = ()
     loose: NDArray[np.float64] | None = None
 
     def share(self, number: int, level: Array) -> Array:
         """How much of term `number` there is at a level (1,), from 0 to 1."""
+        assert self.curvatures is not None
         h, g = self.curvatures[number], self.slopes[number]
         last = 1.0 + self.finest**2 * h + self.finest * g
         return last / (1.0 + level * level * h + level * g)
