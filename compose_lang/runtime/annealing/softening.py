@@ -36,8 +36,8 @@ PROBES, STRIDE = (
 class Softening:
     """What terms need to come in between two levels of noise.
 
-    curvatures and slopes: h and g of each tempered term, None before they are measured. loose: (D,) for coordinates that
-    no noised density holds 1, else 0: they begin in a Gaussian about 0 as wide as the coarsest noise, which goes.
+    curvatures and slopes: h and g of each tempered term, None before they are measured. loose: (D,), 1 for coordinates
+    that no noised density holds, else 0: they begin in a Gaussian about 0 as wide as the coarsest noise, which goes.
     """
 
     coarsest: float
