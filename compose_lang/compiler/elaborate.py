@@ -246,7 +246,9 @@ class Elaboration:
             if value.value is None or value.axes:
                 fail("CG0208", "a param's value must be known before it is fitted", s.value.span)
         if s.type is None:
-            assert value is not None and value.value is not None  # the grammar has one of them
+            if value is None or value.value is None:
+                help = f"give it one of them: param {s.name}: positive, or param {s.name} = 1.0"
+                fail("CG0204", f"the param `{s.name}` has neither a type nor a value", s.span, help=help)
             declared = DeclaredType(Type(value.domain or REAL, value.shape))
             return value.value, declared
         declared = declared_with_values(self.ctx, s.type)

@@ -23,7 +23,7 @@ from compose_lang.compiler.parts import EVERY_NET, LEARNERS, LEVEL, Learner, Net
 from compose_lang.compiler.pretrained import part_of_folder
 from compose_lang.compiler.types import Type
 from compose_lang.compiler.values import Nothing, as_node, describe, static_int
-from compose_lang.compiler.weights_header import part_of_file
+from compose_lang.compiler.weights_header import ENDING, part_of_file
 from compose_lang.diagnostics import Label, Span, did_you_mean
 from compose_lang.grammar import ast
 
@@ -151,7 +151,7 @@ def made(ctx: Context, decl: ast.FactorDecl) -> Part:
     if ctx.session.folder is None:
         fail("CG0302", "a program that is not in a file has no folder to load from", value.span)
     path = resolve_path(place, ctx.session.folder, value.span)
-    if path.is_dir():
+    if path.is_dir() and path.suffix.lower() != ENDING:
         return part_of_folder(ctx, decl, path, subjects, inputs, value.span)
     return part_of_file(ctx, decl, place, subjects, inputs, value.span)
 

@@ -36,7 +36,7 @@ def test_a_wrong_draw_fails(compose):
 
 
 def test_a_program_that_cannot_be_drawn(compose):
-    Path("loose.cg").write_text("var x: real ~ Normal(0, 1)\nenergy x\n")
+    Path("loose.cg").write_text("var x: real[3] ~ Normal(0, 1)\nenergy x[0]\n")
     done = compose("verify", "loose.cg", *QUICK)
     assert done.code == 1
     assert "CG0605" in done.err

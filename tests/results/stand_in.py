@@ -55,6 +55,9 @@ class StandInDensity:
         Column("total", Type(REAL), is_let=True),
     )
 
+    def require_sound(self) -> None:
+        """No foreign code is in it."""
+
     def with_constants(self, constants: Any) -> StandInDensity:
         return replace(self, constants=constants)
 

@@ -39,8 +39,8 @@ def counts(part: Part) -> np.ndarray:
 
 
 def ports(part: Part) -> net.Ports:
-    size = math.prod(shape_of_logits(part))
-    return net.Ports((size,), features.condition_size(part), (size,))
+    found = shape_of_logits(part)
+    return net.Ports((math.prod(found),), features.condition_size(part), found)
 
 
 def shape_of_logits(part: Part) -> tuple[int, int]:
@@ -85,7 +85,7 @@ def log_shares(part: Part, b: Backend, weights: Weights, x: Array, c: Array) -> 
     w = {name: a * kept[name] if name in kept else a for name, a in of_net(weights).items()}
     shown = one_hot(b, x, k).reshape((x.shape[0], d * k))
     out = load_net(part.net.kind).apply(b, w, part.net.sizes, ports(part), shown, c)
-    out = (out + shown @ w["skip.w"] + c @ w["skip.c"]).reshape((x.shape[0], d, k))
+    out = out + (shown @ w["skip.w"] + c @ w["skip.c"]).reshape((x.shape[0], d, k))
     out = out + b.asarray(np.where(np.arange(k) < counts(part)[:, None], 0.0, NEVER))
     return out - b.special.logsumexp(out, axis=-1, keepdims=True)
 
