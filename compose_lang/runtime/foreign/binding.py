@@ -6,7 +6,9 @@ tested that energies are numbers, one a row, of that row alone, with gradients, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -86,9 +88,25 @@ FOUND: WeakKeyDictionary[Part, Any] = WeakKeyDictionary()
 """Found once for all backends: what is made anew may begin with other random weights."""
 
 
+@contextmanager
+def plain_floats() -> Iterator[None]:
+    """PyTorch's default dtype as foreign code expects it while it is imported and made, not that of a sampler."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def bound(part: Part, b: Backend) -> Foreign:
     if part not in FOUND:
-        FOUND[part] = named(part) if part.method == "extern" else pretrained(part)
+        with plain_floats():
+            FOUND[part] = named(part) if part.method == "extern" else pretrained(part)
     module = FOUND[part]
     if not part.is_diffusion:
         return Foreign(part, tested(part, b, module))
