@@ -61,6 +61,7 @@ def test_more_compositions(composed: str, truth: np.ndarray):
     )
 
 
+@pytest.mark.slow
 def test_beside_other_terms():
     """A coordinate that nothing learned holds, a latent of another kind, a constraint, a soft term, and inpainting."""
     rows = np.array([[-1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])

@@ -128,6 +128,7 @@ var x: real[8, 8] ~ Digit * (Digit(3) / Digit)^4
 """
 
 
+@pytest.mark.slow
 def test_guidance_by_an_input_that_may_be_left_out():
     """No warning, a plan that walks the levels, and draws, though three steps teach little."""
     from sklearn.datasets import load_digits
