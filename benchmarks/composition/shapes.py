@@ -12,8 +12,10 @@ The parts are those of `examples/shapes`; `reverse` is the usual way, the revers
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -92,15 +94,16 @@ def valid_share(x: np.ndarray, true: np.ndarray) -> float:
     return float((distances < NEAR).mean())
 
 
-def drawn(text: str, method: str | None, seed: int, form: str = "") -> np.ndarray:
+def drawn(text: str, method: str | None, seed: int) -> np.ndarray:
     """Draws (DRAWS, 2) of a composition of the learned parts."""
-    parts = [f'density {n}(x: real[2]) = load("{n}{form}.safetensors")' for n in DENSITIES if n in text]
-    program = FOLDER / "composed.cg"
-    program.write_text("\n".join([*parts, f"var x: real[2] ~ {text}"]) + "\n", encoding="utf-8")
-    try:
-        run = cg.compile(str(program)).sample(seed=seed, chains=1, draws=DRAWS, method=method)
-    finally:
-        program.unlink()
+    names = [name for name in DENSITIES if name in text]
+    parts = [f'density {name}(x: real[2]) = load("{name}.safetensors")' for name in names]
+    with TemporaryDirectory() as folder:
+        for name in names:
+            shutil.copy(FOLDER / f"{name}.safetensors", folder)
+        program = Path(folder) / "composed.cg"
+        program.write_text("\n".join([*parts, f"var x: real[2] ~ {text}"]) + "\n", encoding="utf-8")
+        run = cg.compile(program).sample(seed=seed, chains=1, draws=DRAWS, method=method)
     return np.asarray(run.posterior["x"]).reshape(-1, 2)
 
 
