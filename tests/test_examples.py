@@ -225,26 +225,31 @@ def pictures(program: str, variable: str, draws: int, data: Any = None, **consta
     return np.asarray(model.sample(seed=1, chains=1, draws=draws).posterior[variable])[0]
 
 
-@pytest.mark.slow
-def test_the_tapestry_shows_what_was_asked_for_on_one_sheet():
-    canvas = pictures("tapestry/tapestry.cg", "canvas", 16)
+#: steps of training: fewer than the programs say, and as many
+STEPS = [800, pytest.param(4000, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_the_tapestry_shows_what_was_asked_for_on_one_sheet(steps: int):
+    canvas = pictures("tapestry/tapestry.cg", "canvas", 8, steps=steps)
     with np.load(EXAMPLES / "tapestry/pieces.npz") as file:
         alone = file["digit"][:600].reshape(-1, 2, 3, 8, 8).swapaxes(2, 3).reshape(-1, 16, 24) / 63
-    assert tapestry.read_share(canvas, tapestry.ASKED[0]) > 0.9
+    assert tapestry.read_share(canvas, tapestry.ASKED[0]) > 0.85
     assert tapestry.seam_energy(canvas) < 0.5 * tapestry.seam_energy(alone)
     assert len(np.unique(canvas.round(2), axis=0)) == len(canvas)
 
 
-@pytest.mark.slow
-def test_scenes_show_an_object_in_every_place_that_was_asked_for():
-    asked = [0, 2, 3, 7, 8]
-    found = pictures("scenes/scenes.cg", "scene", 32, {"asked": asked})
+@pytest.mark.parametrize(
+    ("asked", "steps"), [([0, 4], 2000), pytest.param([0, 2, 3, 7, 8], 4000, marks=pytest.mark.slow)]
+)
+def test_scenes_show_an_object_in_every_place_that_was_asked_for(asked: list[int], steps: int):
+    found = pictures("scenes/scenes.cg", "scene", 24, {"asked": asked}, steps=steps)
     assert scenes.valid_share(found, asked) > 0.9
 
 
-@pytest.mark.slow
-def test_the_product_has_the_content_of_the_large_model_and_the_style_of_the_small_one():
-    found = style.measured(pictures("style/style.cg", "x", 16))
+@pytest.mark.parametrize("steps", STEPS)
+def test_the_product_has_the_content_of_the_large_model_and_the_style_of_the_small_one(steps: int):
+    found = style.measured(pictures("style/style.cg", "x", 8, steps=steps))
     assert found["content"] > 0.85 and found["style"] > 0.85
 
 
