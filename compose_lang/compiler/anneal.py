@@ -49,9 +49,7 @@ class Flow:
 class Anneal:
     """How a program's terms depend on the level."""
 
-    graph: (
-        FactorGraph  #: the program, its observed elements of transported variables freed and held by a term
-    )
+    graph: FactorGraph  #: the program; what is observed of transported variables is free, and held by a term
     transported: tuple[str, ...]
     flows: tuple[Flow, ...]
     families: tuple[FactorGroup, ...]

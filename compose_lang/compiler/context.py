@@ -197,7 +197,3 @@ def fail(
     """Report an error of the user's program; a limit (CG08) ends with exit code 5."""
     exit_code = 5 if code.startswith("CG08") else 1
     raise ComposeError(Diagnostic(code, message, span, help=help, labels=labels, label=label), exit_code)
-
-
-def not_built(what: str, span: Span) -> NoReturn:
-    fail("CG0901", f"{what} is not built yet", span)

@@ -31,8 +31,6 @@ from compose_lang.runtime.learn.weighing import Weighing
 if TYPE_CHECKING:
     from compose_lang.runtime.density import Density, Values
 
-LEAST = 1e-12  #: weights of a choice below which its part is left out of sums that divide by them
-
 
 @dataclass(frozen=True, eq=False)
 class Field:
