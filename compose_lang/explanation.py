@@ -13,12 +13,13 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from compose_lang.codes import CODES
-from compose_lang.compiler.plan import ANNEALED
+from compose_lang.compiler.methods import ANNEALED
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 
 if TYPE_CHECKING:
+    from compose_lang.compiler.block import Block
     from compose_lang.compiler.graph import FactorGraph
-    from compose_lang.compiler.plan import Block, Plan
+    from compose_lang.compiler.plan import Plan
     from compose_lang.runtime.settings import Settings
 
 PROGRAM = r"```cg (bad|good)\n(.*?)```\n"

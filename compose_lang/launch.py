@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compose_lang.compiler.methods import ANNEALED
 from compose_lang.compiler.parts import Part, used_by
 from compose_lang.compiler.pipeline import with_params
-from compose_lang.compiler.plan import ANNEALED
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 from compose_lang.explanation import plan_as_json
 from compose_lang.grammar import ast

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compose_lang.compiler.plan import METHODS, MOVES, TEMPERING
+from compose_lang.compiler.methods import METHODS, MOVES, TEMPERING
 from compose_lang.diagnostics import Diagnostic
 
 if TYPE_CHECKING:

@@ -115,7 +115,8 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
 
 def search(density: Density, keys: Array, start: Position) -> Position:
     """Sample the softened program at a rising price until the constraints hold in every chain."""
-    from compose_lang.compiler.plan import Block, Plan, plan
+    from compose_lang.compiler.block import Block
+    from compose_lang.compiler.plan import Plan, plan
     from compose_lang.runtime.density import Density
     from compose_lang.runtime.kernels import load_kernel
 

@@ -24,7 +24,7 @@ from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.tree import tree_map
 
 if TYPE_CHECKING:
-    from compose_lang.compiler.plan import Block
+    from compose_lang.compiler.block import Block
     from compose_lang.runtime.density import Density
 
 CHUNK_DRAWS, CHUNK_BYTES = 4096, 2**25

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
+from compose_lang.compiler.block import Block
 from compose_lang.compiler.graph import FactorGraph, Variable
-from compose_lang.compiler.plan import Block, Plan
+from compose_lang.compiler.plan import Plan
 from compose_lang.runtime import noise
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.density import Density

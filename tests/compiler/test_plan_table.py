@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compose_lang.compiler.plan import METHODS, MOVES, UNBUILT, WALKS
+from compose_lang.compiler.methods import METHODS, MOVES, UNBUILT, WALKS
 from compose_lang.runtime.annealing import moves
 from compose_lang.runtime.kernels import discover, kernel_names
 

@@ -15,9 +15,9 @@ import pytest
 
 import compose_lang as cg
 from compose_lang.compiler.builtins import BUILTINS, CONSTANTS
+from compose_lang.compiler.methods import METHODS
 from compose_lang.compiler.parts import EVERY_NET, LEARNERS, Net
 from compose_lang.compiler.pipeline import check
-from compose_lang.compiler.plan import METHODS
 from compose_lang.compiler.standard_library import known_names
 from compose_lang.diagnostics import Source
 from compose_lang.grammar.parser import parse

@@ -25,7 +25,8 @@ from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.sweep import CHUNK_DRAWS, named_leaves, rebuilt, stored_dtype
 
 if TYPE_CHECKING:
-    from compose_lang.compiler.plan import Annealing, Block
+    from compose_lang.compiler.block import Block
+    from compose_lang.compiler.plan_levels import Annealing
     from compose_lang.runtime.density import Density
 
 START_STREAM, MOVE_STREAM, SHARED_STREAM, BLOCK_STREAM = 10_000, 10_001, 10_002, 10_100

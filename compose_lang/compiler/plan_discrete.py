@@ -1,0 +1,29 @@
+"""Which kernel updates a discrete variable, and why.
+
+Before: `methods`. After: `plan`.
+"""
+
+from __future__ import annotations
+
+from compose_lang.compiler.block import Block
+from compose_lang.compiler.graph import FactorGraph, Request, Variable
+
+LARGEST_LISTED = 100  #: values of a site that are listed unasked
+
+
+def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> Block:
+    if request is not None:
+        return Block((v.name,), request.method, dict(request.options), why="asked for")
+    domain = v.type.domain
+    if domain.kind == "permutation":
+        return Block(
+            (v.name,), "mh", why="an ordering: two places are swapped, or what lies between reversed"
+        )
+    if not domain.is_finite:
+        return Block((v.name,), "mh", why="an unbounded count: its values cannot be listed")
+    if len(domain.values) > LARGEST_LISTED:
+        return Block(
+            (v.name,), "mh", why=f"{len(domain.values)} values a site are too many to weigh each time"
+        )
+    why = f"finite ({len(domain.values)} values a site): each site is drawn from its exact conditional"
+    return Block((v.name,), "gibbs", why=why)
