@@ -159,6 +159,8 @@ def node(op: str, *args: Node, attrs: tuple[Any, ...] = ()) -> Node:
     shape, dtype = rule.infer(args, attrs)
     axes = rule.axes(args, attrs) if rule.axes else union_axes(args)
     made = Node(op, args, attrs, shape, axes, dtype)
+    if op == "where" and (chosen := chosen_branch(made)) is not None:
+        return chosen
     if args and all(a.is_const for a in args) and op != "scan":
         require_room(shape, axes)
         with np.errstate(all="ignore"):  # log(0) is -inf, on the host as on a backend
@@ -184,7 +186,7 @@ HOST = Host()
 
 
 def simplify(made: Node) -> Node:
-    """Identities that cost nothing to see: x + 0, x * 1, x / 1, x ^ 1, where(true, a, b)."""
+    """Identities that cost nothing to see: x + 0, x * 1, x / 1, x ^ 1."""
     if made.op in ("add", "sub", "mul", "div") and len(made.args) == 2:
         left, right = made.args
         neutral = 0 if made.op in ("add", "sub") else 1
@@ -202,11 +204,16 @@ def simplify(made: Node) -> Node:
             and right.dtype == made.dtype
         ):
             return right
-    if made.op == "where" and made.args[0].is_static_scalar:
-        chosen = made.args[1 if made.args[0].item() else 2]
-        if chosen.shape == made.shape and chosen.dtype == made.dtype:
-            return chosen
     return made
+
+
+def chosen_branch(made: Node) -> Node | None:
+    """The argument of a `where` that is taken everywhere, if that is known."""
+    condition = made.args[0].value
+    if condition is None or not condition.size or (condition != condition.flat[0]).any():
+        return None
+    chosen = made.args[1 if condition.flat[0] else 2]
+    return chosen if chosen.shape == made.shape and chosen.dtype == made.dtype else None
 
 
 def cast_to(x: Node, dtype: Dtype) -> Node:
