@@ -24,10 +24,10 @@ from compose_lang.compiler.elimination_order import Buckets
 Shape = tuple[int, ...]
 Places = tuple[int, ...]
 
-PADDED = 4
-"""A run may hold up to so many times the entries, and batches, of its rounds by themselves,"""
-SPARE_ENTRIES, SPARE_BATCHES = 1024, 4
-"""or so many for each round."""
+COMPILED = 4.0
+"""How many times the entries, and batches, of its rounds by themselves a run may hold where it is compiled, so that
+there are few of them; where it is not, 1.0 wastes nothing."""
+SPARE_ENTRIES, SPARE_BATCHES = 1024, 4  #: that a round of a compiled run may hold at any rate
 
 
 class Kind(NamedTuple):
@@ -130,10 +130,13 @@ class Elimination:
         ]
 
 
-def elimination(sizes: np.ndarray, scopes: Sequence[np.ndarray], order: Buckets) -> Elimination:
+def elimination(
+    sizes: np.ndarray, scopes: Sequence[np.ndarray], order: Buckets, padding: float = COMPILED
+) -> Elimination:
     """Lay out the elimination of sites in an order.
 
-    scopes: for each table the sites (instances, columns) that its instances read, -1 for none.
+    scopes: for each table the sites (instances, columns) that its instances read, -1 for none. padding: how many times
+    its own entries a run may hold, so that it is one scan.
     """
     separators = order.separators
     parent = separators[:, 0] if separators.shape[1] else np.full(len(sizes), -1)
@@ -141,7 +144,7 @@ def elimination(sizes: np.ndarray, scopes: Sequence[np.ndarray], order: Buckets)
     kinds, kind = kinds_of(sizes, separators, parent)
     by_depth = np.lexsort((kind, -depth))
     ends = np.searchsorted(-depth[by_depth], np.arange(-int(depth.max(initial=0)), 1), side="right")
-    layout = Layout(split(np.split(by_depth, ends[:-1]), kind, kinds), kind, kinds)
+    layout = Layout(split(np.split(by_depth, ends[:-1]), kind, kinds, padding), kind, kinds)
     own = [layout.placed(read) for read in own_reads(scopes, order)]
     children = [layout.placed(read) for read in child_reads(sizes, separators, parent)]
     runs: list[Run] = []
@@ -260,7 +263,9 @@ def kinds_of(sizes: np.ndarray, separators: np.ndarray, parent: np.ndarray) -> t
     return [Kind(tuple(int(n) for n in r[1:] if n), int(r[0])) for r in found], kind.reshape(-1)
 
 
-def split(rounds: list[np.ndarray], kind: np.ndarray, kinds: list[Kind]) -> list[list[np.ndarray]]:
+def split(
+    rounds: list[np.ndarray], kind: np.ndarray, kinds: list[Kind], padding: float
+) -> list[list[np.ndarray]]:
     """Neighbouring rounds together as far as what is alike in them goes."""
     found: list[list[np.ndarray]] = []
     most: dict[int, int] = {}
@@ -271,10 +276,11 @@ def split(rounds: list[np.ndarray], kind: np.ndarray, kinds: list[Kind]) -> list
         mine = float(sum(n * math.prod(kinds[k].shape) for k, n in now.items()))
         union = {k: max(most.get(k, 0), now.get(k, 0)) for k in most | now}
         length = len(found[-1]) + 1 if found else 1
+        spare = length if padding > 1.0 else 0
         padded = length * sum(n * math.prod(kinds[k].shape) for k, n in union.items())
         fits = (
-            padded <= max(PADDED * (entries + mine), length * SPARE_ENTRIES)
-            and length * len(union) <= max(PADDED * (batches + len(now)), length * SPARE_BATCHES)
+            padded <= max(padding * (entries + mine), spare * SPARE_ENTRIES)
+            and length * len(union) <= max(padding * (batches + len(now)), spare * SPARE_BATCHES)
         )  # fmt: skip
         if found and fits:
             found[-1].append(members)

@@ -19,6 +19,9 @@ from compose_lang.compiler.elimination import Batch, Elimination, Run, Shape
 from compose_lang.runtime.backend import Array, Backend, Tree
 from compose_lang.runtime.kernels.gibbs import softmax_weights
 
+COMMON = 4
+"""A bucket's distribution is made for all values of its separator where there are so many times as many draws."""
+
 Messages = dict[Shape, Array]
 """By shape, (chains, room, *shape): row 0 holds zeros."""
 
@@ -243,6 +246,14 @@ class Passes:
         def visit(
             batch: Batch, parts: list[Array], rows: dict[str, Any], messages: Messages, given: Array
         ) -> tuple[Array, Array]:
+            rest = math.prod(batch.shape[1:])
+            if uniform is not None and rest * COMMON <= n:
+                total = self.total(batch, parts, rows["children"], messages, up.energy.shape[0])
+                thresholds = distribution(xp.moveaxis(total, 2, -1), backend)
+                each = xp.arange(batch.width)[:, None]
+                found = at(xp.moveaxis(thresholds, -1, 2), each, batch.shape, range(len(batch.shape)), given)
+                chosen = place_in(found[:, :, 0], uniform[:, rows["sites"]], backend)
+                return xp.concat([chosen[..., None], given], axis=-1), chosen
             energy = xp.zeros((n, batch.width, batch.shape[0]), dtype=backend.real)
             for own, part in zip(batch.own, parts, strict=True):
                 each = xp.arange(batch.width)[:, None]
@@ -253,10 +264,9 @@ class Passes:
                     at(messages[child.shape], row, child.shape, child.places, given), axis=2
                 )
             if uniform is None:
-                chosen = xp.argmin(energy, axis=-1)
+                chosen = xp.astype(xp.argmin(energy, axis=-1), backend.integer)
             else:
-                chosen = inverse(energy, uniform[:, rows["sites"]], backend)
-            chosen = xp.astype(chosen, backend.integer)
+                chosen = place_in(distribution(energy, backend), uniform[:, rows["sites"]], backend)
             return xp.concat([chosen[..., None], given], axis=-1), chosen
 
         start = xp.zeros((n, 1, 0), dtype=backend.integer)
@@ -382,9 +392,13 @@ def least(total: Array, backend: Backend) -> Array:
     return backend.xp.min(total, axis=2)
 
 
-def inverse(energy: Array, uniform: Array, backend: Backend) -> Array:
-    """Draw by the inverse of the distribution function: (n, width) from energies (n, width, values)."""
+def distribution(energy: Array, backend: Backend) -> Array:
+    """The distribution function (…, values) of what has these energies."""
     cumulative = backend.xp.cumulative_sum(softmax_weights(energy, backend), axis=-1)
-    below = cumulative <= (uniform * cumulative[..., -1])[..., None]
-    place = backend.xp.sum(backend.xp.astype(below, backend.integer), axis=-1)
-    return backend.xp.clip(place, 0, energy.shape[-1] - 1)
+    return cumulative / backend.xp.where(cumulative[..., -1:] > 0.0, cumulative[..., -1:], 1.0)
+
+
+def place_in(distribution: Array, uniform: Array, backend: Backend) -> Array:
+    """Which value a uniform number falls to, by the inverse of the distribution function."""
+    below = distribution[..., :-1] <= uniform[..., None]
+    return backend.xp.sum(backend.xp.astype(below, backend.integer), axis=-1)
