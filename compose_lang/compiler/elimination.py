@@ -104,9 +104,8 @@ class Elimination:
     entries: float
     runs: tuple[Run, ...]
     roots: np.ndarray
-    place: (
-        np.ndarray
-    )  #: (sites,): where each site stands among all batches' sites, run by run, round by round
+    place: np.ndarray  #: (sites,): where each site stands among those of all batches, padding counted
+    cells: tuple[np.ndarray, ...]  #: by table, where each instance's part stands among those of all batches, or -1
 
     @property
     def steps(self) -> int:
@@ -114,9 +113,9 @@ class Elimination:
         return sum(1 + len(b.own) + len(b.children) for run in self.runs for b in run.batches)
 
     @property
-    def arrays(self) -> list[list[dict[str, Any]]]:
-        """The index arrays, by run and batch, that a backend holds."""
-        return [
+    def index(self) -> dict[str, Any]:
+        """The index arrays, by run and batch and by table, that a backend holds."""
+        runs = [
             [
                 {
                     "sites": np.maximum(b.sites, 0),
@@ -128,6 +127,7 @@ class Elimination:
             ]
             for run in self.runs
         ]
+        return {"runs": runs, "cells": list(self.cells)}
 
 
 def elimination(
@@ -163,7 +163,21 @@ def elimination(
         runs.append(Run(run.rounds, tuple(batches), room))
         before = run.room
     roots = layout.row[np.flatnonzero(parent < 0)]
-    return Elimination(len(sizes), order.width, order.entries, tuple(runs), roots, layout.place)
+    cells = tuple(cells_of(runs, t, len(scope)) for t, scope in enumerate(scopes))
+    return Elimination(len(sizes), order.width, order.entries, tuple(runs), roots, layout.place, cells)
+
+
+def cells_of(runs: Sequence[Run], table: int, instances: int) -> np.ndarray:
+    """Where the part of each instance of a table stands, counted through runs, batches, rounds and buckets."""
+    found = np.full(instances, -1, dtype=np.int64)
+    before = 0
+    for run in runs:
+        for own in (o for b in run.batches for o in b.own if o.table == table):
+            bucket = before + np.arange(own.rows[..., 0].size).reshape(own.rows.shape[:2])
+            real = own.rows >= 0
+            found[own.rows[real]] = np.broadcast_to(bucket[..., None], own.rows.shape)[real]
+            before += bucket.size
+    return found
 
 
 class Laid(NamedTuple):

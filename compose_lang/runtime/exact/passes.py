@@ -36,11 +36,21 @@ class Upward(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Passes:
-    """The passes of an elimination. arrays: those of `Elimination.arrays`, on the backend."""
+    """The passes of an elimination. index: `Elimination.index`, on the backend."""
 
     elimination: Elimination
-    arrays: list[list[dict[str, Any]]]
+    index: dict[str, Any]
     backend: Backend
+
+    @property
+    def arrays(self) -> list[list[dict[str, Any]]]:
+        found: list[list[dict[str, Any]]] = self.index["runs"]
+        return found
+
+    @property
+    def cells(self) -> list[Array]:
+        found: list[Array] = self.index["cells"]
+        return found
 
     # --- the way up ---
 
@@ -218,6 +228,47 @@ class Passes:
             for run, ys in zip(runs, kept, strict=True)
         ]
         return Beliefs(own, sites)
+
+    def of_tables(self, beliefs: Beliefs, tables: Sequence[Array]) -> list[Array]:
+        """The probability of each entry of the tables, as they are laid out: (chains, instances or 1, *choices).
+
+        Where instances share one table these are expected counts; choices of a site that is not read count as the first.
+        """
+        xp = self.backend.xp
+        parts: list[list[Array]] = [[] for _ in tables]
+        for run, of_run in zip(self.elimination.runs, beliefs.own, strict=True):
+            for batch, of_batch in zip(run.batches, of_run, strict=True):
+                for own, part in zip(batch.own, of_batch, strict=True):
+                    sizes = tables[own.table].shape[2:]
+                    part = xp.moveaxis(part, 0, 1).reshape((part.shape[1], -1, *part.shape[3:]))
+                    back = sorted(range(len(own.columns)), key=own.columns.__getitem__)
+                    part = xp.permute_dims(part, (0, 1, *(2 + a for a in back)))
+                    for column, size in enumerate(sizes):
+                        if column not in own.columns:
+                            part = xp.expand_dims(part, axis=2 + column)
+                            rest = [size - 1 if a == 2 + column else n for a, n in enumerate(part.shape)]
+                            part = xp.concat([part, xp.zeros(tuple(rest), dtype=part.dtype)], axis=2 + column)
+                    parts[own.table].append(part)
+        found = []
+        for table, of_table, cells in zip(tables, parts, self.cells, strict=True):
+            if not of_table:
+                found.append(xp.zeros_like(table))
+                continue
+            every = xp.concat(of_table, axis=1)
+            every = xp.concat([every, xp.zeros_like(every[:, :1])], axis=1)
+            each = xp.take(every, xp.where(cells >= 0, cells, every.shape[1] - 1), axis=1)
+            found.append(xp.sum(each, axis=1, keepdims=True) if table.shape[1] == 1 else each)
+        return found
+
+    def of_sites(self, beliefs: Beliefs) -> Array:
+        """The probability of each value of each site, (chains, sites, most values), 0 where a site has fewer."""
+        xp = self.backend.xp
+        most = max(b.shape[-1] for run in beliefs.sites for b in run)
+        rows = []
+        for b in (b for run in beliefs.sites for b in run):
+            b = xp.moveaxis(b, 0, 1).reshape((b.shape[1], -1, b.shape[-1]))
+            rows.append(xp.concat([b, xp.zeros((*b.shape[:2], most - b.shape[-1]), dtype=b.dtype)], axis=2))
+        return xp.take(xp.concat(rows, axis=1), self.backend.asarray(self.elimination.place), axis=1)
 
     def draw(self, up: Upward, uniform: Array | None, count: int = 1) -> Array:
         """Joint draws (n, sites) as places among the sites' values; the best point where `up` has least energies.
