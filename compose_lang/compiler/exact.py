@@ -14,10 +14,12 @@ from functools import cached_property
 
 import numpy as np
 
+from compose_lang.compiler.block import Block
 from compose_lang.compiler.elimination import COMPILED, Elimination, elimination
 from compose_lang.compiler.elimination_order import Buckets, TooCostly, buckets
 from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.ir import leaves
+from compose_lang.compiler.methods import EXACT
 from compose_lang.compiler.scopes import scope
 from compose_lang.compiler.tables import Sites, Table, tabulate
 
@@ -59,6 +61,11 @@ class Exact:
         """The rounds of the elimination."""
         return elimination(self.sites.sizes, [t.sites for t in self.tables], self.order, padding)
 
+    @property
+    def block(self) -> Block:
+        """A block of all of it."""
+        return Block(self.names, EXACT, exact=True)
+
     @cached_property
     def words(self) -> str:
         """Width, order and size."""
@@ -79,7 +86,7 @@ def exact(graph: FactorGraph, variables: Sequence[Variable], most: float) -> Exa
     order = buckets(sites.sizes, scopes, most)
     if isinstance(order, TooCostly):
         return too_much(order, most)
-    tables = [tabulate(g, sites, int(max(most, 2**24))) for g in groups]
+    tables = [tabulate(g, sites, int(min(max(most, 2.0**24), 2.0**62))) for g in groups]
     if any(t is None for t in tables):
         return "the joint values of what one factor reads are too many to list"
     return Exact(graph, sites, tuple(t for t in tables if t is not None), order)

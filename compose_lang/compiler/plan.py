@@ -37,10 +37,13 @@ class Plan:
         return len(self.blocks) == len(self.exact) == 1 and next(iter(self.exact.values())).is_known
 
 
-def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = None) -> Plan:
+def plan(
+    graph: FactorGraph, backend: str, requests: Sequence[Request] | None = None, exactly: bool = True
+) -> Plan:
     """Choose a kernel for every variable.
 
-    requests: what is asked for, later ones over earlier ones; by default the program's own. Raises a
+    requests: what is asked for, later ones over earlier ones; by default the program's own. exactly: whether finite
+    variables may be drawn exactly, or summed out, unasked. Raises a
     ComposeError (CG0601, CG0602) where a method cannot serve its variables.
     """
     free = [v for v in graph.variables if v.free_sites]
@@ -53,7 +56,8 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
         chosen = {name: r for name, r in chosen.items() if r.method not in WALKS}
     # Along levels of noise every particle has its own: there finite variables are drawn exactly only if asked for.
     asked = [v for v in free if v.name in chosen]
-    exactly = choose(graph, free if walked is None else asked, chosen, alone=walked is None)
+    eligible = free if walked is None and exactly else asked
+    exact = choose(graph, eligible, chosen, alone=len(eligible) == len(free) and walked is None)
     continuous: dict[Any, list[Variable]] = {}
     for v in free:
         request = chosen.get(v.name)
@@ -66,8 +70,8 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
             key = None if request is None else (request.method, tuple(sorted(request.options.items())))
             continuous.setdefault(key, []).append(v)
             continue
-        if v.name not in exactly.names:
-            blocks.append(discrete_block(graph, v, request, exactly.refused.get(v.name, "")))
+        if v.name not in exact.names:
+            blocks.append(discrete_block(graph, v, request, exact.refused.get(v.name, "")))
     moving = []
     for key, members in continuous.items():
         names = tuple(v.name for v in members)
@@ -75,19 +79,19 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
             block = Block(names, key[0], dict(key[1]), why="asked for")
         else:
             block = continuous_block(graph, names, backend)
-        summed = exactly.summed(moved_with(graph, names)) if walked is None else ()
+        summed = exact.summed(moved_with(graph, names)) if walked is None else ()
         moving.append(summing(block, summed) if summed else block)
-    if exactly.blocks:
+    if exact.blocks:
         # Partially collapsed Gibbs (van Dyk and Park 2008): what is summed out of a step has to be drawn anew before
         # any other step is taken given it.
         collapsed = [b for b in moving if b.summed]
-        blocks = [*collapsed, *exactly.blocks, *blocks, *(b for b in moving if not b.summed)]
+        blocks = [*collapsed, *exact.blocks, *blocks, *(b for b in moving if not b.summed)]
     else:
         blocks += moving
     notes = (*approximations(blocks), *coordinates(graph))
     if walked is not None:
         notes = (*notes, *level_notes(walked))
-    return Plan(tuple(blocks), notes, walked, exactly.exact)
+    return Plan(tuple(blocks), notes, walked, exact.exact)
 
 
 def summing(block: Block, summed: tuple[tuple[str, ...], ...]) -> Block:
