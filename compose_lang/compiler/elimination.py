@@ -6,8 +6,8 @@ In: the sites' sizes, the scopes of tables, an order (`elimination_order`). Out:
 A site's *bucket* is the site and its separator: axes in the order of elimination, so that the message of a child, over
 the child's separator, needs axes put in and never a transpose. A *round* is all buckets of one depth below the roots,
 in *batches* of one shape. Messages are read in the round after the one that sends them, and so no round needs more than
-the one before. Neighbouring rounds of like batches make a *run*, which is one scan: the inside of a chain, of a hundred
-chains side by side, of a grid's rows. Where a bucket of a run lacks a table or a child that another has, it reads zeros.
+the one before. Neighbouring rounds of like batches make a *run*, which is one scan: the inside of a chain, of a
+hundred chains side by side, of a grid's rows. Where a bucket of a run lacks a table or a child that another has, it reads zeros.
 """
 
 from __future__ import annotations
@@ -105,7 +105,9 @@ class Elimination:
     runs: tuple[Run, ...]
     roots: np.ndarray
     place: np.ndarray  #: (sites,): where each site stands among those of all batches, padding counted
-    cells: tuple[np.ndarray, ...]  #: by table, where each instance's part stands among those of all batches, or -1
+    cells: tuple[
+        np.ndarray, ...
+    ]  #: by table, where each instance's part stands among those of all batches, or -1
 
     @property
     def steps(self) -> int:
@@ -246,7 +248,8 @@ class Layout:
         return found
 
     def own(self, read: Placed, b: int) -> Own:
-        return Own(*read.key, self.rows(read, b, read.by_batch[b][1], -1))
+        table, columns, places = read.key
+        return Own(table, columns, places, self.rows(read, b, read.by_batch[b][1], -1))
 
     def children(self, read: Placed, b: int, room: Mapping[Shape, int]) -> Children:
         shape, places = read.key

@@ -24,7 +24,7 @@ MOST_CORE = 50_000  #: sites that are joined in loops, for any order
 
 @dataclass(frozen=True, eq=False)
 class Buckets:
-    """position (sites,): each site's place in the order; separators (sites, width): later sites as they follow, then -1."""
+    """position (sites,): each site's place in the order; separators (sites, width): later sites in order, then -1."""
 
     position: np.ndarray
     separators: np.ndarray
@@ -150,9 +150,11 @@ def cheapest(core: np.ndarray, pairs: np.ndarray, sizes: np.ndarray, most: float
     best: Ordered | TooCostly | None = None
     for way in ways:
         found = way(best.entries if isinstance(best, Ordered) else most)
-        if best is None or isinstance(found, Ordered):
-            best = found
-        elif isinstance(best, TooCostly) and found.width < best.width:
+        if (
+            best is None
+            or isinstance(found, Ordered)
+            or (isinstance(best, TooCostly) and found.width < best.width)
+        ):
             best = found
     assert best is not None
     return best

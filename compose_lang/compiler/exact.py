@@ -1,6 +1,6 @@
 """What it takes to sum finite variables out exactly: their tables and the order, or why it is too much.
 
-In: a graph, some of its finite variables, how many entries all joint tables may have. Out: `Exact`, or a reason in words.
+In: a graph, some of its finite variables, how many entries all joint tables may have. Out: `Exact`, or a reason.
 
 Before: `tables`, `elimination`. After: `plan_exact`, and `runtime/exact`, which carries it out.
 """

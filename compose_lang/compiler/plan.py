@@ -29,7 +29,9 @@ class Plan:
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
     annealing: Annealing | None = None  #: how levels are walked, where the program has any
-    exact: Mapping[tuple[str, ...], Exact] = field(default_factory=dict)  #: what blocks of `exact` do, by variables
+    exact: Mapping[tuple[str, ...], Exact] = field(
+        default_factory=dict
+    )  #: what blocks of `exact` do, by variables
 
     @property
     def is_exact(self) -> bool:

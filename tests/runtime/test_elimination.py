@@ -62,7 +62,9 @@ def largest_error(problem: Problem, backend_name: str = "numpy", padding: float 
     return float(max(worst))
 
 
-def table_marginals(states: np.ndarray, share: np.ndarray, scope: np.ndarray, table: np.ndarray) -> np.ndarray:
+def table_marginals(
+    states: np.ndarray, share: np.ndarray, scope: np.ndarray, table: np.ndarray
+) -> np.ndarray:
     """The probability of each entry of a table, summed over instances where they share it."""
     found = np.zeros((share.shape[0], len(scope), *table.shape[2:]))
     for i, sites in enumerate(scope):
@@ -147,9 +149,7 @@ def draws_p_value(problem: Problem, draws: int, backend_name: str = "numpy") -> 
     return float(scipy.stats.chisquare(counts[expected > 0], expected[expected > 0]).pvalue)
 
 
-HARD = Problem(
-    TREE.sizes, TREE.scopes, [np.where(e > 1.0, np.inf, e) for e in TREE.energies]
-)
+HARD = Problem(TREE.sizes, TREE.scopes, [np.where(e > 1.0, np.inf, e) for e in TREE.energies])
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,7 @@ def test_draws_follow_the_distribution(problem: Problem, backend: str, draws: in
 
 
 def test_draws_of_a_mutant_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        exact_passes, "place_in", lambda d, u, b: ORIGINAL["place_in"](d**1.2, u, b)
-    )
+    monkeypatch.setattr(exact_passes, "place_in", lambda d, u, b: ORIGINAL["place_in"](d**1.2, u, b))
     assert draws_p_value(TREE, 20000) < 1e-9
 
 

@@ -1,4 +1,4 @@
-"""Finite variables drawn exactly and summed out, in programs: against lists of all states, quadrature, hand-written sums."""
+"""Finite variables drawn exactly and summed out of programs, against lists of all states, quadrature, sums by hand."""
 
 from __future__ import annotations
 
@@ -150,15 +150,14 @@ def summing_error(programs: Any, backend_name: str) -> float:
             out = evaluate(u, at)
             found.append(out if isinstance(out, tuple) else (out,))
         return max(
-            float(np.abs(backend.to_numpy(a) - backend.to_numpy(b)).max()) for a, b in zip(*found, strict=True)
+            float(np.abs(backend.to_numpy(a) - backend.to_numpy(b)).max())
+            for a, b in zip(*found, strict=True)
         )
 
 
 def test_a_gradient_that_forgets_the_messages_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     original = joint.Passes.of_tables
-    monkeypatch.setattr(
-        joint.Passes, "of_tables", lambda self, b, t: [0.9 * x for x in original(self, b, t)]
-    )
+    monkeypatch.setattr(joint.Passes, "of_tables", lambda self, b, t: [0.9 * x for x in original(self, b, t)])
     assert summing_error(HMM, "jax") > 1e-2
 
 
@@ -228,7 +227,10 @@ def test_posterior_of_a_switch_against_quadrature(backend: str) -> None:
 
 
 def test_order_of_a_sweep_and_what_stays_with_gibbs() -> None:
-    text = SWITCH + "var s: spin[30, 30]\nfor (p, q) in grid(30, 30) { energy -0.4 * s[p] * s[q] * (1 + 0.1 * z[0]) }"
+    text = (
+        SWITCH
+        + "var s: spin[30, 30]\nfor (p, q) in grid(30, 30) { energy -0.4 * s[p] * s[q] * (1 + 0.1 * z[0]) }"
+    )
     model = cg.compile(text)
     blocks = model.plan(model.settings()).blocks
     kernels = [(b.variables, b.kernel) for b in blocks]

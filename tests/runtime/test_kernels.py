@@ -43,7 +43,10 @@ ORDERING_TARGETS = {
     "two classes": toy_blocks.facing_orders(),
 }
 JOINT = {
-    "a chain among constraints": "var z: category(3)[4]\nfor (i, j) in chain(4) { require z[i] != z[j]; energy 0.5 * z[i] }",
+    "a chain among constraints": """
+        var z: category(3)[4]
+        for (i, j) in chain(4) { require z[i] != z[j]; energy 0.5 * z[i] }
+    """,
     "a loop": "var s: spin[3]; var b: bool\nfor (i, j) in pairs(3) { energy 0.6 * s[i] * s[j] * (1 + b) }",
 }
 RATES = np.array([0.7, 4.0, 300.0])

@@ -1,4 +1,4 @@
-"""A program over finite variables alone, solved: log Z, marginals, the best point, and as many joint draws as asked for.
+"""A program over finite variables alone, solved: log Z, marginals, the best point, and joint draws.
 
 In: a graph all of whose variables are finite, few enough to sum out. Out: `Solved`, and a sampler for the driver whose
 draws are independent. All in NumPy: the way up is gone once for a run, and there is nothing to compile.
@@ -85,10 +85,11 @@ class Solved:
 
     def marginals(self) -> dict[str, NDArray[np.float64]]:
         """By variable, the probability of each value of each site, (*shape, values); what is observed has 1."""
+        up = self.solved
         self.require_possible()
         with self.backend.scope():
             passes = self.joint.passes
-            sites = np.asarray(passes.of_sites(passes.beliefs(self.solved)))[0]
+            sites = np.asarray(passes.of_sites(passes.beliefs(up)))[0]
         found, start = {}, 0
         for v in self.exact.sites.variables:
             values = np.array(v.type.domain.values)
@@ -132,8 +133,8 @@ class IndependentSweeper:
     def start(self, chains: Sequence[int]) -> NDArray[Any]:
         """The keys of chains; CG0502 where there is nothing to draw."""
         with self.lock:
+            _ = self.solved.solved  # once for all lanes
             self.solved.require_possible()
-            _ = self.solved.solved
         return np.asarray(noise.chain_keys(self.seed, np.asarray(chains), STREAM, self.solved.backend))
 
     def advance(self, batch: NDArray[Any], done: int, draws: int, sweeps: int) -> Advance:
@@ -145,7 +146,9 @@ class IndependentSweeper:
         recorded = {}
         for name, dtype in self.stored.items():
             value = np.asarray(found[name])
-            recorded[f"draw.{name}"] = value.astype(dtype or value.dtype).reshape(draws, chains, *value.shape[1:])
+            recorded[f"draw.{name}"] = value.astype(dtype or value.dtype).reshape(
+                draws, chains, *value.shape[1:]
+            )
         return Advance(batch, recorded, np.zeros(chains))
 
     def failing(self, batch: NDArray[Any], chain: int) -> list[str]:

@@ -6,7 +6,6 @@ continuous blocks see instead of the factors' energies.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +17,7 @@ from compose_lang.compiler.elimination import Elimination
 from compose_lang.compiler.exact import Exact
 from compose_lang.compiler.interpret import interpret
 from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.exact.passes import Beliefs, Passes, Upward, mapped
+from compose_lang.runtime.exact.passes import Passes
 from compose_lang.runtime.kernel import Position
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Summed:
-    """What a density holds of finite variables that are summed out: the elimination, and sites that read nothing free."""
+    """What a density holds of finite variables that are summed out, or drawn jointly."""
 
     exact: Exact
     elimination: Elimination

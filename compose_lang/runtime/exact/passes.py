@@ -1,4 +1,4 @@
-"""Variable elimination carried out: the way up (log Z, or the least energy), and down (marginals, draws, the best point).
+"""Variable elimination carried out: the way up (log Z, the least energy), and down (marginals, draws, the best point).
 
 In: an `Elimination`, its index arrays on a backend, the tables' energies. One source for NumPy, JAX and PyTorch. All in
 energies, so that what is forbidden is infinite and nothing underflows. `chains` below is 1 where the tables are known
@@ -83,7 +83,7 @@ class Passes:
         return found
 
     def upward(self, own: list[list[list[Array]]], keep: bool = True, best: bool = False) -> Upward:
-        """Send all messages to the roots. keep: what each round reads, for the way down. best: least energies, not sums."""
+        """Send all messages to the roots. keep: what each round reads, for the way down. best: least energies for sums."""
         carry: Messages = {}
         read: list[Tree] = []
         chains = max([1, *(part.shape[1] for run in own for batch in run for part in batch)])
@@ -163,8 +163,8 @@ class Passes:
     def downward(self, up: Upward, visit: Visit, project: Project, start: Array) -> list[Tree]:
         """Go from the roots to the leaves: what `visit` leaves of each batch, by run.
 
-        visit(batch, parts, rows, messages, uniform's rows, given) -> (something for the children, what is kept).
-        given: what `project` made of the parent's something at the axes of the separator, (n, width, …); for roots start.
+        visit(batch, parts, rows, messages, given) -> (something for the children, what is kept). given (n, width, …):
+        what `project` made of the parent's something at the axes of the separator; for roots `start`.
         """
         assert up.read is not None
         xp = self.backend.xp
@@ -218,21 +218,19 @@ class Passes:
         start = xp.ones((chains, 1), dtype=backend.real)
         kept = self.downward(up, visit, Marginals(xp), start)
         runs = self.elimination.runs
-        own = [
-            [[everywhere(xp, ys, lambda y, b=b, o=o: y[b][0][o]) for o in range(len(batch.own))]
-             for b, batch in enumerate(run.batches)]
-            for run, ys in zip(runs, kept, strict=True)
-        ]  # fmt: skip
-        sites = [
-            [everywhere(xp, ys, lambda y, b=b: y[b][1]) for b in range(len(run.batches))]
-            for run, ys in zip(runs, kept, strict=True)
-        ]
+        own, sites = [], []
+        for run, ys in zip(self.elimination.runs, kept, strict=True):
+            batches = range(len(run.batches))
+            own.append(
+                [[everywhere(xp, ys, (b, 0, o)) for o in range(len(run.batches[b].own))] for b in batches]
+            )
+            sites.append([everywhere(xp, ys, (b, 1)) for b in batches])
         return Beliefs(own, sites)
 
     def of_tables(self, beliefs: Beliefs, tables: Sequence[Array]) -> list[Array]:
         """The probability of each entry of the tables, as they are laid out: (chains, instances or 1, *choices).
 
-        Where instances share one table these are expected counts; choices of a site that is not read count as the first.
+        Where instances share one table these are expected counts; choices of a site not read count as the first.
         """
         xp = self.backend.xp
         parts: list[list[Array]] = [[] for _ in tables]
@@ -325,7 +323,7 @@ class Passes:
         parts = []
         for run, ys in zip(self.elimination.runs, kept, strict=True):
             for b in range(len(run.batches)):
-                column = xp.moveaxis(everywhere(xp, ys, lambda y, b=b: y[b]), 0, 1)
+                column = xp.moveaxis(everywhere(xp, ys, (b,)), 0, 1)
                 parts.append(column.reshape((n, -1)))
         return xp.take(xp.concat(parts, axis=1), backend.asarray(self.elimination.place), axis=1)
 
@@ -335,7 +333,7 @@ Visit = Callable[[Batch, list[Array], dict[str, Any], Messages, Array], tuple[Ar
 
 @dataclass(frozen=True, eq=False)
 class Beliefs:
-    """Probabilities by run and batch: of what each table's part can be (rounds, chains, width, *axes), and of each site."""
+    """Probabilities by run and batch: of what a table's part can be (rounds, chains, width, *axes), of each site."""
 
     own: list[list[list[Array]]]
     sites: list[list[Array]]
@@ -393,9 +391,15 @@ def reverse(xp: Any, tree: Tree) -> Tree:
     )
 
 
-def everywhere(xp: Any, ys: Tree, of: Callable[[Tree], Array]) -> Array:
-    """One array (rounds, …) of what every round left."""
-    return xp.stack([of(y) for y in ys]) if isinstance(ys, Listed) else of(ys)
+def everywhere(xp: Any, ys: Tree, path: Sequence[int]) -> Array:
+    """One array (rounds, …) of what every round left at a path."""
+
+    def there(y: Tree) -> Array:
+        for k in path:
+            y = y[k]
+        return y
+
+    return xp.stack([there(y) for y in ys]) if isinstance(ys, Listed) else there(ys)
 
 
 def taken(xp: Any, array: Array, rows: Array) -> Array:
