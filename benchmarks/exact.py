@@ -49,7 +49,12 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
 def chain(peers: str | None) -> dict[str, Any]:
     """Marginals of a chain: seconds of each tool, and how far the peers' marginals are from ours."""
     rng = np.random.default_rng(0)
-    data = {"single": rng.normal(size=(STEPS, STATES)), "pairs": rng.normal(size=(STEPS - 1, STATES, STATES))}
+    # like a hidden Markov model's, so that Z stays in the range of numbers: pgmpy multiplies without scaling
+    jumps = rng.gamma(1.0, size=(STEPS - 1, STATES, STATES))
+    data = {
+        "single": 0.3 * rng.normal(size=(STEPS, STATES)),
+        "pairs": -np.log(jumps / jumps.sum(axis=2, keepdims=True)),
+    }
     model = cg.compile(CHAIN, data=data)
     ours: np.ndarray = model.marginals()["z"]
     found: dict[str, Any] = {}

@@ -7,7 +7,8 @@ A site's *bucket* is the site and its separator: axes in the order of eliminatio
 the child's separator, needs axes put in and never a transpose. A *round* is all buckets of one depth below the roots,
 in *batches* of one shape. Messages are read in the round after the one that sends them, and so no round needs more than
 the one before. Neighbouring rounds of like batches make a *run*, which is one scan: the inside of a chain, of a
-hundred chains side by side, of a grid's rows. Where a bucket of a run lacks a table or a child that another has, it reads zeros.
+hundred chains side by side, of a grid's rows. Where a bucket of a run lacks a table or a child that another has, it
+reads zeros.
 """
 
 from __future__ import annotations

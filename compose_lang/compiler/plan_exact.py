@@ -53,9 +53,13 @@ def choose(graph: FactorGraph, free: Sequence[Variable], asked: Mapping[str, Req
         request = asked.get(v.name)
         if request is not None and request.method == EXACT:
             requested.setdefault(id(request), []).append(v)
-        elif request is None and kind(v) == FINITE and len(v.type.domain.values) <= LARGEST_LISTED:
-            if v.name not in coordinates:  # what others are measured by stays put while these move
-                unasked.append(v)
+        elif (
+            request is None
+            and kind(v) == FINITE
+            and len(v.type.domain.values) <= LARGEST_LISTED
+            and v.name not in coordinates  # what others are measured by stays put while these move
+        ):
+            unasked.append(v)
     for variables in requested.values():
         request = asked[variables[0].name]
         most = float(request.options.get("max_cost", MOST_ASKED))
