@@ -35,8 +35,11 @@ ANNEALED = "annealed"
 TEMPERING = "tempering"
 """Replicas at all levels of noise that exchange: no kernel either."""
 WALKS = (ANNEALED, TEMPERING)
+EXACT = "exact"
+"""Joint draws of finite variables by elimination."""
 
 METHODS: dict[str, Method] = {
+    EXACT: Method(frozenset({FINITE}), ("max_cost",)),
     "gibbs": Method(frozenset({FINITE})),
     "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}), ("step", "proposal")),
     "ula": Method(
@@ -51,7 +54,7 @@ METHODS: dict[str, Method] = {
     ),
     TEMPERING: Method(frozenset({CONTINUOUS}), ("levels", "moves", "move", "coarsest", "finest"), GRADIENT, "", True),
 }  # fmt: skip
-UNBUILT = ("exact", "gwg", "uhmc", "smc", "ais", "map")
+UNBUILT = ("gwg", "uhmc", "smc", "ais", "map")
 LEVELS, LEVEL_MOVES = {ANNEALED: 120, TEMPERING: 40}, {ANNEALED: 2, TEMPERING: 1}
 """Levels of noise unasked, and moves at each."""
 MOVES = {

@@ -7,15 +7,17 @@ variables are planned by `plan_discrete`, levels of noise by `plan_levels`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compose_lang.compiler.anneal import anneal
 from compose_lang.compiler.block import Block
-from compose_lang.compiler.graph import FactorGraph, Request, Variable
+from compose_lang.compiler.exact import Exact
+from compose_lang.compiler.graph import FactorGraph, Request, Variable, moved_with
 from compose_lang.compiler.methods import GRADIENT, METHODS, WALKS, assign
 from compose_lang.compiler.plan_discrete import discrete_block
+from compose_lang.compiler.plan_exact import choose
 from compose_lang.compiler.plan_levels import Annealing, annealed_block, annealing, level_notes
 from compose_lang.diagnostics import ComposeError, Diagnostic
 
@@ -27,12 +29,23 @@ class Plan:
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
     annealing: Annealing | None = None  #: how levels are walked, where the program has any
+    exact: Mapping[tuple[str, ...], Exact] = field(
+        default_factory=dict
+    )  #: what blocks of `exact` do, by variables
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all is drawn exactly, from energies that are known before: draws are independent."""
+        return len(self.blocks) == len(self.exact) == 1 and next(iter(self.exact.values())).is_known
 
 
-def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = None) -> Plan:
+def plan(
+    graph: FactorGraph, backend: str, requests: Sequence[Request] | None = None, exactly: bool = True
+) -> Plan:
     """Choose a kernel for every variable.
 
-    requests: what is asked for, later ones over earlier ones; by default the program's own. Raises a
+    requests: what is asked for, later ones over earlier ones; by default the program's own. exactly: whether finite
+    variables may be drawn exactly, or summed out, unasked. Raises a
     ComposeError (CG0601, CG0602) where a method cannot serve its variables.
     """
     free = [v for v in graph.variables if v.free_sites]
@@ -43,6 +56,10 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
         blocks.append(annealed_block(walked))
         free = [v for v in free if v.name not in walked.anneal.transported]
         chosen = {name: r for name, r in chosen.items() if r.method not in WALKS}
+    # Along levels of noise every particle has its own: there finite variables are drawn exactly only if asked for.
+    asked = [v for v in free if v.name in chosen]
+    eligible = free if walked is None and exactly else asked
+    exact = choose(graph, eligible, chosen, alone=len(eligible) == len(free) and walked is None)
     continuous: dict[Any, list[Variable]] = {}
     for v in free:
         request = chosen.get(v.name)
@@ -55,17 +72,34 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
             key = None if request is None else (request.method, tuple(sorted(request.options.items())))
             continuous.setdefault(key, []).append(v)
             continue
-        blocks.append(discrete_block(graph, v, request))
+        if v.name not in exact.names:
+            blocks.append(discrete_block(graph, v, request, exact.refused.get(v.name, "")))
+    moving = []
     for key, members in continuous.items():
         names = tuple(v.name for v in members)
         if key is not None:
-            blocks.append(Block(names, key[0], dict(key[1]), why="asked for"))
+            block = Block(names, key[0], dict(key[1]), why="asked for")
         else:
-            blocks.append(continuous_block(graph, names, backend))
+            block = continuous_block(graph, names, backend)
+        summed = exact.summed(moved_with(graph, names)) if walked is None else ()
+        moving.append(summing(block, summed) if summed else block)
+    if exact.blocks:
+        # Partially collapsed Gibbs (van Dyk and Park 2008): what is summed out of a step has to be drawn anew before
+        # any other step is taken given it.
+        collapsed = [b for b in moving if b.summed]
+        blocks = [*collapsed, *exact.blocks, *blocks, *(b for b in moving if not b.summed)]
+    else:
+        blocks += moving
     notes = (*approximations(blocks), *coordinates(graph))
     if walked is not None:
         notes = (*notes, *level_notes(walked))
-    return Plan(tuple(blocks), notes, walked)
+    return Plan(tuple(blocks), notes, walked, exact.exact)
+
+
+def summing(block: Block, summed: tuple[tuple[str, ...], ...]) -> Block:
+    """A block that sees the energy with some finite variables summed out."""
+    names = ", ".join(name for names in summed for name in names)
+    return replace(block, summed=summed, why=f"{block.why}; {names} summed out")
 
 
 def refusals(graph: FactorGraph) -> list[Diagnostic]:

@@ -11,7 +11,8 @@ from compose_lang.compiler.graph import FactorGraph, Request, Variable
 LARGEST_LISTED = 100  #: values of a site that are listed unasked
 
 
-def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> Block:
+def discrete_block(graph: FactorGraph, v: Variable, request: Request | None, refused: str = "") -> Block:
+    """The block of a discrete variable. refused: why it is not drawn exactly, where it might have been."""
     if request is not None:
         return Block((v.name,), request.method, dict(request.options), why="asked for")
     domain = v.type.domain
@@ -26,4 +27,5 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> 
             (v.name,), "mh", why=f"{len(domain.values)} values a site are too many to weigh each time"
         )
     why = f"finite ({len(domain.values)} values a site): each site is drawn from its exact conditional"
+    why += f"; not jointly by `exact`: {refused}" if refused else ""
     return Block((v.name,), "gibbs", why=why)

@@ -140,7 +140,7 @@ def document(run: Run) -> dict[str, Any]:
         "chains": run.chains,
         "plan": manifest.plan,
         "summary": rows(run.summaries),
-        "log_evidence": None,
+        "log_evidence": manifest.log_evidence,
         "diagnostics": manifest.diagnostics,
         "seconds": {name: round(value, 3) for name, value in manifest.seconds.items()},
         "out": str(run.out),
