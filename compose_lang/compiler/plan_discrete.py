@@ -14,7 +14,7 @@ LARGEST_LISTED = 100  #: values of a site that are listed unasked
 def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> Block:
     if request is not None:
         return Block((v.name,), request.method, dict(request.options), why="asked for")
-    domain = v.type.domain
+    domain = v.support
     if domain.kind == "permutation":
         return Block(
             (v.name,), "mh", why="an ordering: two places are swapped, or what lies between reversed"

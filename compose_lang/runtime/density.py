@@ -356,4 +356,4 @@ def local_to(graph: FactorGraph, v: Variable, kernel: str) -> Local:
     """The local energies of a discrete variable, for as many values of a site as the kernel weighs at a time."""
     if v.type.domain.kind == "permutation":
         return local_permutations(graph, v)
-    return local_energy(graph, v, len(v.type.domain.values) if kernel == "gibbs" else 2)
+    return local_energy(graph, v, len(v.support.values) if kernel == "gibbs" else 2)

@@ -93,7 +93,7 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
         if not v.is_discrete:
             position[v.name] = backend.asarray((2.0 * uniform - 1.0) * width, backend.real)
             continue
-        domain = v.type.domain
+        domain = v.support
         if domain.kind == "permutation":
             position[v.name] = backend.asarray(np.argsort(uniform, axis=-1), backend.integer)
             continue
@@ -109,8 +109,18 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
             )
             values = range(int(low), int(low) + 5)
         place = np.clip(np.floor(uniform * len(values)).astype(np.int64), 0, len(values) - 1)
+        if v.allowed is not None:
+            place = among_allowed(v.allowed, uniform)
         position[v.name] = backend.asarray(values.start + values.step * place, backend.integer)
     return position
+
+
+def among_allowed(allowed: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """The number of one of the values that each site may have (sites, K), by uniforms (chains, sites)."""
+    counts = allowed.sum(axis=1)
+    nth = np.clip(np.floor(uniform * counts).astype(np.int64), 0, counts - 1)
+    order = np.argsort(~allowed, axis=1, kind="stable")
+    return order[np.arange(len(allowed)), nth]
 
 
 def search(density: Density, keys: Array, start: Position) -> Position:
