@@ -138,7 +138,9 @@ def removed_by_total(r: Total, rows: np.ndarray, domains: np.ndarray) -> tuple[n
     return where_lost(scope, held, kept)
 
 
-def removed_by_difference(r: Different, rows: np.ndarray, domains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def removed_by_difference(
+    r: Different, rows: np.ndarray, domains: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     k = r.scope.shape[1]
     if k > 2 and len(rows) * k <= MOST_MATCHED:
         return removed_by_matchings(r, rows, domains)
@@ -157,7 +159,9 @@ def removed_by_difference(r: Different, rows: np.ndarray, domains: np.ndarray) -
     return where_lost(scope, held, kept)
 
 
-def removed_by_matchings(r: Different, rows: np.ndarray, domains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def removed_by_matchings(
+    r: Different, rows: np.ndarray, domains: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """By a matching an instance; where there is none everything its first site has is ruled out."""
     held = domains[r.scope[rows]]
     kept = np.zeros_like(held)

@@ -106,7 +106,9 @@ class Hard:
 
     numbering: Numbering
     relations: tuple[Relation, ...]
-    missed: tuple[FactorGroup, ...]  #: groups that no relation says all of: of other variables too, or too wide
+    missed: tuple[
+        FactorGroup, ...
+    ]  #: groups that no relation says all of: of other variables too, or too wide
     domains: np.ndarray
 
 
@@ -181,9 +183,9 @@ def number(variables: Sequence[Variable]) -> Numbering:
     """The sites of variables in one numbering."""
     most = max(len(v.support.values) for v in variables)
     starts: dict[str, int] = {}
-    masks = []
+    masks: list[np.ndarray] = []
     for v in variables:
-        starts[v.name] = sum(len(m) for m in masks)
+        starts[v.name] = sum(map(len, masks))
         values = np.array(v.support.values)
         mask = np.zeros((v.type.sites, most), dtype=bool)
         mask[:, : len(values)] = v.free.reshape(-1, 1) | (
@@ -309,7 +311,7 @@ def reads_of(c: Condition, numbering: Numbering) -> list[Reading] | None:
 def at_tuples(
     x: Node, axes: tuple[Axis, ...], readings: Sequence[Reading], tuples: np.ndarray
 ) -> np.ndarray | None:
-    """The values (instances or 1, T, *shape) of x where the columns read have the values numbered in `tuples` (T, k)."""
+    """The values (instances or 1, T, *shape) of x where the columns read have the values of numbers `tuples` (T, k)."""
     choice = Axis(len(tuples), "tuple")
     replaced: dict[int, Node] = {}
     column = 0

@@ -59,7 +59,9 @@ def is_separable(x: Node, reads: Reads) -> bool:
     if x.is_const or site_of_each(x, reads) is not None:
         return True
     match x.op:
-        case "add" | "sub" | "neg" | "sum" | "cast" | "collect" | "stack" | "concat" | "broadcast" | "reshape":
+        case (
+            "add" | "sub" | "neg" | "sum" | "cast" | "collect" | "stack" | "concat" | "broadcast" | "reshape"
+        ):
             return (x.op != "cast" or x.args[0].dtype != "real") and all(
                 is_separable(a, reads) for a in x.args
             )

@@ -1,8 +1,9 @@
 """Where chains start: a position of finite energy, found by trying, and under constraints by searching.
 
-Coordinates start uniform in (-2, 2) on the unconstrained scale, as in Stan; discrete sites uniform over their
-values. Where a hard constraint refuses that, the search samples a softened program, in which a constraint costs in
-proportion to its violation, at a price that rises until all hold.
+Coordinates start uniform in (-2, 2) on the unconstrained scale, as in Stan; discrete sites uniform over the values
+that propagation leaves them. Where hard constraints between discrete sites refuse that, a solver finds what satisfies
+them (see `solver`), or proves that nothing does. Where others still refuse, the search samples a softened program, in
+which a constraint costs in proportion to its violation, at a price that rises until all hold.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import numpy as np
 
 from compose_lang.compiler.graph import FactorGroup
 from compose_lang.compiler.ir import constant, node, slot
-from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.diagnostics import ComposeError, Diagnostic, Label
 from compose_lang.runtime import noise
 from compose_lang.runtime.backend import Array, load_backend
 from compose_lang.runtime.kernel import NoiseSpec, Position
+from compose_lang.runtime.solver import Impossible, solve
 from compose_lang.runtime.threefry import threefry
 
 if TYPE_CHECKING:
+    from compose_lang.compiler.relations import Hard
     from compose_lang.runtime.density import Density
 
 ATTEMPTS = 20
@@ -48,6 +51,11 @@ def find_start(density: Density, keys: Array) -> Position:
             return found
     density.require_sound()
     assert found is not None and settled is not None
+    if density.graph.hard is not None:
+        found = solved(density, density.graph.hard, keys, found, settled)
+        settled = settled | xp.isfinite(evaluate(density.constants, found))
+        if bool(xp.all(settled)):
+            return found
     constrained = any(g.violation is not None and g.kind == "require" for g in density.graph.groups)
     if constrained:
         searched = search(density, keys, found)
@@ -121,6 +129,42 @@ def among_allowed(allowed: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     nth = np.clip(np.floor(uniform * counts).astype(np.int64), 0, counts - 1)
     order = np.argsort(~allowed, axis=1, kind="stable")
     return order[np.arange(len(allowed)), nth]
+
+
+def solved(density: Density, hard: Hard, keys: Array, found: Position, settled: Array) -> Position:
+    """The positions with discrete sites where hard constraints between them hold, in chains not settled before.
+
+    Raises CG0502 where nothing satisfies them.
+    """
+    backend = density.backend
+    chains = np.flatnonzero(~backend.to_numpy(settled))
+    answer = solve(hard, backend.to_numpy(keys)[chains, 0].astype(np.int64) % 2**31)
+    if answer is None:
+        return found
+    if isinstance(answer, Impossible):
+        raise impossible(answer)
+    position = dict(found)
+    for v in hard.numbering.variables:
+        if v.name in density.held or v.name not in position:
+            continue
+        chosen = answer[:, hard.numbering.of(v)][:, v.free.reshape(-1)]
+        values = np.array(backend.to_numpy(position[v.name]))
+        values[chains] = np.array(v.support.values)[chosen]
+        position[v.name] = backend.asarray(values, backend.integer)
+    return position
+
+
+def impossible(proof: Impossible) -> ComposeError:
+    """CG0502 for constraints that are proved to exclude each other."""
+    first, *others = proof.groups
+    rest = ", ".join(f"`{g.label}`" for g in others)
+    text = f"no point satisfies the constraints: `{first.label}` "
+    text += f"cannot hold together with {rest}" if others else "cannot hold"
+    labels = tuple(Label(g.span, "one of them") for g in others if g.span != first.span)
+    help = (
+        "this is proved, not only searched; without any one of them the others can be met" if others else ""
+    )
+    return ComposeError(Diagnostic("CG0502", text, first.span, labels=labels, help=help), exit_code=4)
 
 
 def search(density: Density, keys: Array, start: Position) -> Position:
