@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compose_lang.compiler.block import Block
 from compose_lang.compiler.colour import adjacency, distinct
-from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
+from compose_lang.compiler.context import fail
+from compose_lang.compiler.graph import FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.relations import Different, Hard, Total
 
 MOST_EDGES = 10**7
@@ -32,12 +34,18 @@ class Differing:
     kept: tuple[FactorGroup, ...]
 
     @property
+    def tables(self) -> dict[str, np.ndarray]:
+        """The arrays of integers that a backend holds."""
+        moving = np.flatnonzero(~self.frozen)
+        return {"neighbours": self.neighbours, "moving": moving, "frozen": self.frozen.astype(np.int64)}
+
+    @property
     def neighbours(self) -> np.ndarray:
-        """(sites + 1, degree), padded with `sites`."""
+        """(sites, degree), padded with `sites`."""
         sites = len(self.frozen)
         starts, ends = adjacency(sites, self.edges)
         degree = np.diff(starts)
-        table = np.full((sites + 1, max(1, int(degree.max(initial=0)))), sites, dtype=np.int64)
+        table = np.full((sites, max(1, int(degree.max(initial=0)))), sites, dtype=np.int64)
         rank = np.arange(len(ends)) - np.repeat(starts[:-1], degree)
         table[np.repeat(np.arange(sites), degree), rank] = ends
         return table
@@ -143,3 +151,26 @@ def peels(d: Differing, room: int) -> bool:
         if not going.any():
             return not (there & ~d.frozen).any()
         there &= ~going
+
+
+def keeping_blocks(graph: FactorGraph, v: Variable) -> list[Block]:
+    """Blocks of moves beside single sites, where constraints ask for them."""
+    found = []
+    apart = differing(graph, v)
+    if apart is not None and not leaves_room(apart):
+        why = "sites that must differ, with few values to choose from: two values are turned round in a component"
+        found.append(Block((v.name,), "kempe", why=why))
+    if sums(graph, v) is not None:
+        why = "a sum that must stay: two sites of it are drawn together"
+        found.append(Block((v.name,), "exchange", why=why))
+    return found
+
+
+def require_structure(graph: FactorGraph, v: Variable, r: Request) -> None:
+    """CG0601 where a method is asked for that moves what no constraint holds together."""
+    if r.method == "kempe" and differing(graph, v) is None:
+        text = f"`kempe` turns values round among sites that must differ, and nothing says so of `{v.name}`"
+        fail("CG0601", text, r.span or v.span, help="gibbs draws any finite variable")
+    if r.method == "exchange" and sums(graph, v) is None:
+        text = f"`exchange` draws pairs of sites whose sum must stay, and nothing says so of `{v.name}`"
+        fail("CG0601", text, r.span or v.span, help="gibbs draws any finite variable")

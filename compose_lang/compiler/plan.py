@@ -14,6 +14,7 @@ from typing import Any
 from compose_lang.compiler.anneal import anneal
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
+from compose_lang.compiler.keeping import keeping_blocks
 from compose_lang.compiler.methods import GRADIENT, METHODS, WALKS, assign
 from compose_lang.compiler.plan_discrete import discrete_block
 from compose_lang.compiler.plan_levels import Annealing, annealed_block, annealing, level_notes
@@ -56,6 +57,8 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
             continuous.setdefault(key, []).append(v)
             continue
         blocks.append(discrete_block(graph, v, request))
+        if request is None:
+            blocks.extend(keeping_blocks(graph, v))
     for key, members in continuous.items():
         names = tuple(v.name for v in members)
         if key is not None:

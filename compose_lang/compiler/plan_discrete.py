@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
+from compose_lang.compiler.keeping import require_structure
 
 LARGEST_LISTED = 100  #: values of a site that are listed unasked
 
 
 def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> Block:
     if request is not None:
+        require_structure(graph, v, request)
         return Block((v.name,), request.method, dict(request.options), why="asked for")
     domain = v.support
     if domain.kind == "permutation":

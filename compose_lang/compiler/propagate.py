@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compose_lang.compiler.matching import supported
-from compose_lang.compiler.relations import Different, Hard, Relation, Table, Total
+from compose_lang.compiler.relations import Allowed, Different, Hard, Relation, Total
 
 MOST_WORK = 10**8  #: instances looked at, over all rounds
 MANY = 100  #: instances of one table that are worth looking for what they have in common
@@ -67,13 +67,13 @@ def removed(relation: Relation, rows: np.ndarray, domains: np.ndarray) -> tuple[
     """Sites and value numbers that some instances of a relation rule out."""
     found = []
     each = relation.scope.shape[1] * domains.shape[1]
-    if isinstance(relation, Table) and len(relation.allowed) > 1:
+    if isinstance(relation, Allowed) and len(relation.allowed) > 1:
         each = relation.combinations
     step = max(1, CHUNK // max(each, 1))
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         match relation:
-            case Table():
+            case Allowed():
                 found.append(removed_by_table(relation, some, domains))
             case Total():
                 found.append(removed_by_total(relation, some, domains))
@@ -93,7 +93,7 @@ def rows_of(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return array if len(array) == 1 else array[rows]
 
 
-def removed_by_table(r: Table, rows: np.ndarray, domains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def removed_by_table(r: Allowed, rows: np.ndarray, domains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scope = r.scope[rows]
     most, k = domains.shape[1], scope.shape[1]
     if len(r.allowed) > 1 or most * k > 62 or len(rows) < MANY:
@@ -114,7 +114,7 @@ def removed_by_table(r: Table, rows: np.ndarray, domains: np.ndarray) -> tuple[n
     return where_lost(scope[loses], held[alike[loses]], kept[alike[loses]])
 
 
-def kept_by_table(r: Table, allowed: np.ndarray, held: np.ndarray) -> np.ndarray:
+def kept_by_table(r: Allowed, allowed: np.ndarray, held: np.ndarray) -> np.ndarray:
     """Of values held (n, k, K) those in a combination that the table allows and whose other values are held."""
     sizes = r.allowed.shape[1:]
     valid = np.broadcast_to(allowed, (len(held), *sizes)).copy()

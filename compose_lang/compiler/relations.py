@@ -1,7 +1,7 @@
 """Hard constraints between sites of finite variables, as relations that can be propagated and searched.
 
 In: a factor graph. Out: `Hard`: one numbering of all sites of its finite variables, and what constraints say of them.
-A relation holds the instances of one condition: which sites each reads, and as a `Table` which tuples of values it
+A relation holds the instances of one condition: which sites each reads, and as a `Allowed` which tuples of values it
 allows, as `Different` codes that must differ, as a `Total` bounds of a sum. Conditions that fit none of these are
 named in `missed`. What a relation says is implied by the program; those not missed say all of it.
 """
@@ -60,7 +60,7 @@ class Numbering:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class Allowed:
     """Which combinations of values the sites in `scope` (n, k) may have: `allowed` (n or 1, d_1, …, d_k)."""
 
     group: FactorGroup
@@ -97,7 +97,7 @@ class Total:
     high: np.ndarray
 
 
-Relation = Table | Different | Total
+Relation = Allowed | Different | Total
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,7 +289,7 @@ def relations_of(c: Condition, numbering: Numbering) -> Iterator[Relation]:
         if values is not None:
             allowed = values if c.test.dtype == "bool" else values != np.inf
             allowed = allowed if len(allowed) == 1 else allowed[kept]
-            yield Table(c.group, scope, allowed.reshape(-1, *sizes))
+            yield Allowed(c.group, scope, allowed.reshape(-1, *sizes))
 
 
 def reads_of(c: Condition, numbering: Numbering) -> list[Reading] | None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.graph import FactorGroup
-from compose_lang.compiler.relations import Different, Hard, Relation, Table, Total
+from compose_lang.compiler.relations import Allowed, Different, Hard, Relation, Total
 
 MOST_READS = 300_000  #: sites read by all instances: what Python states to the solver one by one
 MOST_STEPS = 20.0  #: of deterministic time a solution: about seconds
@@ -108,14 +108,14 @@ class Statement:
 
     def state(self, relation: Relation) -> None:
         match relation:
-            case Table():
+            case Allowed():
                 self.state_table(relation)
             case Different():
                 self.state_difference(relation)
             case Total():
                 self.state_total(relation)
 
-    def state_table(self, r: Table) -> None:
+    def state_table(self, r: Allowed) -> None:
         for row, scope in enumerate(r.scope):
             allowed = r.allowed[0 if len(r.allowed) == 1 else row]
             for place, site in enumerate(scope):

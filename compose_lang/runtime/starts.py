@@ -170,6 +170,7 @@ def impossible(proof: Impossible) -> ComposeError:
 def search(density: Density, keys: Array, start: Position) -> Position:
     """Sample the softened program at a rising price until the constraints hold in every chain."""
     from compose_lang.compiler.block import Block
+    from compose_lang.compiler.methods import METHODS
     from compose_lang.compiler.plan import Plan, plan
     from compose_lang.runtime.density import Density
     from compose_lang.runtime.kernels import load_kernel
@@ -181,6 +182,8 @@ def search(density: Density, keys: Array, start: Position) -> Position:
     gradients = backend.name != "numpy"
     blocks = []
     for b in plan(density.graph, backend.name, ()).blocks:
+        if METHODS[b.kernel].sees != "sites":
+            continue
         if density.variables[b.variables[0]].is_discrete:
             blocks.append(Block(b.variables, b.kernel))
         else:
