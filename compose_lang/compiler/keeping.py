@@ -116,15 +116,14 @@ def sums(graph: FactorGraph, v: Variable) -> Sums | None:
             continue
         steps = np.diff(r.weights, axis=2)
         is_even &= bool(np.allclose(steps, steps[:, :1, :1]))
-        rows += [row[row >= 0] for row in mine[enough]]
+        mine = mine[enough]
+        rows.append(np.take_along_axis(mine, np.argsort(mine < 0, axis=1, kind="stable"), axis=1))
     values = len(v.support.values)
     if not rows or (not is_even and values**2 > MOST_PAIRS):
         return None
-    width = max(map(len, rows))
-    sets = np.full((len(rows), width), -1, dtype=np.int64)
-    for row, members in zip(sets, rows, strict=True):
-        row[: len(members)] = members
-    return Sums(v, np.unique(sets, axis=0), is_even)
+    width = max(found.shape[1] for found in rows)
+    sets = [np.pad(found, ((0, 0), (0, width - found.shape[1])), constant_values=-1) for found in rows]
+    return Sums(v, np.unique(np.concatenate(sets), axis=0), is_even)
 
 
 def leaves_room(d: Differing) -> bool:

@@ -42,7 +42,7 @@ class PairGroup:
 
 @dataclass(frozen=True, eq=False)
 class LocalPairs:
-    """All groups around pairs. `members` (classes, width, k) lists the sites of the sets of a class, `sites` for none."""
+    """All groups around pairs. `members` (classes, width, k) lists the sites of a class's sets, `sites` for none."""
 
     variable: Variable
     members: np.ndarray

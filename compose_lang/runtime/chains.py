@@ -1,4 +1,4 @@
-"""The block of a variable whose sites must differ from neighbours: their graph, and what the rest of the program says."""
+"""The block of a variable whose sites must differ: their graph, and what the rest of the program says."""
 
 from __future__ import annotations
 

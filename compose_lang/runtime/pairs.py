@@ -75,7 +75,7 @@ class Pairs:
     ) -> Array:
         """One group's energies (chains, width, C) of candidates, each of its instances counted once."""
         xp = self.density.backend.xp
-        chains, width, count = one.shape
+        chains, width = one.shape[:2]
         instances = table[first]
         if not group.is_whole:
             more = table[second]

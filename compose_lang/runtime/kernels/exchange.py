@@ -50,7 +50,7 @@ class Exchange:
                 position, changed = self.draw(position, first, second, noise["value"][:, cls, i])
                 return position, moved + xp.sum(xp.astype(changed, backend.real), axis=-1)
 
-            return backend.loop(0, block.length // 2, draw, carry)  # type: ignore[no-any-return]
+            return backend.loop(0, block.length // 2, draw, carry)
 
         moved = xp.zeros((position[block.name].shape[0],), dtype=backend.real)
         position, moved = backend.loop(0, block.classes, visit, (position, moved))
