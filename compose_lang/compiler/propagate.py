@@ -15,7 +15,7 @@ import numpy as np
 from compose_lang.compiler.matching import supported
 from compose_lang.compiler.relations import Allowed, Different, Hard, Relation, Total
 
-MOST_WORK = 10**8  #: instances looked at, over all rounds
+MOST_WORK = 3 * 10**7  #: instances looked at, over all rounds
 MANY = 100  #: instances of one table that are worth looking for what they have in common
 CHUNK = 2**24  #: combinations weighed at a time
 MOST_MATCHED = 20_000  #: sites of instances of `all_different` whose matchings are searched

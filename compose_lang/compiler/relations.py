@@ -30,7 +30,7 @@ from compose_lang.compiler.separable import is_separable, site_of_each
 
 MOST_VALUES = 256  #: values of a site that are listed
 MOST_TUPLES = 4096
-MOST_ENTRIES = 2**24  #: of a table over all its instances, or of weights
+MOST_ENTRIES = 2**25  #: of a table over all its instances, or of weights
 SLACK = 1e-6  #: sums of reals are compared with this relative tolerance: rounding, in 32 bits too, loses no solution
 
 FLIPPED = {"ge": "le", "gt": "lt", "le": "ge", "lt": "gt", "eq": "eq"}
@@ -279,9 +279,9 @@ def relations_of(c: Condition, numbering: Numbering) -> Iterator[Relation]:
         yield differing
         return
     count = math.prod(sizes)
-    is_small = count <= MOST_TUPLES and count * len(kept) * max(len(sizes), 1) <= MOST_ENTRIES
+    is_small = count <= MOST_TUPLES and count * len(kept) <= MOST_ENTRIES
     summed = total(c, readings, reads, scope, sizes)
-    if summed is not None and (len(sizes) > 2 or c.test.op == "eq"):
+    if summed is not None and (len(sizes) > 2 or c.test.op == "eq" or not is_small):
         yield summed
     if is_small and (summed is None or count <= 64):
         tuples = np.indices(sizes).reshape(len(sizes), -1).T
@@ -369,7 +369,7 @@ def codes_of(c: Condition, part: Node, readings: Sequence[Reading], most: int) -
     """What each element of a vector is where every site has its value k: integers (instances or 1, width, K)."""
     sizes = [len(r.variable.support.values) for r in readings for _ in range(r.scope.shape[1])]
     instances = math.prod(a.size for a in c.axes)
-    if most * len(sizes) * instances > MOST_ENTRIES * 4 or not sizes:
+    if most * len(sizes) * instances > MOST_ENTRIES * 2 or not sizes:
         return None
     tuples = np.minimum(np.arange(most)[:, None], np.array(sizes) - 1)
     values = at_tuples(part, c.axes, readings, tuples)
