@@ -29,7 +29,7 @@ from compose_lang.compiler.scopes import flatten, read_nodes
 from compose_lang.compiler.separable import is_separable, site_of_each
 
 MOST_VALUES = 256  #: values of a site that are listed
-MOST_TUPLES = 4096
+MOST_TUPLES, FEW_TUPLES = 4096, 64  #: of a table; beside a sum, which says less but is not as wide
 MOST_ENTRIES = 2**25  #: of a table over all its instances, or of weights
 SLACK = 1e-6  #: sums of reals are compared with this relative tolerance: rounding, in 32 bits too, loses no solution
 
@@ -281,9 +281,11 @@ def relations_of(c: Condition, numbering: Numbering) -> Iterator[Relation]:
     count = math.prod(sizes)
     is_small = count <= MOST_TUPLES and count * len(kept) <= MOST_ENTRIES
     summed = total(c, readings, reads, scope, sizes)
-    if summed is not None and (len(sizes) > 2 or c.test.op == "eq" or not is_small):
+    if summed is not None and len(sizes) == 2 and c.test.op != "eq" and is_small:
+        summed = None  # a table says as much, and costs less
+    if summed is not None:
         yield summed
-    if is_small and (summed is None or count <= 64):
+    if is_small and (summed is None or count <= FEW_TUPLES):
         tuples = np.indices(sizes).reshape(len(sizes), -1).T
         values = at_tuples(c.test, c.axes, readings, tuples)
         if values is not None:
