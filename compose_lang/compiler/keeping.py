@@ -93,7 +93,8 @@ def is_on(r: Different, hard: Hard, v: Variable) -> bool:
     """Whether a relation says of sites of one variable, and no others, that their values differ."""
     here = hard.numbering.of(v)
     within = bool(((r.scope >= here.start) & (r.scope < here.stop)).all())
-    return within and r.is_plain and len(np.unique(r.codes[0, 0])) == r.codes.shape[2]
+    values = next(len(w.support.values) for w in hard.numbering.variables if w.name == v.name)
+    return within and r.is_plain and len(np.unique(r.codes[0, 0, :values])) == values
 
 
 def sums(graph: FactorGraph, v: Variable) -> Sums | None:

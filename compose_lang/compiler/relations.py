@@ -210,6 +210,9 @@ def conditions(g: FactorGroup) -> Iterator[Condition]:
         return
     for part, axes in conjuncts(test, g.axes):
         asked = None if mask is None else flatten(mask, axes)
+        if mask is not None and asked is None:  # too many to list: left whole
+            yield Condition(g, g.energy, g.axes)
+            return
         yield Condition(g, part, axes, None if asked is None else asked[:, 0])
 
 
@@ -268,11 +271,11 @@ def compared(test: Node) -> Node | None:
 def relations_of(c: Condition, numbering: Numbering) -> Iterator[Relation]:
     """The relations that say what a condition asks; none where it is too wide for a table and not recognised."""
     readings = reads_of(c, numbering)
-    if readings is None or not len(c.kept):
+    if not readings or not len(c.kept):
         return
     reads = {id(r.node): r.numbers for r in readings}
     kept = c.kept
-    scope = np.concatenate([r.scope for r in readings], axis=1)[kept] if readings else np.zeros((0, 0))
+    scope = np.concatenate([r.scope for r in readings], axis=1)[kept]
     sizes = [len(r.variable.support.values) for r in readings for _ in range(r.scope.shape[1])]
     differing = different(c, readings, reads, numbering)
     if differing is not None:

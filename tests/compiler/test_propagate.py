@@ -320,6 +320,20 @@ def test_a_million_instances_take_seconds(constraint: str) -> None:
     assert graph.hard.domains[1].sum() < 4 or "implies" in constraint
 
 
+def test_a_condition_that_is_too_long_to_list_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (
+        "var z: int(0, 3)[8]\n"
+        "for i in range(7) { if i % 2 == 0 { require z[i] != z[i + 1] } }\n"
+        "observe z[0] = 1\nobserve z[2] = 1"
+    )
+    graph = graph_of(text)
+    assert graph.hard is not None and graph.hard.domains.sum(axis=1).tolist() == [1, 3, 1, 3, 4, 4, 4, 4]
+    monkeypatch.setattr("compose_lang.compiler.scopes.MOST_READS", 4)
+    graph = graph_of(text)
+    assert graph.hard is not None and graph.hard.missed
+    assert graph.hard.domains.sum(axis=1).tolist() == [1, 4, 1, 4, 4, 4, 4, 4]
+
+
 def test_a_program_without_hard_constraints_pays_nothing() -> None:
     graph = graph_of("var s: spin[10]\nfor (i, j) in chain(10) { energy -0.3 * s[i] * s[j] }")
     assert graph.hard is None and graph.variables[0].allowed is None

@@ -210,6 +210,10 @@ def kernels(text: str, method: str | None = None) -> list[str]:
         ("var z: category(3)[5]\nfor (i, j) in pairs(3) { require z[i] != z[j] }", ["gibbs", "kempe"]),
         ("var z: int(0, 4)[5]\nrequire all_different(z)", ["gibbs", "kempe"]),
         ("var z: int(0, 4)[5]\nrequire all_different([z[i] + i for i in range(5)])", ["gibbs"]),
+        (
+            "var b: bool[2]\nvar z: int(0, 4)[5]\nrequire all_different(z)\nrequire implies(b[0], b[1])",
+            ["gibbs", "gibbs", "kempe"],
+        ),
         ("var b: bool[5]\nrequire exactly_one(b)", ["gibbs", "exchange"]),
         ("var b: bool[5]\nrequire at_most(b, 2)", ["gibbs"]),
         ("var s: spin[6]\nrequire sum(s) == 0", ["gibbs", "exchange"]),
@@ -218,7 +222,7 @@ def kernels(text: str, method: str | None = None) -> list[str]:
 )
 def test_moves_are_planned_where_constraints_ask_for_them(text: str, planned: list[str]) -> None:
     assert kernels(text) == planned
-    assert kernels(text, "gibbs") == ["gibbs"]
+    assert set(kernels(text, "gibbs")) == {"gibbs"}
 
 
 @pytest.mark.parametrize("method", ["kempe", "exchange"])

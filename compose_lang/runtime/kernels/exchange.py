@@ -16,6 +16,9 @@ from compose_lang.runtime.backend import Array, Backend, Tree
 from compose_lang.runtime.kernel import BoundKernel, Kernel, NoiseSpec, PairBlock, Position
 from compose_lang.runtime.kernels.gibbs import softmax_weights
 
+MOST_ROUNDS = 100
+"""Pairs of a set that are drawn in a sweep."""
+
 
 @dataclass(frozen=True)
 class Exchange:
@@ -29,8 +32,12 @@ class Exchange:
         block = self.block
         return {
             "pairing": NoiseSpec("uniform", (block.classes, block.width, block.length)),
-            "value": NoiseSpec("uniform", (block.classes, block.length // 2, block.width)),
+            "value": NoiseSpec("uniform", (block.classes, self.rounds, block.width)),
         }
+
+    @property
+    def rounds(self) -> int:
+        return min(self.block.length // 2, MOST_ROUNDS)
 
     def init(self, position: Position, keys: Array) -> Tree:
         return {}
@@ -50,7 +57,7 @@ class Exchange:
                 position, changed = self.draw(position, first, second, noise["value"][:, cls, i])
                 return position, moved + xp.sum(xp.astype(changed, backend.real), axis=-1)
 
-            return backend.loop(0, block.length // 2, draw, carry)
+            return backend.loop(0, self.rounds, draw, carry)
 
         moved = xp.zeros((position[block.name].shape[0],), dtype=backend.real)
         position, moved = backend.loop(0, block.classes, visit, (position, moved))

@@ -19,6 +19,7 @@ from compose_lang.runtime.kernel import BoundKernel, ChainBlock, Kernel, NoiseSp
 from compose_lang.runtime.metropolis import acceptance
 
 MOST_PROPOSALS = 32
+MOST_WORK = 2 * 10**7  #: neighbours looked at in a round of all proposals
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class Kempe:
 
     @property
     def proposals(self) -> int:
-        return min(self.block.moving.shape[0], MOST_PROPOSALS)
+        sites, degree = self.block.neighbours.shape
+        most = min(MOST_PROPOSALS, MOST_WORK // (sites * degree))
+        return max(1, min(int(self.block.moving.shape[0]), most))
 
     @property
     def noise(self) -> Mapping[str, NoiseSpec]:
