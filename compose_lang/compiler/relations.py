@@ -172,11 +172,12 @@ def is_listed(v: Variable) -> bool:
 
 
 def may_forbid(g: FactorGroup) -> bool:
-    """Whether an infinite number stands in a group's energy."""
-    return any(
-        n.value is not None and n.dtype == "real" and bool(np.isinf(n.value).any())
-        for n in postorder([g.energy])
-    )
+    """Whether an infinite number stands in a group's energy, or may come of the log of a 0 that stands in it."""
+    order = postorder([g.energy])
+    known = [n.value for n in order if n.value is not None and n.dtype == "real"]
+    if any(np.isinf(x).any() for x in known):
+        return True
+    return any(n.op == "log" for n in order) and any((x == 0).any() for x in known if x.size > 1)
 
 
 def number(variables: Sequence[Variable]) -> Numbering:

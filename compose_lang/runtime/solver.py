@@ -21,6 +21,9 @@ from compose_lang.compiler.relations import Allowed, Different, Hard, Relation, 
 
 MOST_READS = 300_000  #: sites read by all instances: what Python states to the solver one by one
 MOST_STEPS = 20.0  #: of deterministic time a solution: about seconds
+FEW_STEPS = (
+    1.0  #: of a search that takes sites and values at random: solutions are spread out, but harder to find
+)
 CORE_STEPS = 2.0
 
 
@@ -45,7 +48,9 @@ def solve(hard: Hard, seeds: Sequence[int]) -> np.ndarray | Impossible | None:
         return None
     found = []
     for seed in seeds:
-        one = attempt(hard.domains, hard.relations, seed, MOST_STEPS)
+        one = attempt(hard.domains, hard.relations, seed, FEW_STEPS, is_scattered=True)
+        if one is Ended.UNKNOWN:
+            one = attempt(hard.domains, hard.relations, seed, MOST_STEPS)
         if one is Ended.INFEASIBLE:
             return Impossible(core(hard))
         if one is Ended.UNKNOWN:
@@ -65,12 +70,13 @@ def core(hard: Hard) -> tuple[FactorGroup, ...]:
 
 
 def attempt(
-    domains: np.ndarray, relations: Sequence[Relation], seed: int, steps: float
+    domains: np.ndarray, relations: Sequence[Relation], seed: int, steps: float, is_scattered: bool = False
 ) -> np.ndarray | Ended:
     """A solution's value numbers (sites,), or how the search for one ended."""
     from ortools.sat.python import cp_model
 
-    statement = Statement(domains, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    statement = Statement(domains, rng)
     for relation in relations:
         statement.state(relation)
     solver = cp_model.CpSolver()
@@ -80,6 +86,10 @@ def attempt(
     chosen.randomize_search = True
     chosen.symmetry_level = 0  # breaking symmetries would leave whole families of solutions out
     chosen.max_deterministic_time = steps
+    if is_scattered:
+        chosen.search_branching = chosen.FIXED_SEARCH
+        order = [statement.sites[k] for k in rng.permutation(len(domains))]
+        statement.model.add_decision_strategy(order, cp_model.CHOOSE_FIRST, cp_model.SELECT_RANDOM_HALF)
     status = solver.solve(statement.model)
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return np.array([solver.value(x) for x in statement.sites])

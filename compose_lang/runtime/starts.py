@@ -23,7 +23,6 @@ from compose_lang.runtime.solver import Impossible, solve
 from compose_lang.runtime.threefry import threefry
 
 if TYPE_CHECKING:
-    from compose_lang.compiler.relations import Hard
     from compose_lang.runtime.density import Density
 
 ATTEMPTS = 20
@@ -51,18 +50,20 @@ def find_start(density: Density, keys: Array) -> Position:
             return found
     density.require_sound()
     assert found is not None and settled is not None
-    if density.graph.hard is not None:
-        found = solved(density, density.graph.hard, keys, found, settled)
+    placed = solved(density, keys, found, settled)
+    if placed is not None:
+        found = placed
         settled = settled | xp.isfinite(evaluate(density.constants, found))
         if bool(xp.all(settled)):
             return found
-    constrained = any(g.violation is not None and g.kind == "require" for g in density.graph.groups)
-    if constrained:
-        searched = search(density, keys, found)
-        finite = xp.isfinite(evaluate(density.constants, searched))
-        if bool(xp.all(finite | settled)):
-            return {n: select(xp, finite & ~settled, searched[n], found[n]) for n in found}
-        found = {n: select(xp, finite & ~settled, searched[n], found[n]) for n in found}
+    if any(g.violation is not None and g.kind == "require" for g in density.graph.groups):
+        for is_placed in (True, False) if placed is not None else (False,):
+            searched = search(density, keys, found, is_placed)
+            take = xp.isfinite(evaluate(density.constants, searched)) & ~settled
+            found = {n: select(xp, take, searched[n], found[n]) for n in found}
+            settled = settled | take
+            if bool(xp.all(settled)):
+                return found
     raise refused(density, found)
 
 
@@ -131,16 +132,18 @@ def among_allowed(allowed: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     return order[np.arange(len(allowed)), nth]
 
 
-def solved(density: Density, hard: Hard, keys: Array, found: Position, settled: Array) -> Position:
+def solved(density: Density, keys: Array, found: Position, settled: Array) -> Position | None:
     """The positions with discrete sites where hard constraints between them hold, in chains not settled before.
 
-    Raises CG0502 where nothing satisfies them.
+    None where there are none, or the solver has no answer. Raises CG0502 where nothing satisfies them.
     """
-    backend = density.backend
+    backend, hard = density.backend, density.graph.hard
+    if hard is None or not hard.relations:
+        return None
     chains = np.flatnonzero(~backend.to_numpy(settled))
     answer = solve(hard, backend.to_numpy(keys)[chains, 0].astype(np.int64) % 2**31)
     if answer is None:
-        return found
+        return None
     if isinstance(answer, Impossible):
         raise impossible(answer)
     position = dict(found)
@@ -161,14 +164,16 @@ def impossible(proof: Impossible) -> ComposeError:
     text = f"no point satisfies the constraints: `{first.label}` "
     text += f"cannot hold together with {rest}" if others else "cannot hold"
     labels = tuple(Label(g.span, "one of them") for g in others if g.span != first.span)
-    help = (
-        "this is proved, not only searched; without any one of them the others can be met" if others else ""
-    )
+    remedy = "leave one out, or weaken it to a `prefer`" if others else "its instances exclude each other"
+    help = f"this is proved, not only searched: {remedy}"
     return ComposeError(Diagnostic("CG0502", text, first.span, labels=labels, help=help), exit_code=4)
 
 
-def search(density: Density, keys: Array, start: Position) -> Position:
-    """Sample the softened program at a rising price until the constraints hold in every chain."""
+def search(density: Density, keys: Array, start: Position, is_placed: bool) -> Position:
+    """Sample the softened program at a rising price until the constraints hold in every chain.
+
+    is_placed: whether discrete sites stay where a solver placed them.
+    """
     from compose_lang.compiler.block import Block
     from compose_lang.compiler.methods import METHODS
     from compose_lang.compiler.plan import Plan, plan
@@ -182,12 +187,15 @@ def search(density: Density, keys: Array, start: Position) -> Position:
     gradients = backend.name != "numpy"
     blocks = []
     for b in plan(density.graph, backend.name, ()).blocks:
-        if METHODS[b.kernel].sees != "sites":
+        is_discrete = density.variables[b.variables[0]].is_discrete
+        if METHODS[b.kernel].sees != "sites" or (is_discrete and is_placed):
             continue
-        if density.variables[b.variables[0]].is_discrete:
+        if is_discrete:
             blocks.append(Block(b.variables, b.kernel))
         else:
             blocks.append(Block(b.variables, "hmc" if gradients else "mh"))
+    if not blocks:
+        return start
     soft = Density(
         replace(density.graph, groups=tuple(groups)), Plan(tuple(blocks)), backend, density.learned
     )
