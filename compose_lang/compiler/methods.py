@@ -25,6 +25,7 @@ class Method:
     backends: frozenset[str] | None = None  #: None: all
     approximate: str = ""
     gradient: bool = False
+    sees: str = "sites"  #: what a kernel sees of a finite variable, see runtime/kernel.py
 
 
 CONTINUOUS, FINITE, COUNTS, PERMUTATION = "continuous", "finite", "counts", "permutation"
@@ -41,6 +42,8 @@ EXACT = "exact"
 METHODS: dict[str, Method] = {
     EXACT: Method(frozenset({FINITE}), ("max_cost",)),
     "gibbs": Method(frozenset({FINITE})),
+    "exchange": Method(frozenset({FINITE}), sees="sums"),
+    "kempe": Method(frozenset({FINITE}), sees="chains"),
     "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}), ("step", "proposal")),
     "ula": Method(
         frozenset({CONTINUOUS}), ("step",), GRADIENT,
@@ -108,7 +111,7 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
                 what = {
                     CONTINUOUS: "continuous",
                     FINITE: "discrete",
-                    COUNTS: "a count of many values" if v.type.domain.is_finite else "an unbounded count",
+                    COUNTS: "a count of many values" if v.support.is_finite else "an unbounded count",
                     PERMUTATION: "an ordering",
                 }[kind(v)]
                 text = f"`{r.method}` {needs}, but `{v.name}` is {what} ({v.type.domain})"
@@ -150,5 +153,5 @@ def kind(v: Variable) -> str:
         return CONTINUOUS
     if v.type.domain.kind == "permutation":
         return PERMUTATION
-    is_listed = v.type.domain.is_finite and len(v.type.domain.values) <= MOST_LISTED
+    is_listed = v.support.is_finite and len(v.support.values) <= MOST_LISTED
     return FINITE if is_listed else COUNTS

@@ -15,6 +15,7 @@ from compose_lang.compiler.anneal import anneal
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.exact import Exact
 from compose_lang.compiler.graph import FactorGraph, Request, Variable, moved_with
+from compose_lang.compiler.keeping import keeping_blocks
 from compose_lang.compiler.methods import GRADIENT, METHODS, WALKS, assign
 from compose_lang.compiler.plan_discrete import discrete_block
 from compose_lang.compiler.plan_exact import choose
@@ -74,6 +75,8 @@ def plan(
             continue
         if v.name not in exact.names:
             blocks.append(discrete_block(graph, v, request, exact.refused.get(v.name, "")))
+            if request is None:
+                blocks.extend(keeping_blocks(graph, v))
     moving = []
     for key, members in continuous.items():
         names = tuple(v.name for v in members)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
+from compose_lang.compiler.keeping import require_structure
 
 LARGEST_LISTED = 100  #: values of a site that are listed unasked
 
@@ -14,8 +15,9 @@ LARGEST_LISTED = 100  #: values of a site that are listed unasked
 def discrete_block(graph: FactorGraph, v: Variable, request: Request | None, refused: str = "") -> Block:
     """The block of a discrete variable. refused: why it is not drawn exactly, where it might have been."""
     if request is not None:
+        require_structure(graph, v, request)
         return Block((v.name,), request.method, dict(request.options), why="asked for")
-    domain = v.type.domain
+    domain = v.support
     if domain.kind == "permutation":
         return Block(
             (v.name,), "mh", why="an ordering: two places are swapped, or what lies between reversed"

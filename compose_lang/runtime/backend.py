@@ -77,6 +77,10 @@ class Backend(Protocol):
         """A copy of the array with `array[index] = value`."""
         ...
 
+    def repeat(self, going: Callable[[Tree], Array], body: Callable[[Tree], Tree], state: Tree) -> Tree:
+        """`while going(state): state = body(state)`; `going` gives one truth value, shape ()."""
+        ...
+
     def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
         """An elementwise function of NumPy arrays, also in a compiled program: reals, without a gradient."""
         ...

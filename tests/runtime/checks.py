@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -17,13 +18,13 @@ from compose_lang.runtime.backend import Backend
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.kernel import BoundKernel, Kernel
 from tests.compiler.points import graph_of
+from tests.runtime.program_targets import ProgramTarget
 from tests.runtime.toy_blocks import (
     DiscreteTarget,
     OrderingTarget,
     Target,
     ToyContinuous,
     ToyDiscrete,
-    ToyOrderings,
     run,
 )
 
@@ -60,8 +61,8 @@ def continuous_invariance(
 
 
 def transition_matrix(
-    bind: Callable[[ToyDiscrete], BoundKernel] | Callable[[ToyOrderings], BoundKernel],
-    target: DiscreteTarget | OrderingTarget,
+    bind: Callable[[Any], BoundKernel],
+    target: DiscreteTarget | OrderingTarget | ProgramTarget,
     backend: Backend,
     chains: int,
     compiled: bool = True,
@@ -87,8 +88,8 @@ def numbers(states: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def discrete_invariance(
-    bind: Callable[[ToyDiscrete], BoundKernel] | Callable[[ToyOrderings], BoundKernel],
-    target: DiscreteTarget | OrderingTarget,
+    bind: Callable[[Any], BoundKernel],
+    target: DiscreteTarget | OrderingTarget | ProgramTarget,
     backend: Backend,
     chains: int = 3000,
     compiled: bool = True,

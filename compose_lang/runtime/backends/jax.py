@@ -123,6 +123,9 @@ class JaxBackend:
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         return array.at[index].set(value)
 
+    def repeat(self, going: Callable[[Tree], Array], body: Callable[[Tree], Tree], state: Tree) -> Tree:
+        return jax.lax.while_loop(going, body, state)
+
     def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
         shape = jnp.broadcast_shapes(*(x.shape for x in arrays))
         if self.precision == "float32":

@@ -90,6 +90,11 @@ class NumpyBackend:
         changed[index] = value
         return changed
 
+    def repeat(self, going: Callable[[Tree], Array], body: Callable[[Tree], Tree], state: Tree) -> Tree:
+        while going(state):
+            state = body(state)
+        return state
+
     def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
         return self.asarray(function(*arrays), self.real)
 
