@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 MOST_GREEDY = 1500  #: sites that are joined in loops, for the orders that look at every fill
 MOST_CORE = 50_000  #: sites that are joined in loops, for any order
@@ -162,6 +160,9 @@ def cheapest(core: np.ndarray, pairs: np.ndarray, sizes: np.ndarray, most: float
 
 def by_breadth(core: np.ndarray, pairs: np.ndarray) -> list[int]:
     """Sites in the order of Cuthill and McKee, in which neighbours are near each other."""
+    from scipy.sparse import csr_array  # a light verb imports this module, and needs no order
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
     ends = np.searchsorted(core, pairs)
     matrix = csr_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(core), len(core)))
     found: list[int] = core[reverse_cuthill_mckee((matrix + matrix.T).tocsr(), symmetric_mode=True)].tolist()
