@@ -39,8 +39,13 @@ class Chosen:
         return frozenset(name for names in self.exact for name in names)
 
     def summed(self, moved: frozenset[str]) -> tuple[tuple[str, ...], ...]:
-        """The blocks whose tables some variables change."""
-        return tuple(names for names, found in self.exact.items() if found.read & moved)
+        """The blocks whose tables some variables change, and that share no factor with another exact block.
+
+        Those that do are drawn given each other, and what is summed out in one step is stale for the other.
+        """
+        return tuple(
+            names for names, found in self.exact.items() if found.read & moved and not found.read & self.names
+        )
 
 
 def choose(graph: FactorGraph, free: Sequence[Variable], asked: Mapping[str, Request], alone: bool) -> Chosen:
