@@ -20,3 +20,4 @@ class Block:
     exact: bool = False
     why: str = ""
     summed: tuple[tuple[str, ...], ...] = ()
+    form: Any = None  #: how gibbs updates a variable of pairs, see gibbs_form.py

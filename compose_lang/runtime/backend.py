@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any, Literal, Protocol
 
 from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.runtime.threefry import ROUNDS
 
 Array = Any  # an array of the backend's own library
 Tree = Any  # nested dicts, tuples and NamedTuples with arrays as leaves
@@ -65,7 +66,9 @@ class Backend(Protocol):
         """Solve `lower @ x = right` for (..., n, n) lower triangular and (..., n, m)."""
         ...
 
-    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
+    def encipher(
+        self, key: tuple[Array, Array], counter: tuple[Array, Array], rounds: int = ROUNDS
+    ) -> tuple[Array, Array]:
         """`threefry` of two counter words under two key words, arrays of `word` that broadcast together."""
         ...
 

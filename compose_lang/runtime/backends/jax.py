@@ -22,7 +22,7 @@ import jax.scipy.special
 import numpy as np
 
 from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.threefry import threefry
+from compose_lang.runtime.threefry import ROUNDS, threefry
 
 CACHED_FROM_SECONDS = 0.3
 """Compilations shorter than this are not worth a file."""
@@ -114,8 +114,10 @@ class JaxBackend:
         right = jnp.broadcast_to(right, batch + right.shape[-2:])
         return jax.lax.linalg.triangular_solve(lower, right, left_side=True, lower=True)
 
-    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
-        return threefry(key, counter)
+    def encipher(
+        self, key: tuple[Array, Array], counter: tuple[Array, Array], rounds: int = ROUNDS
+    ) -> tuple[Array, Array]:
+        return threefry(key, counter, rounds)
 
     def without_gradient(self, array: Array) -> Array:
         return jax.lax.stop_gradient(array)

@@ -17,7 +17,7 @@ import scipy.special
 
 from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.threefry import threefry
+from compose_lang.runtime.threefry import ROUNDS, threefry
 from compose_lang.runtime.tree import fold
 
 
@@ -79,8 +79,10 @@ class NumpyBackend:
             x[..., i, :] = (right[..., i, :] - known[..., 0, :]) / lower[..., i, i, None]
         return x
 
-    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
-        return threefry(key, counter)
+    def encipher(
+        self, key: tuple[Array, Array], counter: tuple[Array, Array], rounds: int = ROUNDS
+    ) -> tuple[Array, Array]:
+        return threefry(key, counter, rounds)
 
     def without_gradient(self, array: Array) -> Array:
         return array

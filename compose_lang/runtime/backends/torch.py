@@ -22,7 +22,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.threefry import threefry
+from compose_lang.runtime.threefry import ROUNDS, threefry
 from compose_lang.runtime.tree import fold, leaves, tree_map
 
 
@@ -51,15 +51,17 @@ SPECIAL = SimpleNamespace(
 
 @torch.library.custom_op("compose_lang::threefry", mutates_args=())
 def threefry_on_numpy(
-    k0: torch.Tensor, k1: torch.Tensor, c0: torch.Tensor, c1: torch.Tensor
+    k0: torch.Tensor, k1: torch.Tensor, c0: torch.Tensor, c1: torch.Tensor, rounds: int
 ) -> list[torch.Tensor]:
     """Threefry in NumPy's 32-bit words: closed to torch.compile, which takes a minute over its rounds."""
     x0, x1, y0, y1 = (word.numpy().astype(np.uint32) for word in (k0, k1, c0, c1))
-    return [torch.from_numpy(word.astype(np.int64)) for word in threefry((x0, x1), (y0, y1))]
+    return [torch.from_numpy(word.astype(np.int64)) for word in threefry((x0, x1), (y0, y1), rounds)]
 
 
 @threefry_on_numpy.register_fake
-def _(k0: torch.Tensor, k1: torch.Tensor, c0: torch.Tensor, c1: torch.Tensor) -> list[torch.Tensor]:
+def _(
+    k0: torch.Tensor, k1: torch.Tensor, c0: torch.Tensor, c1: torch.Tensor, rounds: int
+) -> list[torch.Tensor]:
     shape = torch.broadcast_shapes(k0.shape, k1.shape, c0.shape, c1.shape)
     return [torch.empty(shape, dtype=torch.int64) for _ in range(2)]
 
@@ -161,8 +163,10 @@ class TorchBackend:
     def solve_triangular(self, lower: Array, right: Array) -> Array:
         return torch.linalg.solve_triangular(lower, right, upper=False)
 
-    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
-        first, second = threefry_on_numpy(*key, *counter)
+    def encipher(
+        self, key: tuple[Array, Array], counter: tuple[Array, Array], rounds: int = ROUNDS
+    ) -> tuple[Array, Array]:
+        first, second = threefry_on_numpy(*key, *counter, rounds)
         return first, second
 
     def without_gradient(self, array: Array) -> Array:
