@@ -6,11 +6,12 @@ is measured by `benchmarks/ising.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compose_lang.compiler.graph import FactorGraph, Variable
 from compose_lang.compiler.lattice import Lattice, lattice
 from compose_lang.compiler.levels import BITS, Levels, levels
+from compose_lang.compiler.native import c_compiler
 from compose_lang.compiler.neighbours import Neighbours, neighbours
 from compose_lang.compiler.pairwise import pairwise
 
@@ -21,10 +22,14 @@ LEAST_ROWS = 2 * BITS
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """How the conditionals of a variable's sites are found: `kind` is slices, thresholds, bits or lists."""
+    """How the conditionals of a variable's sites are found: `kind` is slices, thresholds, bits or lists.
+
+    is_native: in C, rather than by the backend's array operations.
+    """
 
     kind: str
     structure: Lattice | Levels | Neighbours
+    is_native: bool = False
 
     def __str__(self) -> str:
         return self.kind
@@ -41,14 +46,25 @@ def gibbs_form(graph: FactorGraph, variable: Variable, least: int = LEAST_SITES)
     if on_lattice is not None:
         few = levels(on_lattice)
         if few is not None and is_packable(few):
-            return Form("bits", few), f"a lattice with few local fields: {BITS} sites to a word, bit by bit"
+            what = f"a lattice with few local fields: {BITS} sites to a word, bit by bit"
+            return by_best_means(Form("bits", few), what)
         if few is not None:
             return Form("thresholds", few), "a lattice with few local fields: neighbours are slices, a threshold for each"
         return Form("slices", on_lattice), "a lattice of pairs: neighbours are slices, weights are products"
     lists = neighbours(found)
     if lists is not None:
-        return Form("lists", lists), "a graph of pairs: lists of neighbours, weights are products"
+        what = "a graph of pairs: lists of neighbours, weights are products"
+        if lists.values == 2:
+            return by_best_means(Form("lists", lists), what)
+        return Form("lists", lists), what
     return None, "by the energies of its factors, since its sites have too many neighbours"
+
+
+def by_best_means(form: Form, what: str) -> tuple[Form, str]:
+    """A form that has a kernel in C: by it where it can be compiled."""
+    if c_compiler() is None:
+        return form, f"{what}, in array operations (no C compiler is at hand)"
+    return replace(form, is_native=True), f"{what}, in C"
 
 
 def is_packable(few: Levels) -> bool:

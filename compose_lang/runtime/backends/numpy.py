@@ -17,6 +17,7 @@ import scipy.special
 
 from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.backend import Array, Precision, Tree
+from compose_lang.runtime.native import NativeKernel
 from compose_lang.runtime.threefry import ROUNDS, threefry
 from compose_lang.runtime.tree import fold
 
@@ -87,6 +88,9 @@ class NumpyBackend:
     def without_gradient(self, array: Array) -> Array:
         return array
 
+    def in_memory(self, array: Array) -> Array:
+        return array
+
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         changed = array.copy()
         changed[index] = value
@@ -99,6 +103,9 @@ class NumpyBackend:
 
     def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
         return self.asarray(function(*arrays), self.real)
+
+    def native(self, kernel: NativeKernel, changed: int, *arrays: Array) -> tuple[Array, ...]:
+        return kernel(changed, *arrays)
 
     @contextmanager
     def scope(self) -> Iterator[None]:

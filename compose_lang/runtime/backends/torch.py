@@ -22,6 +22,7 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from compose_lang.runtime.backend import Array, Precision, Tree
+from compose_lang.runtime.native import NativeKernel
 from compose_lang.runtime.threefry import ROUNDS, threefry
 from compose_lang.runtime.tree import fold, leaves, tree_map
 
@@ -172,6 +173,9 @@ class TorchBackend:
     def without_gradient(self, array: Array) -> Array:
         return array.detach()
 
+    def in_memory(self, array: Array) -> Array:
+        return array
+
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         value = torch.as_tensor(value).to(array.dtype)
         if not array.dtype.is_floating_point:
@@ -189,6 +193,13 @@ class TorchBackend:
 
     def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
         return self.asarray(np.asarray(function(*map(self.to_numpy, arrays))), self.real)
+
+    def native(self, kernel: NativeKernel, changed: int, *arrays: Array) -> tuple[Array, ...]:
+        # 64-bit integers hold 32-bit words here
+        given = [np.asarray(self.to_numpy(a)) for a in arrays]
+        words = [a.astype(np.uint32) if a.dtype == np.int64 else a for a in given]
+        made = kernel(changed, *words)
+        return tuple(torch.from_numpy(a.astype(g.dtype)) for a, g in zip(made, given, strict=False))
 
     @contextmanager
     def scope(self) -> Iterator[None]:

@@ -86,14 +86,14 @@ class Bits(Held):
                 below = (threshold & ~u) | (below & ~(u ^ threshold))
             return below
 
-        return low_word(~backend.loop(0, PLACES, places, xp.zeros_like(others)))
+        return backend.in_memory(low_word(~backend.loop(0, PLACES, places, xp.zeros_like(others))))
 
     def masks(self, others: Array, parity: int) -> list[Array]:
         """For each threshold, in the order of `levels_of`, the sites that have it."""
         xp = self.backend.xp
         tables = self.block.tables[parity]
         steps = [s for g in self.levels.groups for s in g]
-        around = Around(others, [s.offset for s in steps], xp, turned)
+        around = Around(others, [s.offset for s in steps], self.backend, turned)
         is_odd = row_is_odd(self.words, xp)
 
         def near(step: Step, mask: Array) -> Array:
@@ -112,7 +112,7 @@ class Bits(Held):
                 for count, k in zip(counts, n, strict=True):
                     here = count[k] if here is None else here & count[k]
                 mask = here if mask is None else mask | here
-            found.append(mask)
+            found.append(self.backend.in_memory(mask))
         return found
 
 

@@ -12,6 +12,8 @@ from compose_lang.runtime.backend import Backend
 from compose_lang.runtime.pairwise.bits import Bits, bit_tables
 from compose_lang.runtime.pairwise.held import Held, PairwiseBlock
 from compose_lang.runtime.pairwise.lists import Lists, list_tables
+from compose_lang.runtime.pairwise.native_bits import NativeBits, native_bit_tables
+from compose_lang.runtime.pairwise.native_lists import NativeLists, native_list_tables
 from compose_lang.runtime.pairwise.slices import Thresholds, Weights, threshold_tables, weight_tables
 
 
@@ -19,18 +21,22 @@ def by_form(block: PairwiseBlock, backend: Backend) -> Held:
     """The kernel of a block's form."""
     structure = block.form.structure
     if isinstance(structure, Neighbours):
-        return Lists(block, backend, structure)
+        return (NativeLists if block.form.is_native else Lists)(block, backend, structure)
     if isinstance(structure, Lattice):
         return Weights(block, backend, structure)
-    return (Bits if block.form.kind == "bits" else Thresholds)(block, backend, structure)
+    if block.form.kind == "bits":
+        return (NativeBits if block.form.is_native else Bits)(block, backend, structure)
+    return Thresholds(block, backend, structure)
 
 
 def tables_of(form: Form) -> Any:
     """The arrays of a form, a tree."""
     structure = form.structure
     if isinstance(structure, Neighbours):
-        return list_tables(structure)
+        return (native_list_tables if form.is_native else list_tables)(structure)
     if isinstance(structure, Lattice):
         return weight_tables(structure)
     assert isinstance(structure, Levels)
-    return bit_tables(structure) if form.kind == "bits" else threshold_tables(structure)
+    if form.kind == "bits":
+        return (native_bit_tables if form.is_native else bit_tables)(structure)
+    return threshold_tables(structure)

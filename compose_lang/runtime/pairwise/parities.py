@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.lattice import Lattice
-from compose_lang.runtime.backend import Array
+from compose_lang.runtime.backend import Array, Backend
 
 Offset = tuple[int, ...]
 
@@ -51,7 +51,7 @@ def row_is_odd(half: tuple[int, ...], xp: Any) -> Array:
         shape = [1] * rank
         shape[axis] = half[axis]
         found = found + xp.arange(half[axis], dtype=xp.int32).reshape(tuple(shape))
-    return found % 2 == 1
+    return (found & 1) == 1
 
 
 class Around:
@@ -60,8 +60,8 @@ class Around:
     turn is applied to what is taken from the other end of the first axis: (array, whether from the high end).
     """
 
-    def __init__(self, array: Array, offsets: Iterable[Offset], xp: Any, turn: Any = None) -> None:
-        self.xp = xp
+    def __init__(self, array: Array, offsets: Iterable[Offset], backend: Backend, turn: Any = None) -> None:
+        xp = self.xp = backend.xp
         self.half = tuple(array.shape[1:])
         offsets = list(offsets)
         rank = len(self.half)
@@ -73,7 +73,7 @@ class Around:
                 if axis == 0 and turn is not None:
                     low, high = turn(low, True), turn(high, False)
                 array = xp.concat([low, array, high], axis=axis + 1)
-        self.array = array
+        self.array = backend.in_memory(array)  # what is read at many offsets
 
     def _ends(self, array: Array, axis: int, m: int) -> tuple[Array, Array]:
         """What comes before an axis (its last m) and after it (its first m), more than once around if need be."""

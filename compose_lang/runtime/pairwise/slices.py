@@ -38,8 +38,8 @@ class OnLattice(Held):
 
     def sweep(self, held: Tree, noise: Mapping[str, Array], t: Any) -> Tree:
         first, second = held
-        first = self.update(second, 0, self.words(noise["key"], t, 0))
-        return first, self.update(first, 1, self.words(noise["key"], t, 1))
+        first = self.backend.in_memory(self.update(second, 0, self.words(noise["key"], t, 0)))
+        return first, self.backend.in_memory(self.update(first, 1, self.words(noise["key"], t, 1)))
 
     def words(self, keys: Array, t: Any, parity: int) -> Array:
         """A word for each site of a parity, (chains, *half)."""
@@ -65,7 +65,7 @@ class Weights(OnLattice):
     def update(self, others: Array, parity: int, words: Array) -> Array:
         xp = self.backend.xp
         tables = self.block.tables[parity]
-        around = Around(others, [d.offset for d in self.lattice.directions], xp)
+        around = Around(others, [d.offset for d in self.lattice.directions], self.backend)
         is_odd = odd_rows(self.lattice, xp)
         near = [around.at(d.offset, parity, is_odd) for d in self.lattice.directions]
         weights = list(tables["field"])
@@ -114,7 +114,7 @@ class Thresholds(OnLattice):
     def update(self, others: Array, parity: int, words: Array) -> Array:
         xp = self.backend.xp
         tables = self.block.tables[parity]
-        around = Around(others, [s.offset for g in self.levels.groups for s in g], xp)
+        around = Around(others, [s.offset for g in self.levels.groups for s in g], self.backend)
         is_odd = odd_rows(self.lattice, xp)
         place, stride = tables["class"], 1
         for group, masks in zip(reversed(self.levels.groups), reversed(tables["groups"]), strict=True):
