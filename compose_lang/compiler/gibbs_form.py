@@ -18,6 +18,9 @@ from compose_lang.compiler.pairwise import pairwise
 LEAST_SITES = 256
 """Below, a sweep takes no time worth saving."""
 LEAST_ROWS = 2 * BITS
+CHAINS_IN_A_ROW = 16
+MOST_TABLED = 2**26
+"""Thresholds by joint values of neighbours, which the lists in C look up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +34,10 @@ class Form:
     structure: Lattice | Levels | Neighbours
     is_native: bool = False
 
-    def __str__(self) -> str:
-        return self.kind
+    @property
+    def chains_together(self) -> int:
+        """How many chains are best updated at once: lists are read once for all of them."""
+        return CHAINS_IN_A_ROW if self.kind == "lists" else 1
 
 
 def gibbs_form(graph: FactorGraph, variable: Variable, least: int = LEAST_SITES) -> tuple[Form | None, str]:
@@ -54,7 +59,7 @@ def gibbs_form(graph: FactorGraph, variable: Variable, least: int = LEAST_SITES)
     lists = neighbours(found)
     if lists is not None:
         what = "a graph of pairs: lists of neighbours, weights are products"
-        if lists.values == 2:
+        if lists.values == 2 and lists.sites << len(lists.lists) <= MOST_TABLED:
             return by_best_means(Form("lists", lists), what)
         return Form("lists", lists), what
     return None, "by the energies of its factors, since its sites have too many neighbours"

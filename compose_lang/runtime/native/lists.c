@@ -1,7 +1,9 @@
 /* A sweep of runtime/pairwise/lists.py for two values, in place: stretches of sites at a time, chains innermost.
 
-   inputs: numbers (SITES, CHAINS), keys (CHAINS, 2), step (1), starts (COLOURS + 1), lists (DEGREE, SITES),
-   ratios (DEGREE, SITES), fields (SITES). outputs: numbers. */
+   A site's threshold is looked up by its neighbours' values, (SITES, 2^DEGREE), so nothing is computed but words.
+
+   inputs: numbers (SITES, CHAINS), keys (CHAINS, 2), step (1), starts (COLOURS + 1), lists (SITES, DEGREE),
+   thresholds (SITES, 2^DEGREE) and 16 words more. outputs: numbers. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -10,28 +12,44 @@
 typedef uint32_t word;
 #define STRETCH ((CHAINS) >= 64 ? 1 : 64 / (CHAINS))
 #define LANES (STRETCH * (CHAINS))
+#define CASES (1 << (DEGREE))
 
-static void visit(int8_t *numbers, ptrdiff_t site, const word *words, const int32_t *lists, const REAL *ratios,
-                  const REAL *fields) {
-  int8_t *mine = numbers + site * (CHAINS);
-  REAL weight[CHAINS];
-  for (int c = 0; c < (CHAINS); c++) weight[c] = fields[site];
-  for (int d = 0; d < (DEGREE); d++) {
-    const int8_t *near = numbers + (ptrdiff_t)lists[(ptrdiff_t)d * (SITES) + site] * (CHAINS);
-    REAL ratio = ratios[(ptrdiff_t)d * (SITES) + site];
-    for (int c = 0; c < (CHAINS); c++) weight[c] *= near[c] ? ratio : (REAL)1;
+#ifdef __AVX512BW__
+#include <immintrin.h>
+#endif
+
+static inline void visit(uint8_t *restrict numbers, ptrdiff_t site, const word *restrict words,
+                         const int32_t *restrict lists, const word *restrict thresholds) {
+  const word *mine = thresholds + site * CASES;
+  const int32_t *near = lists + site * (DEGREE);
+  uint8_t *here = numbers + site * (CHAINS);
+  int c = 0;
+#if defined __AVX512BW__ && defined __AVX512VL__ && DEGREE <= 4
+  if ((CHAINS) >= 16) { /* a vector holds the table */
+    __m512i table = _mm512_loadu_si512(mine); /* what lies beyond a small one is not looked up */
+    for (; c + 16 <= (CHAINS); c += 16) {
+      __m512i place = _mm512_setzero_si512();
+      for (int d = 0; d < (DEGREE); d++) {
+        __m128i values = _mm_loadu_si128((const __m128i *)(numbers + (ptrdiff_t)near[d] * (CHAINS) + c));
+        place = _mm512_or_si512(place, _mm512_slli_epi32(_mm512_cvtepu8_epi32(values), d));
+      }
+      __m512i drawn = _mm512_loadu_si512(words + c);
+      __mmask16 second = _mm512_cmpge_epu32_mask(drawn, _mm512_permutexvar_epi32(place, table));
+      _mm_storeu_si128((__m128i *)(here + c), _mm_maskz_set1_epi8(second, 1));
+    }
   }
-  for (int c = 0; c < (CHAINS); c++) {
-    REAL point = ((REAL)words[c] + (REAL)0.5) * (REAL)0x1p-32 * ((REAL)1 + weight[c]);
-    mine[c] = point >= (REAL)1;
+#endif
+  for (; c < (CHAINS); c++) {
+    unsigned place = 0;
+    for (int d = 0; d < (DEGREE); d++) place |= (unsigned)numbers[(ptrdiff_t)near[d] * (CHAINS) + c] << d;
+    here[c] = words[c] >= mine[place];
   }
 }
 
 void run(void **inputs, void **outputs) {
-  int8_t *numbers = outputs[0];
-  const word *keys = inputs[1], step = *(const word *)inputs[2];
+  uint8_t *numbers = outputs[0];
+  const word *keys = inputs[1], step = *(const word *)inputs[2], *thresholds = inputs[5];
   const int32_t *starts = inputs[3], *lists = inputs[4];
-  const REAL *ratios = inputs[5], *fields = inputs[6];
   word k0[LANES], k1[LANES], lane[LANES];
   if (numbers != inputs[0]) memcpy(numbers, inputs[0], (size_t)(SITES) * (CHAINS));
   for (int e = 0; e < LANES; e++)
@@ -47,8 +65,8 @@ void run(void **inputs, void **outputs) {
       }
       for (int s = 0; s < STRETCH && i + s < half; s++) {
         ptrdiff_t site = start + i + s;
-        visit(numbers, site, first + s * (CHAINS), lists, ratios, fields);
-        if (site + half < stop) visit(numbers, site + half, second + s * (CHAINS), lists, ratios, fields);
+        visit(numbers, site, first + s * (CHAINS), lists, thresholds);
+        if (site + half < stop) visit(numbers, site + half, second + s * (CHAINS), lists, thresholds);
       }
     }
   }
