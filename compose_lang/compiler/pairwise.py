@@ -11,11 +11,12 @@ where field and coupling are 0 for first values and left out. Before: `tables`. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from compose_lang.compiler.graph import FactorGraph, Variable
+from compose_lang.compiler.ir import Node, node
 from compose_lang.compiler.tables import Sites, Table, tabulate
 
 MOST_VALUES = 8
@@ -68,18 +69,30 @@ def pairwise(graph: FactorGraph, variable: Variable) -> Pairwise | str:
             continue
         if group.variables != {variable.name}:
             return f"`{group.label}` reads other variables too"
-        table = tabulate(group, Sites((variable,)))
-        if table is None or table.sites.shape[1] > 2:
-            return f"`{group.label}` reads more than two sites at once"
-        if not table.is_known or not np.isfinite(table.values).all():
-            return f"`{group.label}` forbids values"
-        if table.sites.shape[1] == 1:
-            add(field, table.sites[:, 0], relative(table.values))
-        elif table.sites.shape[1] == 2:
-            pairs += joint(table, field)
+        for term in terms(group.energy):
+            table = tabulate(replace(group, energy=term), Sites((variable,)))
+            if table is None or table.sites.shape[1] > 2:
+                return f"`{group.label}` reads more than two sites at once"
+            if not table.is_known or not np.isfinite(table.values).all():
+                return f"`{group.label}` forbids values"
+            if table.sites.shape[1] == 1:
+                add(field, table.sites[:, 0], relative(table.values))
+            elif table.sites.shape[1] == 2:
+                pairs += joint(table, field)
     if strongest(field, pairs) > MOST_NATS:
         return f"values of a site can differ by more than {MOST_NATS:.0f} nats"
     return Pairwise(variable, field, tuple(p for p in pairs if len(p.a) and p.coupling.any()))
+
+
+def terms(energy: Node) -> list[Node]:
+    """What an energy is the sum of."""
+    if energy.op == "add":
+        return [t for a in energy.args for t in terms(a)]
+    if energy.op == "sub" and len(energy.args) == 2:
+        return [*terms(energy.args[0]), *(node("neg", t) for t in terms(energy.args[1]))]
+    if energy.op == "neg":
+        return [node("neg", t) for t in terms(energy.args[0])]
+    return [energy]
 
 
 def relative(energies: np.ndarray) -> np.ndarray:

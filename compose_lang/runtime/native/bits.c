@@ -24,6 +24,17 @@ typedef word loose __attribute__((vector_size(64), aligned(4), may_alias));
 
 static inline vec load(const word *p) { return *(const loose *)p; }
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+static inline int any(vec x) { return _mm512_test_epi32_mask((__m512i)x, (__m512i)x) != 0; }
+#else
+static inline int any(vec x) {
+  word found = 0;
+  for (int i = 0; i < LANES; i++) found |= x[i];
+  return found != 0;
+}
+#endif
+
 /* masks(p, m, high, mask): for each level the sites of 16 words that have its threshold. p: the word at the same place
    in the array of the other parity; m: the same place in each array of masks; high: whether rows begin with a site of
    the other parity. */
@@ -52,13 +63,12 @@ static void update(const word *padded, word *mine, int parity, const word *key, 
     for (int m = 0; m < (MIDDLE); m++)
       for (int q = 0; q < (COLUMNS); q += LANES) {
         size_t place = ((size_t)r * (MIDDLE) + m) * (COLUMNS) + q;
-        int count = (COLUMNS)-q < LANES ? (COLUMNS)-q : LANES;
+        int count = (COLUMNS) % LANES == 0 || (COLUMNS)-q > LANES ? LANES : (COLUMNS)-q;
         vec mask[LEVELS];
         masks(padded + AT(r + (MARGIN_ROWS), m + (MARGIN_MIDDLE), q + (MARGIN_COLUMNS)), tables, place,
               ((r + m) & 1) ^ parity, mask);
-        vec below = {0}, undecided = {0};
-        for (int i = 0; i < count; i++) undecided[i] = ~0u;
-        if (count == LANES) undecided = ~(vec){0};
+        vec below = {0}, undecided = ~(vec){0};
+        for (int i = count; i < LANES; i++) undecided[i] = 0;
         for (int i = 15; i >= 0; i--) {
           vec x = lane + (word)((32 * parity + i) * WORDS + place), y = (vec){0} + step;
           THREEFRY13(k0, k1, x, y);
@@ -70,11 +80,11 @@ static void update(const word *padded, word *mine, int parity, const word *key, 
             below |= undecided & ~u & threshold;
             undecided &= ~(u ^ threshold);
           }
-          vec none = {0};
-          if (memcmp(&undecided, &none, sizeof none) == 0) break;
+          if (!any(undecided)) break;
         }
         vec found = ~below;
-        memcpy(mine + place, &found, sizeof(word) * count);
+        if (count == LANES) *(loose *)(mine + place) = found;
+        else memcpy(mine + place, &found, sizeof(word) * count);
       }
 }
 
