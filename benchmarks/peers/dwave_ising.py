@@ -35,7 +35,7 @@ def seconds(sweeps: int) -> float:
     return time.perf_counter() - start
 
 
-fixed = seconds(1)
+seconds(1)
 print(f"{time.perf_counter() - began:.2f}", flush=True)
 for line in sys.stdin if repeats == 0 else range(repeats):
-    print(f"{count * chains * (sweeps - 1) / max(seconds(sweeps) - fixed, 1e-9):.6g}", flush=True)
+    print(f"{count * chains * sweeps / seconds(sweeps):.6g}", flush=True)

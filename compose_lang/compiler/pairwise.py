@@ -125,15 +125,12 @@ def joint(table: Table, field: np.ndarray) -> list[Pairs]:
 
 
 def strongest(field: np.ndarray, pairs: list[Pairs]) -> float:
-    """The most that values of a site can differ by, or more."""
+    """The most that a value of a site can differ from its first by, whatever its neighbours are."""
     if not len(field):
         return 0.0
-    total = np.abs(field).max(axis=1)
+    high, low = field.copy(), field.copy()
     for p in pairs:
         for here in p.both_ways:
-            most = np.abs(here.coupling).max(axis=(1, 2), initial=0.0)
-            if len(most) == 1:
-                total += most[0] * np.bincount(here.a, minlength=len(field))
-            else:
-                total += np.bincount(here.a, most, minlength=len(field))
-    return float(total.max())
+            add(high, here.a, np.maximum(here.coupling, 0.0).max(axis=2))
+            add(low, here.a, np.minimum(here.coupling, 0.0).min(axis=2))
+    return float(np.maximum(np.abs(high), np.abs(low)).max())

@@ -3,8 +3,8 @@
    The comparison runs from the highest place down and ends when no site of the 16 words is undecided, after 11 places
    on the average; places that are left out would change nothing.
 
-   inputs: the words of both parities (CHAINS, ROWS, MIDDLE, COLUMNS), keys (CHAINS, 2), step (1), the bits of the
-   thresholds (32, LEVELS), then the masks that generated.h reads, for each parity. outputs: the words of both. */
+   inputs: the words of both parities (chains, ROWS, MIDDLE, COLUMNS), keys (chains, 2), the step and the number of
+   chains (2), the bits of the thresholds (32, LEVELS), then the masks that generated.h reads, for each parity. outputs: the words of both. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -89,15 +89,15 @@ static void update(const word *padded, word *mine, int parity, const word *key, 
 }
 
 void run(void **inputs, void **outputs) {
-  const word *keys = inputs[2], *step = inputs[3], *bits = inputs[4];
+  const word *keys = inputs[2], *bits = inputs[4], step = ((word *)inputs[3])[0], chains = ((word *)inputs[3])[1];
   const word *const *tables = (const word *const *)inputs + 5;
   word *padded = malloc(sizeof(word) * ((size_t)TALL * DEEP * WIDE + 2 * LANES));
-  for (size_t c = 0; c < CHAINS; c++) {
+  for (size_t c = 0; c < chains; c++) {
     word *first = (word *)outputs[0] + c * WORDS, *second = (word *)outputs[1] + c * WORDS;
     pad((const word *)inputs[1] + c * WORDS, padded);
-    update(padded, first, 0, keys + 2 * c, *step, bits, tables);
+    update(padded, first, 0, keys + 2 * c, step, bits, tables);
     pad(first, padded);
-    update(padded, second, 1, keys + 2 * c, *step, bits, tables + TABLES);
+    update(padded, second, 1, keys + 2 * c, step, bits, tables + TABLES);
   }
   free(padded);
 }

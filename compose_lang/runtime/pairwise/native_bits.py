@@ -25,18 +25,19 @@ class NativeBits(Bits):
 
     def sweep(self, held: Tree, noise: Mapping[str, Array], t: Any) -> Tree:
         step = step_word(t, self.backend).reshape((1,))
+        chains = self.backend.asarray([held[0].shape[0]], self.backend.word)
+        counts = self.backend.xp.concat([step, chains])
         tables = self.block.tables
-        kernel = compiled(self.levels, held[0].shape[0])
-        arrays = [*held, noise["key"], step, tables["thresholds"], *tables["masks"]]
+        kernel = compiled(self.levels)
+        arrays = [*held, noise["key"], counts, tables["thresholds"], *tables["masks"]]
         return self.backend.native(kernel, 2, *arrays)
 
 
-def compiled(few: Levels, chains: int) -> NativeKernel:
-    """The kernel of a lattice for a number of chains."""
+def compiled(few: Levels) -> NativeKernel:
+    """The kernel of a lattice."""
     rows, *middle, columns = word_shape(few.lattice)
     offsets = [s.offset for g in few.groups for s in g]
     macros = {
-        "CHAINS": chains,
         "ROWS": rows,
         "MIDDLE": middle[0] if middle else 1,
         "COLUMNS": columns,
