@@ -91,9 +91,7 @@ def compose(model: cg.Model, chains: int, change: Callable[[Plan], Plan] = lambd
     chosen = change(plan(model.program.graph, "jax"))
     density = Density(model.program.graph, chosen, backend)
     lanes = lanes_of(chains, "jax", max(b.chains_together for b in chosen.blocks))
-    sweeper = Sweeper(
-        density, chosen.blocks, backend, seed=0, warmup=0, chains=len(lanes[0]), keep=["m"]
-    )
+    sweeper = Sweeper(density, chosen.blocks, backend, seed=0, warmup=0, chains=len(lanes[0]), keep=["m"])
     batches = [sweeper.start(lane) for lane in lanes]
     sites, done = model.program.graph.variables[0].free_sites, 0
     pool = ThreadPoolExecutor(available_cores())
@@ -139,7 +137,15 @@ def c_peer(source: str, *arguments: object, each: int, folder: Path) -> Timed:
     """A C program of peers/, compiled here; a SWEEPS among its arguments is what is varied."""
     program = folder / source
     if not program.exists():
-        flags = ["-O3", "-march=native", str(HERE / "peers" / f"{source}.c"), "-o", str(program), "-lm", "-lpthread"]
+        flags = [
+            "-O3",
+            "-march=native",
+            str(HERE / "peers" / f"{source}.c"),
+            "-o",
+            str(program),
+            "-lm",
+            "-lpthread",
+        ]
         subprocess.run(["gcc", *flags], check=True)
 
     def run(sweeps: int) -> float:
@@ -177,7 +183,9 @@ def cases(name: str, size: int, chains: int, peers: str | None, folder: Path) ->
         sites, edges, couplings = size**2, torus(size), np.full(2 * size**2, BETA)
         found["compose"], form = compose(cg.compile(GRID, constants={"n": size}), chains)
         print(f"  compose: {form}")
-        found["compose, array operations"], _ = compose(cg.compile(GRID, constants={"n": size}), chains, without_c)
+        found["compose, array operations"], _ = compose(
+            cg.compile(GRID, constants={"n": size}), chains, without_c
+        )
         strengths = rng.normal(size=(2, size, size))
         glass = cg.compile(GLASS, data={"right": strengths[0], "down": strengths[1]}, constants={"n": size})
         found["compose, real couplings"], form = compose(glass, chains)
@@ -220,13 +228,17 @@ def write_graph(path: Path, edges: np.ndarray, couplings: np.ndarray, sites: int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--peers", help="a Python that has thrml and dwave-samplers")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="as in grid256x1, graph10000x32")
     parser.add_argument("--out", type=Path, default=HERE / "ising.json")
     arguments = parser.parse_args()
-    chosen = [(k, n, c) for k, ns in (("grid", (256, 1024)), ("graph", (10**4, 10**5))) for n in ns for c in (1, 32)]
+    chosen = [
+        (k, n, c) for k, ns in (("grid", (256, 1024)), ("graph", (10**4, 10**5))) for n in ns for c in (1, 32)
+    ]
     results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     for kind, size, chains in chosen:
         name = f"{kind}{size}x{chains}"
@@ -241,7 +253,9 @@ def main() -> None:
                     rates[what].append(run())
         medians = {what: statistics.median(r) for what, r in rates.items()}
         for what, rate in medians.items():
-            print(f"  {what:28} {rate / 1e6:10.1f} M updates/s   x {medians['compose'] / rate:.2f}", flush=True)
+            print(
+                f"  {what:28} {rate / 1e6:10.1f} M updates/s   x {medians['compose'] / rate:.2f}", flush=True
+            )
         load = os.getloadavg()[0]
         results[name] = {"medians": medians, "all": rates, "load": load, "cores": available_cores()}
         arguments.out.write_text(json.dumps(results, indent=1) + "\n")

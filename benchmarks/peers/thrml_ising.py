@@ -18,7 +18,9 @@ began = time.perf_counter()
 graph = np.load(path)
 nodes = [SpinNode() for _ in graph["colours"]]
 edges = [(nodes[a], nodes[b]) for a, b in graph["edges"]]
-model = IsingEBM(nodes, edges, jnp.zeros(len(nodes)), jnp.asarray(graph["couplings"], jnp.float32), jnp.array(1.0))
+model = IsingEBM(
+    nodes, edges, jnp.zeros(len(nodes)), jnp.asarray(graph["couplings"], jnp.float32), jnp.array(1.0)
+)
 colours = graph["colours"]
 blocks = [Block([nodes[i] for i in np.flatnonzero(colours == c)]) for c in range(colours.max() + 1)]
 program = IsingSamplingProgram(model, blocks, [])

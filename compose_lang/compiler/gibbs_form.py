@@ -54,7 +54,9 @@ def gibbs_form(graph: FactorGraph, variable: Variable, least: int = LEAST_SITES)
             what = f"a lattice with few local fields: {BITS} sites to a word, bit by bit"
             return by_best_means(Form("bits", few), what)
         if few is not None:
-            return Form("thresholds", few), "a lattice with few local fields: neighbours are slices, a threshold for each"
+            return Form(
+                "thresholds", few
+            ), "a lattice with few local fields: neighbours are slices, a threshold for each"
         return Form("slices", on_lattice), "a lattice of pairs: neighbours are slices, weights are products"
     lists = neighbours(found)
     if lists is not None:

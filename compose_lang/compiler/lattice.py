@@ -111,7 +111,13 @@ def lattice(p: Pairwise) -> Lattice | None:
                     for step, n in zip(np.unravel_index(code, padded), padded, strict=True)
                 )
                 mine = codes == code
-                gather(found, offset, places[mine], here.coupling if len(here.coupling) == 1 else here.coupling[mine], total)
+                gather(
+                    found,
+                    offset,
+                    places[mine],
+                    here.coupling if len(here.coupling) == 1 else here.coupling[mine],
+                    total,
+                )
     filled = np.mean([present.mean() for _, present in found.values()])
     if len(found) > MOST_OFFSETS or filled < LEAST_FILLED:
         return None
@@ -146,7 +152,9 @@ def gather(
                 sums[:, i, j] += np.bincount(sites, coupling[:, i, j], minlength=total)
 
 
-def direction(offset: tuple[int, ...], coupling: np.ndarray, present: np.ndarray, real: np.ndarray) -> Direction:
+def direction(
+    offset: tuple[int, ...], coupling: np.ndarray, present: np.ndarray, real: np.ndarray
+) -> Direction:
     """One direction, as simple as it can be told; real: which padded sites are the variable's."""
     everywhere = bool(present[real].all())
     first = coupling[int(np.argmax(present))]

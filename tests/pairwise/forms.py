@@ -59,8 +59,14 @@ def planned(graph: FactorGraph, form: Form | None) -> Plan:
 
 
 def swept(
-    graph: FactorGraph, form: Form | None, start: np.ndarray, sweeps: int, backend: str | Backend = "numpy",
-    seed: int = 0, chains: np.ndarray | None = None, first: int = 0,
+    graph: FactorGraph,
+    form: Form | None,
+    start: np.ndarray,
+    sweeps: int,
+    backend: str | Backend = "numpy",
+    seed: int = 0,
+    chains: np.ndarray | None = None,
+    first: int = 0,
 ) -> np.ndarray:
     """Values (chains, sites) after some sweeps of one form from a start, by the kernel's own steps."""  # fmt: skip
     b = load_backend(backend) if isinstance(backend, str) else backend

@@ -165,7 +165,9 @@ def same_on_every_backend(program: str) -> None:
             np.testing.assert_array_equal(other, reference, err_msg=kind)
 
 
-@pytest.mark.parametrize("program", [*TINY.values(), *BITS.values()], ids=[*TINY, *(f"bits {n}" for n in BITS)])
+@pytest.mark.parametrize(
+    "program", [*TINY.values(), *BITS.values()], ids=[*TINY, *(f"bits {n}" for n in BITS)]
+)
 def test_c_gives_the_same_draws_and_so_do_thresholds(program: str) -> None:
     graph = graph_of(program)
     forms = forms_of(graph)
@@ -196,7 +198,9 @@ def test_single_precision_serves_too() -> None:
     graph = graph_of(BITS["grid"])
     start = scattered(graph, 2)
     for kind, form in forms_of(graph).items():
-        wide, narrow = (swept(graph, form, start, 2, load_backend("numpy", p)) for p in ("float64", "float32"))
+        wide, narrow = (
+            swept(graph, form, start, 2, load_backend("numpy", p)) for p in ("float64", "float32")
+        )
         assert (wide != narrow).mean() < 1e-3, kind
 
 
@@ -220,9 +224,11 @@ def planted(monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
         sound = slices.Around.at
         monkeypatch.setattr(slices.Around, "at", lambda self, o, k, odd: sound(self, o, 1 - k, odd))
     elif mutant == "slices: both parities at once":
+
         def sweep(self, held, noise, t):  # type: ignore[no-untyped-def]
             words = [self.words(noise["key"], t, k) for k in (0, 1)]
             return self.update(held[1], 0, words[0]), self.update(held[0], 1, words[1])
+
         monkeypatch.setattr(slices.OnLattice, "sweep", sweep)
     elif mutant == "slices: one word for both parities":
         sound_words = slices.OnLattice.words
@@ -245,7 +251,9 @@ def planted(monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
         ("lists: a wrong order", "couplings", "lists"),
     ],
 )
-def test_planted_mistakes_are_caught(mutant: str, name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planted_mistakes_are_caught(
+    mutant: str, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graph = graph_of(TINY[name])
     planted(monkeypatch, mutant)
     assert agreement(graph, forms_of(graph)[kind]) < BROKEN

@@ -70,7 +70,15 @@ def test_the_exact_solutions_agree_with_each_other_and_with_enumeration() -> Non
 
 
 def measured(
-    n: int, m: int, beta: float, kind: str, chains: int, warmup: int, draws: int, thin: int, start: int | None = None
+    n: int,
+    m: int,
+    beta: float,
+    kind: str,
+    chains: int,
+    warmup: int,
+    draws: int,
+    thin: int,
+    start: int | None = None,
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Mean and standard error, between chains, of energy and |magnetisation| a site."""
     graph = graph_of(PROGRAM.format(n=n, m=m, beta=beta))
@@ -111,7 +119,9 @@ def test_onsager_and_yang(beta: float) -> None:
 
 def test_what_compose_runs_is_the_torus() -> None:
     """The whole way, from a program to its draws, with spins that are not stored."""
-    run = cg.sample(PROGRAM.format(n=64, m=64, beta=0.3), chains=4, draws=100, warmup=200, thin=5, seed=1, keep=("e",))
+    run = cg.sample(
+        PROGRAM.format(n=64, m=64, beta=0.3), chains=4, draws=100, warmup=200, thin=5, seed=1, keep=("e",)
+    )
     assert "bit by bit" in run.manifest.plan[0]["why"]
     each = run.posterior["e"].values.mean(axis=1)
     assert abs(each.mean() - energy_of_torus(64, 64, 0.3)) < 4 * max(each.std(ddof=1) / 2, 5e-4)

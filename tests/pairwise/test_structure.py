@@ -51,7 +51,10 @@ def test_fields_and_couplings_are_the_energy(name: str) -> None:
     padded = np.concatenate([np.zeros((p.sites, 1)), p.field], axis=1)
     found = padded[np.arange(p.sites), numbers].sum(axis=1)
     for pairs in p.pairs:
-        whole = np.pad(np.broadcast_to(pairs.coupling, (len(pairs.a), *pairs.coupling.shape[1:])), ((0, 0), (1, 0), (1, 0)))
+        whole = np.pad(
+            np.broadcast_to(pairs.coupling, (len(pairs.a), *pairs.coupling.shape[1:])),
+            ((0, 0), (1, 0), (1, 0)),
+        )
         found += whole[np.arange(len(pairs.a)), numbers[:, pairs.a], numbers[:, pairs.b]].sum(axis=1)
     expected = energies(graph, states)
     np.testing.assert_allclose(found - found[0], expected - expected[0], atol=1e-12)
@@ -113,7 +116,9 @@ def test_few_fields_have_thresholds_and_many_have_none() -> None:
     odds = {n: 0.3 * (8 - 4 * n) for _, n in few.thresholds}  # E(second) - E(first) with n neighbours up
     for (_, n), threshold in few.thresholds.items():
         assert abs(threshold / 2**32 - 1 / (1 + np.exp(-odds[n]))) <= 2.0**-33 + 1e-15
-    many = lattice_of("var s: spin[6, 6]\nfor (p, q) in torus(6, 6) { energy -0.01 * (1 + p[0] + 6 * p[1]) * s[p] * s[q] }")
+    many = lattice_of(
+        "var s: spin[6, 6]\nfor (p, q) in torus(6, 6) { energy -0.01 * (1 + p[0] + 6 * p[1]) * s[p] * s[q] }"
+    )
     assert levels(many) is None  # type: ignore[arg-type]
 
 

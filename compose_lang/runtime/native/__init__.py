@@ -79,7 +79,15 @@ def compiled(source: str, defines: tuple[str, ...], generated: str) -> NativeKer
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             (Path(scratch) / "generated.h").write_text(generated, encoding="utf-8")
             made = Path(scratch) / "made.so"
-            command = [c_compiler() or "cc", *flags, f"-I{scratch}", f"-I{HERE}", str(HERE / source), "-o", str(made)]
+            command = [
+                c_compiler() or "cc",
+                *flags,
+                f"-I{scratch}",
+                f"-I{HERE}",
+                str(HERE / source),
+                "-o",
+                str(made),
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 wrong = next((x for x in done.stderr.splitlines() if "error" in x), done.stderr.strip())
@@ -105,7 +113,9 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return "\0".join(next((x for x in lines if x.startswith(key)), "") for key in ("model name", "flags", "Features"))
+    return "\0".join(
+        next((x for x in lines if x.startswith(key)), "") for key in ("model name", "flags", "Features")
+    )
 
 
 def cache_folder() -> Path:

@@ -128,7 +128,11 @@ def exactly(masks: list[Array]) -> list[Array]:
     """Words of the bits that are set in exactly 0, 1, … of some words."""
     counts = [~masks[0], masks[0]]
     for m in masks[1:]:
-        shifted = [counts[0] & ~m, *((a & m) | (b & ~m) for a, b in itertools.pairwise(counts)), counts[-1] & m]
+        shifted = [
+            counts[0] & ~m,
+            *((a & m) | (b & ~m) for a, b in itertools.pairwise(counts)),
+            counts[-1] & m,
+        ]
         counts = shifted
     return counts
 

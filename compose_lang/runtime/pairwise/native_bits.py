@@ -59,7 +59,9 @@ def masks_of(few: Levels) -> list[Step | int]:
 def generated(few: Levels) -> str:
     """The C function `masks` of a lattice: counts of neighbours by sums of bits, then a mask for each threshold."""
     order = masks_of(few)
-    lines = ["static inline void masks(const word *p, const word *const *tables, size_t m, int high, vec *mask) {"]
+    lines = [
+        "static inline void masks(const word *p, const word *const *tables, size_t m, int high, vec *mask) {"
+    ]
     for g, group in enumerate(few.groups):
         for i, step in enumerate(group):
             low, high = shifts(step.offset)

@@ -166,7 +166,10 @@ def threshold_tables(few: Levels) -> list[dict[str, Any]]:
     def masks(parity: int) -> list[list[np.ndarray]]:
         none = np.ones((), dtype=np.int8)
         return [
-            [none if s.present is None else lattice.of_parity(s.present, parity)[None].astype(np.int8) for s in g]
+            [
+                none if s.present is None else lattice.of_parity(s.present, parity)[None].astype(np.int8)
+                for s in g
+            ]
             for g in few.groups
         ]
 
