@@ -37,5 +37,5 @@ def seconds(sweeps: int) -> float:
 
 seconds(1)
 print(f"{time.perf_counter() - began:.2f}", flush=True)
-for line in sys.stdin if repeats == 0 else range(repeats):
+for _ in sys.stdin if repeats == 0 else range(repeats):
     print(f"{count * chains * sweeps / seconds(sweeps):.6g}", flush=True)

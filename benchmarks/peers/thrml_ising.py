@@ -31,7 +31,7 @@ run = jax.jit(jax.vmap(lambda key, state: sample_states(key, program, schedule, 
 keys = jax.random.split(jax.random.key(1), chains)
 jax.block_until_ready(run(keys, start))
 print(f"{time.perf_counter() - began:.2f}", flush=True)
-for line in sys.stdin if repeats == 0 else range(repeats):
+for _ in sys.stdin if repeats == 0 else range(repeats):
     began = time.perf_counter()
     jax.block_until_ready(run(keys, start))
     print(f"{len(nodes) * chains * (sweeps + 1) / (time.perf_counter() - began):.6g}", flush=True)

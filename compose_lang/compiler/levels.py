@@ -43,12 +43,12 @@ class Levels:
     thresholds: dict[tuple[int, ...], int]
 
 
-def levels(l: Lattice) -> Levels | None:
+def levels(found: Lattice) -> Levels | None:
     """The few local fields of a lattice, if they are few."""
-    if l.values != 2:
+    if found.values != 2:
         return None
     grouped: dict[float, list[Step]] = {}
-    for d in l.directions:
+    for d in found.directions:
         coupling, present = d.coupling[:, 0, 0], d.present
         if len(coupling) == 1:
             grouped.setdefault(float(coupling[0]), []).append(Step(d.offset, present))
@@ -59,7 +59,7 @@ def levels(l: Lattice) -> Levels | None:
         for kind in kinds:
             grouped.setdefault(float(kind), []).append(Step(d.offset, coupling == kind if kind else present))
     grouped.pop(0.0, None)
-    fields, classes = np.unique(np.round(l.field[:, 0], 12), return_inverse=True)
+    fields, classes = np.unique(np.round(found.field[:, 0], 12), return_inverse=True)
     groups = tuple(tuple(steps) for steps in grouped.values())
     if len(fields) * math.prod(len(steps) + 1 for steps in groups) > MOST_LEVELS:
         return None
@@ -69,7 +69,7 @@ def levels(l: Lattice) -> Levels | None:
         for n in counts
         for f in range(len(fields))
     }
-    return Levels(l, classes if len(fields) > 1 else None, groups, thresholds)
+    return Levels(found, classes if len(fields) > 1 else None, groups, thresholds)
 
 
 def threshold(difference: float) -> int:

@@ -50,10 +50,7 @@ def neighbours(p: Pairwise) -> Neighbours | None:
     place[order] = np.arange(p.sites)
     starts = np.searchsorted(colours[order], np.arange(count + 1))
     ways = [here for pairs in p.pairs for here in pairs.both_ways]
-    if not ways:
-        ways_from = np.zeros(0, dtype=np.int64)
-    else:
-        ways_from = np.concatenate([place[here.a] for here in ways])
+    ways_from = np.concatenate([np.zeros(0, dtype=np.int64), *(place[here.a] for here in ways)])
     degrees = np.bincount(ways_from, minlength=p.sites)
     degree = int(degrees.max(initial=0))
     if degree > MOST_NEIGHBOURS:

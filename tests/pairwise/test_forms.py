@@ -62,7 +62,7 @@ def transition_matrix(graph: FactorGraph, classes: list[np.ndarray]) -> np.ndarr
 
 
 def agreement(graph: FactorGraph, form: Form) -> float:
-    """The p-value of one sweep from every state against its exact transition matrix (chi-square, small cells pooled)."""
+    """The p-value of a sweep from every state against its exact transition matrix: chi-square, small cells pooled."""
     states = every_state(graph)
     exact = transition_matrix(graph, classes_of(form, graph.variables[0].type.shape))
     chains = RUNS // len(states)
@@ -110,7 +110,9 @@ BITS = {
     "grid": "var s: spin[64, 3]\nfor (p, q) in grid(64, 3) { energy -0.4 * s[p] * s[q] }",
     "two couplings": """
         var s: spin[64, 4]
-        for i in range(64), j in range(4) { energy -0.3 * s[i, j] * s[(i + 1) % 64, j] + 0.5 * s[i, j] * s[i, (j + 1) % 4] }
+        for i in range(64), j in range(4) {
+          energy -0.3 * s[i, j] * s[(i + 1) % 64, j] + 0.5 * s[i, j] * s[i, (j + 1) % 4]
+        }
     """,
     "three axes": "var s: spin[64, 3, 4]\nfor (p, q) in grid(64, 3, 4) { energy -0.25 * s[p] * s[q] }",
     "wide": "var s: bool[128, 34]\nfor (p, q) in torus(128, 34) { energy -0.9 * s[p] * s[q] + 0.9 * s[p] }",

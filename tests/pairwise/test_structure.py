@@ -64,7 +64,7 @@ def test_fields_and_couplings_are_the_energy(name: str) -> None:
     ("program", "reason"),
     [
         ("var b: bool[6]\nfor i in range(4) { energy b[i] * b[i + 1] * b[i + 2] }", "more than two sites"),
-        ("var b: bool[3]\nvar x: real ~ Normal(0, 1)\nfor i in range(2) { energy x * b[i] * b[i + 1] }", "other variables"),
+        ("var b: bool[3]\nvar x: real ~ Normal(0, 1)\nenergy x * b[0] * b[1]", "other variables"),
         ("var z: category(3)[5]\nfor (i, j) in chain(5) { require z[i] != z[j] }", "forbids values"),
         ("var z: int(0, 20)[5]\nfor (i, j) in chain(5) { energy z[i] * z[j] }", "21 values"),
         ("var s: spin[5]\nfor (i, j) in chain(5) { energy 40 * s[i] * s[j] }", "60 nats"),

@@ -59,7 +59,7 @@ def pointers(arrays: Sequence[NDArray[Any]]) -> Any:
 
 
 def native_kernel(source: str, macros: Mapping[str, Any], generated: str = "") -> NativeKernel:
-    """The kernel of a source; generated is C that the source includes as `generated.h`. CG0603 if it does not compile."""
+    """The kernel of a source; generated is C that it includes as `generated.h`. CG0603 if it does not compile."""
     defines = tuple(f"-D{name}={value}" for name, value in sorted(macros.items()))
     return compiled(source, defines, generated)
 
@@ -119,7 +119,7 @@ def processor() -> str:
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: the user's cache folder, or one for this process where that cannot be written."""
+    """Where compiled kernels are kept: the user's cache folder; one for this process where that cannot be written."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "compose_lang" / "native"
     try:
         folder.mkdir(parents=True, exist_ok=True)
