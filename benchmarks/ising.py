@@ -1,7 +1,7 @@
 """Site updates a second on Ising models, beside peers, in one run: `python -m benchmarks.ising`.
 
 What is timed of Compose is what `compose run` executes: the plan's kernel through `Sweeper`, lanes over the cores as
-the driver runs them, 32-bit random numbers and all; no loop of its own. Peers are hand-written C (compiled here), THRML and
+the driver runs them; no loop of its own. Peers are hand-written C (compiled here), THRML and
 dwave-samplers (by `--peers PYTHON`, an interpreter that has them). Rounds alternate between all of them, so that what
 else the machine does meets all alike, and medians are printed and written to `ising.json`. `--only grid256` … chooses.
 """

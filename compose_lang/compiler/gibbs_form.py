@@ -42,7 +42,7 @@ class Form:
 
 def gibbs_form(graph: FactorGraph, variable: Variable, least: int = LEAST_SITES) -> tuple[Form | None, str]:
     """The fastest form that serves a variable, and what it is in words; None for energies of the factors' own."""
-    if variable.free_sites < least:
+    if variable.free_sites < least or variable.support != variable.type.domain:
         return None, ""
     found = pairwise(graph, variable)
     if isinstance(found, str):

@@ -95,7 +95,7 @@ def lattice(p: Pairwise) -> Lattice | None:
         for here in pairs.both_ways:
             a = np.unravel_index(here.a, shape)
             b = np.unravel_index(here.b, shape)
-            if (((sum(a) + sum(b)) & 1) == 0).any():
+            if (np.sum([*a, *b], axis=0) % 2 == 0).any():
                 return None
             # counted in the padded shape; a step across its seam is told apart, and only even lengths have any
             steps = [(y - x) % n for x, y, n in zip(a, b, padded, strict=True)]

@@ -162,9 +162,10 @@ class Sweeper:
         """One step of every block's kernel, and their statistics; a position is as `_hold` makes it."""
         after, statistics = [], {}
         kernels = self._bound(self.density.with_constants(constants))
-        if is_held(kernels):
-            drawn = noise.draw(kernels[0].noise, keys[0], t, self.backend)
-            return kernels[0].sweep(position, drawn, t), states, {}
+        one = holder(kernels)
+        if one is not None:
+            drawn = noise.draw(one.noise, keys[0], t, self.backend)
+            return one.sweep(position, drawn, t), states, {}
         for b, (kernel, state) in enumerate(zip(kernels, states, strict=True)):
             drawn = noise.draw(kernel.noise, keys[b], t, self.backend)
             position, state, found = kernel.step(position, state, drawn, t)
@@ -174,13 +175,13 @@ class Sweeper:
 
     def _hold(self, constants: Tree, position: Position) -> Tree:
         """A position as sweeps take it: where one kernel moves all, in that kernel's own arrangement if it has one."""
-        kernels = self._bound(self.density.with_constants(constants))
-        return kernels[0].hold(position) if is_held(kernels) else position
+        one = holder(self._bound(self.density.with_constants(constants)))
+        return position if one is None else one.hold(position)
 
     def _release(self, constants: Tree, held: Tree) -> Position:
         """The position that is held."""
-        kernels = self._bound(self.density.with_constants(constants))
-        return kernels[0].release({}, held) if is_held(kernels) else held
+        one = holder(self._bound(self.density.with_constants(constants)))
+        return held if one is None else one.release({}, held)
 
     def _record(self, constants: Tree, position: Position) -> dict[str, Array]:
         """What is kept of a position, in the types it is stored in."""
@@ -256,9 +257,9 @@ class Sweeper:
         return position, states, stacked, self._energy(constants, position)
 
 
-def is_held(kernels: Sequence[BoundKernel]) -> bool:
-    """Whether one kernel moves all and can keep it in an arrangement of its own."""
-    return len(kernels) == 1 and isinstance(kernels[0], Held)
+def holder(kernels: Sequence[BoundKernel]) -> Held | None:
+    """The kernel that moves all and can keep it in an arrangement of its own, if there is one."""
+    return kernels[0] if len(kernels) == 1 and isinstance(kernels[0], Held) else None
 
 
 def named_leaves(tree: Tree, name: str = "") -> list[tuple[str, Array]]:
