@@ -1,9 +1,9 @@
 """Site updates a second on Ising models, beside peers, in one run: `python -m benchmarks.ising`.
 
 What is timed of Compose is what `compose run` executes: the plan's kernel through `Sweeper`, lanes over the cores as
-the driver runs them; no loop of its own. Peers are hand-written C (compiled here), THRML and
-dwave-samplers (by `--peers PYTHON`, an interpreter that has them). Rounds alternate between all of them, so that what
-else the machine does meets all alike, and medians are printed and written to `ising.json`. `--only grid256` … chooses.
+the driver runs them; no loop of its own. Peers are hand-written C (compiled here, on one thread for one chain and on
+two for 32), THRML and dwave-samplers (by `--peers PYTHON`, an interpreter that has them). Rounds alternate between all
+of them, so that what else the machine does meets all alike; medians are printed and written to `ising.json`.
 """
 
 from __future__ import annotations
@@ -109,14 +109,15 @@ def compose(model: cg.Model, chains: int, change: Callable[[Plan], Plan] = lambd
 
 
 def rounds(run: Callable[[int], float], each: int) -> int:
-    """How many sweeps of `each` updates take about SECONDS."""
-    sweeps = 1
+    """How many sweeps of `each` updates take SECONDS, beside what a call takes whatever their number."""
+    sweeps, seconds = 1, each / run(1)
     while True:
-        rate = run(sweeps)
-        wanted = math.ceil(SECONDS * rate / each)
-        if wanted <= 2 * sweeps:
-            return max(1, wanted)
-        sweeps = min(wanted, 16 * sweeps)
+        more = 4 * sweeps
+        took = more * each / run(more)
+        if took - seconds > SECONDS / 4 or took > 4 * SECONDS:
+            marginal = max(took - seconds, SECONDS / 64) / (more - sweeps)
+            return max(1, math.ceil(SECONDS / marginal))
+        sweeps, seconds = more, took
 
 
 def without_c(p: Plan) -> Plan:
