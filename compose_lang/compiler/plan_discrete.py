@@ -6,6 +6,7 @@ Before: `methods`. After: `plan`.
 from __future__ import annotations
 
 from compose_lang.compiler.block import Block
+from compose_lang.compiler.gibbs_form import gibbs_form
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
 from compose_lang.compiler.keeping import require_structure
 
@@ -16,6 +17,8 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None, ref
     """The block of a discrete variable. refused: why it is not drawn exactly, where it might have been."""
     if request is not None:
         require_structure(graph, v, request)
+        if request.method == "gibbs":
+            return gibbs_block(graph, v, "asked for")
         return Block((v.name,), request.method, dict(request.options), why="asked for")
     domain = v.support
     if domain.kind == "permutation":
@@ -30,4 +33,10 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None, ref
         )
     why = f"finite ({len(domain.values)} values a site): each site is drawn from its exact conditional"
     why += f"; not jointly by `exact`: {refused}" if refused else ""
-    return Block((v.name,), "gibbs", why=why)
+    return gibbs_block(graph, v, why)
+
+
+def gibbs_block(graph: FactorGraph, v: Variable, why: str) -> Block:
+    """A block that gibbs updates, in the fastest form there is for it."""
+    form, how = gibbs_form(graph, v)
+    return Block((v.name,), "gibbs", why=f"{why}; {how}" if how else why, form=form)
