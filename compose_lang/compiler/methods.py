@@ -25,6 +25,7 @@ class Method:
     backends: frozenset[str] | None = None  #: None: all
     approximate: str = ""
     gradient: bool = False
+    sees: str = "sites"  #: what a kernel sees of a finite variable, see runtime/kernel.py
 
 
 CONTINUOUS, FINITE, COUNTS, PERMUTATION = "continuous", "finite", "counts", "permutation"
@@ -38,6 +39,7 @@ WALKS = (ANNEALED, TEMPERING)
 
 METHODS: dict[str, Method] = {
     "gibbs": Method(frozenset({FINITE})),
+    "swendsen_wang": Method(frozenset({FINITE}), sees="bonds"),
     "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}), ("step", "proposal")),
     "ula": Method(
         frozenset({CONTINUOUS}), ("step",), GRADIENT,

@@ -13,6 +13,7 @@ from typing import Any
 
 from compose_lang.compiler.anneal import anneal
 from compose_lang.compiler.block import Block
+from compose_lang.compiler.clusters import cluster_blocks
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
 from compose_lang.compiler.methods import GRADIENT, METHODS, WALKS, assign
 from compose_lang.compiler.plan_discrete import discrete_block
@@ -55,6 +56,8 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
             key = None if request is None else (request.method, tuple(sorted(request.options.items())))
             continuous.setdefault(key, []).append(v)
             continue
+        if request is None:
+            blocks.extend(cluster_blocks(graph, v))
         blocks.append(discrete_block(graph, v, request))
     for key, members in continuous.items():
         names = tuple(v.name for v in members)

@@ -6,6 +6,8 @@ Before: `methods`. After: `plan`.
 from __future__ import annotations
 
 from compose_lang.compiler.block import Block
+from compose_lang.compiler.clusters import clusters
+from compose_lang.compiler.context import fail
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
 
 LARGEST_LISTED = 100  #: values of a site that are listed unasked
@@ -13,6 +15,8 @@ LARGEST_LISTED = 100  #: values of a site that are listed unasked
 
 def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> Block:
     if request is not None:
+        if request.method == "swendsen_wang":
+            require_clusters(graph, v, request)
         return Block((v.name,), request.method, dict(request.options), why="asked for")
     domain = v.type.domain
     if domain.kind == "permutation":
@@ -27,3 +31,13 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> 
         )
     why = f"finite ({len(domain.values)} values a site): each site is drawn from its exact conditional"
     return Block((v.name,), "gibbs", why=why)
+
+
+def require_clusters(graph: FactorGraph, v: Variable, request: Request) -> None:
+    """CG0601 where a variable cannot be moved by clusters."""
+    found = clusters(graph, v)
+    if isinstance(found, str):
+        text = (
+            f"`swendsen_wang` flips clusters of sites that prefer to agree, but `{v.name}` has none: {found}"
+        )
+        fail("CG0601", text, request.span or v.span, help="gibbs draws any finite variable")

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from compose_lang.compiler.clusters import Clusters, clusters
 from compose_lang.compiler.graph import FactorGraph, FactorGroup, Proposal, Variable
 from compose_lang.compiler.interpret import interpret, large_constants
 from compose_lang.compiler.ir import Node, postorder
 from compose_lang.compiler.local import LocalEnergy, local_energy
 from compose_lang.compiler.local_permutations import LocalPermutations, local_permutations
+from compose_lang.compiler.methods import METHODS
 from compose_lang.compiler.parts import LEVEL, parts_of
 from compose_lang.compiler.plan import Plan
 from compose_lang.compiler.types import BOOL, INT, REAL, Type
@@ -28,6 +30,7 @@ from compose_lang.runtime import transforms
 from compose_lang.runtime.arrangements import Arrangements
 from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.blocks import Coordinates, Sites
+from compose_lang.runtime.bonds import Bonds
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.foreign.binding import bind
 from compose_lang.runtime.kernel import Position
@@ -62,13 +65,22 @@ class Density:
             name: local_to(graph, self.variables[name], block.kernel)
             for block in plan.blocks
             for name in block.variables
-            if self.variables[name].is_discrete and block.variables not in self.proposals
+            if self.variables[name].is_discrete
+            and block.variables not in self.proposals
+            and METHODS[block.kernel].sees == "sites"
+        }
+        self.clusters = {
+            name: clusters_of(graph, self.variables[name])
+            for block in plan.blocks
+            for name in block.variables
+            if self.variables[name].is_discrete and METHODS[block.kernel].sees == "bonds"
         }
         roots = [g.energy for g in graph.groups] + [d.node for d in graph.derived]
         roots += [g.violation for g in graph.groups if g.violation is not None]
         roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
         roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
         roots += [energy for local in self.local.values() for energy in local.energies]
+        roots += [energy for found in self.clusters.values() for energy in found.energies]
         roots += [n for p in self.proposals.values() for n in p.roots]
         self.inlined = large_constants(roots)
         self.parts = parts_of(roots)
@@ -89,6 +101,9 @@ class Density:
             self.constants: dict[str, Any] = {
                 "data": [self._constant(n) for n in self.inlined],
                 "tables": {name: self._tables(local) for name, local in self.local.items()},
+                "bonds": {
+                    name: tree_map(backend.asarray, found.tables) for name, found in self.clusters.items()
+                },
                 "weights": [
                     {n: backend.asarray(w, backend.real) for n, w in self.learned.get(id(p), {}).items()}
                     for p in self.parts
@@ -302,8 +317,12 @@ class Density:
 
     # --- what kernels and the driver see ---
 
-    def block(self, names: tuple[str, ...]) -> Coordinates | Sites | Arrangements | Proposed:
-        """The block of some variables: coordinates of continuous ones, the sites of one discrete one, or a proposal."""
+    def block(
+        self, names: tuple[str, ...], kernel: str = ""
+    ) -> Coordinates | Sites | Bonds | Arrangements | Proposed:
+        """What a kernel sees of some variables: coordinates of continuous ones, a discrete one's sites, a proposal."""
+        if kernel and METHODS[kernel].sees == "bonds":
+            return Bonds(self, self.clusters[names[0]], self.constants["bonds"][names[0]])
         if names in self.proposals:
             return Proposed(self, self.proposals[names])
         local = self.local.get(names[0])
@@ -357,3 +376,10 @@ def local_to(graph: FactorGraph, v: Variable, kernel: str) -> Local:
     if v.type.domain.kind == "permutation":
         return local_permutations(graph, v)
     return local_energy(graph, v, len(v.type.domain.values) if kernel == "gibbs" else 2)
+
+
+def clusters_of(graph: FactorGraph, v: Variable) -> Clusters:
+    """The clusters of a variable that the planner found to have some."""
+    found = clusters(graph, v)
+    assert not isinstance(found, str), found
+    return found

@@ -7,6 +7,7 @@ invariant (or says in `approximate` how it does not). It sees the density throug
   the whole program as a function of it, log-Jacobian of the transforms included;
 - `DiscreteBlock`: the sites of one discrete variable, split into classes whose sites share no factor, and the
   energies of candidate values from the factors that touch a site;
+- `BondBlock`: the sites of one finite variable as pairs that prefer to agree or to differ, in fields;
 - `PermutationBlock`: the orderings of one variable of type `permutation`, in classes that share no factor, and the
   energies of candidate orderings from the factors that read what differs;
 - `ProposalBlock`: variables of any kind with a density of the program's own that proposes for them.
@@ -85,6 +86,43 @@ class DiscreteBlock(Protocol):
 
     def assign(self, position: Position, cls: Any, values: Array) -> Position:
         """The position with the class's sites set to values (chains, width); padding is ignored."""
+        ...
+
+
+class BondBlock(Protocol):
+    """Energy Σ field(site, value) - Σ J [a = b + offset], the values counted from 0 and modulo how many there are."""
+
+    name: str
+    sites: int
+    values: Sequence[int]
+    pairs: int
+    has_field: bool
+
+    @property
+    def ends(self) -> tuple[Array, Array]:
+        """The sites a and b of each pair: (pairs,) each."""
+        ...
+
+    @property
+    def offsets(self) -> Array:
+        """By how much a pair prefers a's value to be beyond b's: (pairs,)."""
+        ...
+
+    @property
+    def couplings(self) -> Array:
+        """J ≥ 0 (chains or 1, pairs) in nats."""
+        ...
+
+    def field(self, position: Position) -> Array:
+        """Energies (chains, sites, values) of each value of each site."""
+        ...
+
+    def places(self, position: Position) -> Array:
+        """Which value each site has, counted from 0: (chains, sites)."""
+        ...
+
+    def assign(self, position: Position, places: Array) -> Position:
+        """The position with the sites set to the values of these numbers (chains, sites)."""
         ...
 
 
@@ -182,9 +220,11 @@ class Kernel:
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
     options: Mapping[str, Option]
     backends: frozenset[str] | None = None  #: None: all
+    sees: Literal["sites", "bonds"] = "sites"  #: of a finite variable: a `DiscreteBlock`, or a `BondBlock`
     approximate: str = ""  #: how draws fail to follow the density, or empty where they do
 
 
 __all__ = [
-    "Backend", "BoundKernel", "ContinuousBlock", "DiscreteBlock", "Kernel", "NoiseSpec", "Option", "Position",
+    "Backend", "BondBlock", "BoundKernel", "ContinuousBlock", "DiscreteBlock", "Kernel", "NoiseSpec", "Option",
+    "Position",
 ]  # fmt: skip

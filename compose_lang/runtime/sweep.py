@@ -145,7 +145,9 @@ class Sweeper:
 
     def _bound(self, density: Density) -> list[BoundKernel]:
         return [
-            kernel.bind(density.block(block.variables), self.backend, dict(block.options), self.warmup)
+            kernel.bind(
+                density.block(block.variables, block.kernel), self.backend, dict(block.options), self.warmup
+            )
             for kernel, block in zip(self._kernels, self.blocks, strict=True)
         ]
 

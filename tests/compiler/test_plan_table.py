@@ -21,6 +21,7 @@ def test_the_table_says_what_the_kernel_says(name: str) -> None:
     assert method.serves == kernel.serves
     assert set(method.options) == set(kernel.options)
     assert method.backends == kernel.backends
+    assert method.sees == kernel.sees
     assert bool(method.approximate) == bool(kernel.approximate)
 
 

@@ -6,19 +6,20 @@ Each returns p-values or bounds that the tests judge; all randomness is at fixed
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.stats
 
 from compose_lang.runtime.backend import Backend
 from compose_lang.runtime.kernel import BoundKernel
+from tests.runtime.program_targets import ProgramTarget
 from tests.runtime.toy_blocks import (
     DiscreteTarget,
     OrderingTarget,
     Target,
     ToyContinuous,
     ToyDiscrete,
-    ToyOrderings,
     run,
 )
 
@@ -55,8 +56,8 @@ def continuous_invariance(
 
 
 def transition_matrix(
-    bind: Callable[[ToyDiscrete], BoundKernel] | Callable[[ToyOrderings], BoundKernel],
-    target: DiscreteTarget | OrderingTarget,
+    bind: Callable[[Any], BoundKernel],
+    target: DiscreteTarget | OrderingTarget | ProgramTarget,
     backend: Backend,
     chains: int,
     compiled: bool = True,
@@ -82,8 +83,8 @@ def numbers(states: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def discrete_invariance(
-    bind: Callable[[ToyDiscrete], BoundKernel] | Callable[[ToyOrderings], BoundKernel],
-    target: DiscreteTarget | OrderingTarget,
+    bind: Callable[[Any], BoundKernel],
+    target: DiscreteTarget | OrderingTarget | ProgramTarget,
     backend: Backend,
     chains: int = 3000,
     compiled: bool = True,

@@ -15,6 +15,7 @@ from compose_lang.runtime.kernel import Kernel
 from compose_lang.runtime.kernels import discover, kernel_names
 from tests.runtime import toy_blocks
 from tests.runtime.checks import SOUND, continuous_invariance, counts_invariance, discrete_invariance
+from tests.runtime.program_targets import PAIRS, ProgramTarget
 from tests.runtime.toy_blocks import Target, ToyContinuous
 
 KERNELS = discover()
@@ -31,6 +32,8 @@ FINITE_TARGETS = {
     "hard constraint": toy_blocks.coloured_path(),
     "many classes": toy_blocks.fully_connected(),
 }
+PROGRAM_TARGETS = {"bonds": PAIRS}
+"""Of kernels that see a finite variable otherwise than as sites."""
 ORDERING_TARGETS = {
     "hard constraint": toy_blocks.tour(),
     "one class": toy_blocks.separate_orders(),
@@ -56,6 +59,11 @@ def invariance(kernel: Kernel, backend: Backend, domain: str) -> list[float]:
         return [
             continuous_invariance(bind, target, backend, compiled=compiled)
             for target in CONTINUOUS_TARGETS.values()
+        ]
+    if domain == "finite" and kernel.sees != "sites":
+        return [
+            discrete_invariance(bind, ProgramTarget(text, kernel.name), backend, compiled=compiled)
+            for text in PROGRAM_TARGETS[kernel.sees].values()
         ]
     if domain == "finite":
         return [
@@ -135,6 +143,19 @@ def test_same_noise_gives_the_same_states_on_every_backend(name: str, target: st
     start = {"s": np.tile(program.states()[np.argmax(program.probabilities())], (3, 1))}
     reference, *others = trajectories(name, start, program.block, warmup=0, steps=60)
     assert len(np.unique(reference.positions["s"].reshape(-1, program.sites), axis=0)) > 4
+    for other in others:
+        np.testing.assert_array_equal(other.positions["s"], reference.positions["s"])
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [(n, t) for n, k in KERNELS.items() for t in PROGRAM_TARGETS.get(k.sees, ())],
+)
+def test_same_noise_gives_the_same_states_of_programs_on_every_backend(name: str, target: str) -> None:
+    program = ProgramTarget(PROGRAM_TARGETS[KERNELS[name].sees][target], name)
+    start = {"s": np.tile(program.states()[np.argmax(program.probabilities())], (3, 1))}
+    reference, *others = trajectories(name, start, program.block, warmup=0, steps=40)
+    assert len(np.unique(reference.positions["s"].reshape(120, -1), axis=0)) > 4
     for other in others:
         np.testing.assert_array_equal(other.positions["s"], reference.positions["s"])
 

@@ -178,6 +178,19 @@ class TorchBackend:
         places = torch.arange(array.numel()).reshape(array.shape)[index]
         return torch.index_put(array.reshape(-1), (places,), value).reshape(array.shape)
 
+    def add_at(self, array: Array, index: Array, value: Array) -> Array:
+        index = index.expand(value.shape)
+        return array.scatter_add(1, index, value)
+
+    def least_at(self, array: Array, index: Array, value: Array) -> Array:
+        index = index.expand(value.shape)
+        return array.scatter_reduce(1, index, value, "amin")
+
+    def repeat(self, going: Callable[[Tree], Array], body: Callable[[Tree], Tree], state: Tree) -> Tree:
+        while bool(going(state)):
+            state = body(state)
+        return state
+
     def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
         return self.asarray(np.asarray(function(*map(self.to_numpy, arrays))), self.real)
 

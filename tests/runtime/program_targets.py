@@ -1,0 +1,63 @@
+"""Tiny programs over one finite variable `s`, seen by a kernel through the very block that a density gives it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+import compose_lang as cg
+from compose_lang.bindings import requested
+from compose_lang.compiler.plan import plan
+from compose_lang.runtime.backend import Backend
+from compose_lang.runtime.density import Density
+
+PAIRS = {
+    "spins in fields": "var s: spin[4]\n"
+    "for (i, j) in chain(4) { energy -0.5 * s[i] * s[j] }\n"
+    "energy -0.7 * s[0] * s[2]\nenergy -0.3 * s[0]\nenergy 0.4 * s[3]",
+    "pairs that differ": "var s: bool[4]\nfor (i, j) in chain(4) { energy if s[i] == s[j] then 0.8 else -0.3 }\n"
+    "energy 0.6 * s[1] + 0.2 * s[1] * s[2]\nenergy 0.9 * s[3]",
+    "three values": "var s: category(3)[3]\n"
+    "for (i, j) in pairs(3) { energy if s[i] == s[j] then -0.3 * (1 + i) else 0 }\n"
+    "let w = [0.0, 0.5, -0.4]\nenergy w[s[1]]",
+    "frustrated": "var s: spin[3]\nenergy s[0] * s[1]\nenergy 0.6 * s[1] * s[2] - 0.2 * s[2]\n"
+    "energy 0.4 * s[0] * s[2]",
+    "forbidden values": "var s: int(0, 2)[3]\nfor (i, j) in chain(3) { energy if s[i] == s[j] then -0.7 else 0 }\n"
+    "require s[1] != 2\nenergy 0.3 * s[0]",
+    "no field": "var s: category(4)[3]\nfor (i, j) in chain(3) { energy if s[i] == s[j] then -1 else 0 }",
+}
+
+
+@dataclass(frozen=True)
+class ProgramTarget:
+    """A program and the method whose view of `s` is tested; with `states` and `probabilities` as toy targets have."""
+
+    text: str
+    method: str
+
+    @cached_property
+    def graph(self) -> Any:
+        return cg.compile(self.text).program.graph
+
+    def block(self, backend: Backend) -> Any:
+        with backend.scope():
+            chosen = plan(self.graph, backend.name, requested(self.method))
+            (block,) = chosen.blocks
+            return Density(self.graph, chosen, backend).block(block.variables, block.kernel)
+
+    def states(self) -> np.ndarray:
+        """All states (states, sites)."""
+        (s,) = self.graph.variables
+        return np.array(list(itertools.product(s.type.domain.values, repeat=s.free_sites)))
+
+    def probabilities(self) -> np.ndarray:
+        model = cg.compile(self.text)
+        (s,) = self.graph.variables
+        kind = bool if s.type.domain.kind == "bool" else int
+        energies = np.array([model.energy({"s": state.astype(kind)}) for state in self.states()])
+        weights = np.exp(-energies)
+        return weights / weights.sum()
