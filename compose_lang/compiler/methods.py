@@ -40,6 +40,7 @@ WALKS = (ANNEALED, TEMPERING)
 METHODS: dict[str, Method] = {
     "gibbs": Method(frozenset({FINITE})),
     "swendsen_wang": Method(frozenset({FINITE}), sees="bonds"),
+    "gwg": Method(frozenset({FINITE}), ("propose", "balance", "moves", "length", "step"), sees="changes"),
     "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}), ("step", "proposal")),
     "ula": Method(
         frozenset({CONTINUOUS}), ("step",), GRADIENT,
@@ -53,7 +54,7 @@ METHODS: dict[str, Method] = {
     ),
     TEMPERING: Method(frozenset({CONTINUOUS}), ("levels", "moves", "move", "coarsest", "finest"), GRADIENT, "", True),
 }  # fmt: skip
-UNBUILT = ("exact", "gwg", "uhmc", "smc", "ais", "map")
+UNBUILT = ("exact", "uhmc", "smc", "ais", "map")
 LEVELS, LEVEL_MOVES = {ANNEALED: 120, TEMPERING: 40}, {ANNEALED: 2, TEMPERING: 1}
 """Levels of noise unasked, and moves at each."""
 MOVES = {
@@ -62,8 +63,15 @@ MOVES = {
     "ula": "moves at each level without correction: the draws are off by an amount that shrinks with the step",
     "uhmc": "trajectories without correction: the draws are off by an amount that shrinks with the step",
 }
-WORDS = {"move": tuple(MOVES), "weights": ("on", "off")}
+WORDS = {
+    "move": tuple(MOVES),
+    "weights": ("on", "off"),
+    "propose": ("path", "site", "langevin"),
+    "balance": ("sqrt", "barker"),
+}
 """Options that are texts, and what they may say."""
+BELONGS = {"length": ("propose", "path"), "step": ("propose", "langevin")}
+"""Options of `gwg` that count for one way to propose only, of which the first named is taken unasked."""
 MAY_BE_ZERO = ("warmup", "moves")
 AUTO_OPTIONS = ("chains", "draws", "warmup", "thin")
 WHOLE = frozenset({*AUTO_OPTIONS, "leapfrog", "max_depth", "levels", "moves"})
@@ -123,6 +131,9 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
 
 def check_options(r: Request, known: Sequence[str]) -> None:
     for name, value in r.options.items():
+        if r.method == "gwg" and name in BELONGS and r.options.get("propose", "path") != BELONGS[name][1]:
+            text = f'the option `{name}` of `gwg` counts with propose="{BELONGS[name][1]}" only'
+            fail("CG0602", text, r.span)
         if name not in known:
             help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has none")
             fail("CG0602", f"`{r.method}` has no option `{name}`", r.span, help=help)
@@ -135,11 +146,12 @@ def check_options(r: Request, known: Sequence[str]) -> None:
             if len(r.options) > 1:
                 fail("CG0602", "a proposal has steps of its own: it stands alone", r.span)
             continue
+        may_be_zero = name in MAY_BE_ZERO and r.method != "gwg"
         what = ("a whole number" if name in WHOLE else "a number") + (
-            ", at least 0" if name in MAY_BE_ZERO else " above 0"
+            ", at least 0" if may_be_zero else " above 0"
         )
         is_number = isinstance(value, int | float) and (name not in WHOLE or float(value).is_integer())
-        if not is_number or value < 0 or (value == 0 and name not in MAY_BE_ZERO):
+        if not is_number or value < 0 or (value == 0 and not may_be_zero):
             fail("CG0602", f"the option `{name}` of `{r.method}` must be {what}, not {value}", r.span)
 
 

@@ -18,6 +18,7 @@ from compose_lang.compiler.graph import FactorGraph, Request, Variable
 from compose_lang.compiler.methods import GRADIENT, METHODS, WALKS, assign
 from compose_lang.compiler.plan_discrete import discrete_block
 from compose_lang.compiler.plan_levels import Annealing, annealed_block, annealing, level_notes
+from compose_lang.compiler.relax import informed_block
 from compose_lang.diagnostics import ComposeError, Diagnostic
 
 
@@ -57,6 +58,10 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
             continuous.setdefault(key, []).append(v)
             continue
         if request is None:
+            informed = informed_block(graph, v, backend)
+            if informed is not None:
+                blocks.append(informed)
+                continue
             blocks.extend(cluster_blocks(graph, v))
         blocks.append(discrete_block(graph, v, request))
     for key, members in continuous.items():

@@ -22,15 +22,17 @@ from compose_lang.compiler.interpret import interpret, large_constants
 from compose_lang.compiler.ir import Node, postorder
 from compose_lang.compiler.local import LocalEnergy, local_energy
 from compose_lang.compiler.local_permutations import LocalPermutations, local_permutations
-from compose_lang.compiler.methods import METHODS
+from compose_lang.compiler.methods import GRADIENT, METHODS
 from compose_lang.compiler.parts import LEVEL, parts_of
 from compose_lang.compiler.plan import Plan
+from compose_lang.compiler.relax import changes
 from compose_lang.compiler.types import BOOL, INT, REAL, Type
 from compose_lang.runtime import transforms
 from compose_lang.runtime.arrangements import Arrangements
 from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.blocks import Coordinates, Sites
 from compose_lang.runtime.bonds import Bonds
+from compose_lang.runtime.changing import Changing
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.foreign.binding import bind
 from compose_lang.runtime.kernel import Position
@@ -80,7 +82,14 @@ class Density:
         roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
         roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
         roots += [energy for local in self.local.values() for energy in local.energies]
-        roots += [energy for found in self.clusters.values() for energy in found.energies]
+        self.changes = {
+            name: changes(graph, self.variables[name], backend.name in GRADIENT)
+            for block in plan.blocks
+            for name in block.variables
+            if self.variables[name].is_discrete and METHODS[block.kernel].sees == "changes"
+        }
+        roots += [energy for seen in self.clusters.values() for energy in seen.energies]
+        roots += [energy for known in self.changes.values() for energy in known.energies]
         roots += [n for p in self.proposals.values() for n in p.roots]
         self.inlined = large_constants(roots)
         self.parts = parts_of(roots)
@@ -103,6 +112,10 @@ class Density:
                 "tables": {name: self._tables(local) for name, local in self.local.items()},
                 "bonds": {
                     name: tree_map(backend.asarray, found.tables) for name, found in self.clusters.items()
+                },
+                "changes": {
+                    name: None if found.local is None else self._tables(found.local)
+                    for name, found in self.changes.items()
                 },
                 "weights": [
                     {n: backend.asarray(w, backend.real) for n, w in self.learned.get(id(p), {}).items()}
@@ -216,10 +229,15 @@ class Density:
     def _whole(self, v: Variable, free: Array) -> Array:
         """Free sites (chains, sites, *event) and observed ones as one array (chains, *shape, *event)."""
         xp = self.backend.xp
-        chains = free.shape[0]
-        event = v.type.domain.event_shape
         if v.is_discrete:
             free = xp.astype(free, xp.bool) if v.type.domain.kind == "bool" else free
+        return self.with_observed(v, free)
+
+    def with_observed(self, v: Variable, free: Array) -> Array:
+        """Free sites (chains, sites, *event) and observed ones, in the type of the free ones."""
+        xp = self.backend.xp
+        chains = free.shape[0]
+        event = v.type.domain.event_shape
         if not v.free.all():
             flat = v.free.reshape(-1)
             held = self.backend.asarray(v.observed.reshape((-1, *event))[~flat], free.dtype)
@@ -319,10 +337,13 @@ class Density:
 
     def block(
         self, names: tuple[str, ...], kernel: str = ""
-    ) -> Coordinates | Sites | Bonds | Arrangements | Proposed:
+    ) -> Coordinates | Sites | Bonds | Changing | Arrangements | Proposed:
         """What a kernel sees of some variables: coordinates of continuous ones, a discrete one's sites, a proposal."""
-        if kernel and METHODS[kernel].sees == "bonds":
+        sees = METHODS[kernel].sees if kernel else "sites"
+        if sees == "bonds":
             return Bonds(self, self.clusters[names[0]], self.constants["bonds"][names[0]])
+        if sees == "changes":
+            return Changing(self, self.changes[names[0]], self.constants["changes"][names[0]])
         if names in self.proposals:
             return Proposed(self, self.proposals[names])
         local = self.local.get(names[0])

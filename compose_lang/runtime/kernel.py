@@ -8,6 +8,7 @@ invariant (or says in `approximate` how it does not). It sees the density throug
 - `DiscreteBlock`: the sites of one discrete variable, split into classes whose sites share no factor, and the
   energies of candidate values from the factors that touch a site;
 - `BondBlock`: the sites of one finite variable as pairs that prefer to agree or to differ, in fields;
+- `ChangeBlock`: the sites of one finite variable, and roughly what every single change of them does to the energy;
 - `PermutationBlock`: the orderings of one variable of type `permutation`, in classes that share no factor, and the
   energies of candidate orderings from the factors that read what differs;
 - `ProposalBlock`: variables of any kind with a density of the program's own that proposes for them.
@@ -126,6 +127,30 @@ class BondBlock(Protocol):
         ...
 
 
+class ChangeBlock(Protocol):
+    """Values are counted from 0, in the order of the type."""
+
+    name: str
+    sites: int
+    values: Sequence[int]
+    ordered: bool  #: whether values that are near in order are near in meaning
+
+    def energy_and_changes(self, position: Position) -> tuple[Array, Array]:
+        """Energy (chains,), and what it changes by (chains, sites, values) where one site takes another value.
+
+        The differences may be rough; that of the present value is 0.
+        """
+        ...
+
+    def places(self, position: Position) -> Array:
+        """Which value each site has: (chains, sites)."""
+        ...
+
+    def assign(self, position: Position, places: Array) -> Position:
+        """The position with the sites set to the values of these numbers (chains, sites)."""
+        ...
+
+
 @runtime_checkable
 class PermutationBlock(Protocol):
     name: str
@@ -220,11 +245,12 @@ class Kernel:
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
     options: Mapping[str, Option]
     backends: frozenset[str] | None = None  #: None: all
-    sees: Literal["sites", "bonds"] = "sites"  #: of a finite variable: a `DiscreteBlock`, or a `BondBlock`
+    sees: Literal["sites", "bonds", "changes"] = "sites"
+    """Of a finite variable: a `DiscreteBlock`, a `BondBlock` or a `ChangeBlock`."""
     approximate: str = ""  #: how draws fail to follow the density, or empty where they do
 
 
 __all__ = [
-    "Backend", "BondBlock", "BoundKernel", "ContinuousBlock", "DiscreteBlock", "Kernel", "NoiseSpec", "Option",
-    "Position",
+    "Backend", "BondBlock", "BoundKernel", "ChangeBlock", "ContinuousBlock", "DiscreteBlock", "Kernel", "NoiseSpec",
+    "Option", "Position",
 ]  # fmt: skip
