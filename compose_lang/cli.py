@@ -164,7 +164,7 @@ def run(
         "chains": settings.chains,
     }
     screen.say(explain_settings(settings, plan))
-    for block in plan.blocks:
+    for block in plan.told:
         screen.say(explain_block(block))
     screen.report(model.diagnostics)
     with screen.learning() as learning:

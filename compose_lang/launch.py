@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ from compose_lang.runtime.settings import Settings
 from compose_lang.runtime.storage import MANIFEST, RunFolder
 from compose_lang.runtime.summary import document
 from compose_lang.runtime.sweep import Sweeper, stored_dtype
+from compose_lang.runtime.tempering import TemperedSweeper
 
 if TYPE_CHECKING:
     from compose_lang.compiler.pipeline import CompiledProgram
@@ -110,10 +112,13 @@ def launch(
         if plan.annealing is not None:
             sampler: Sampler = walker(density, plan, settings, learned, names)
         else:
-            sampler = Sweeper(
+            make: Any = (
+                Sweeper if plan.tempering is None else partial(TemperedSweeper, tempering=plan.tempering)
+            )
+            sampler = make(
                 density,
-                plan.blocks,
-                backend,
+                blocks=plan.blocks,
+                backend=backend,
                 seed=settings.seed,
                 warmup=settings.warmup,
                 chains=len(lanes[0].chains),

@@ -34,7 +34,7 @@ GRADIENT = frozenset({"jax", "torch"})
 ANNEALED = "annealed"
 """Populations that walk levels of noise: no kernel, see runtime/annealing."""
 TEMPERING = "tempering"
-"""Replicas at all levels of noise that exchange: no kernel either."""
+"""Replicas that exchange, at all levels of noise or at shares of the energy: no kernel either."""
 WALKS = (ANNEALED, TEMPERING)
 
 METHODS: dict[str, Method] = {
@@ -52,7 +52,10 @@ METHODS: dict[str, Method] = {
     ANNEALED: Method(
         frozenset({CONTINUOUS}), ("levels", "moves", "move", "weights", "coarsest", "finest"), GRADIENT, "", True,
     ),
-    TEMPERING: Method(frozenset({CONTINUOUS}), ("levels", "moves", "move", "coarsest", "finest"), GRADIENT, "", True),
+    TEMPERING: Method(
+        frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}),
+        ("levels", "moves", "hottest", "move", "coarsest", "finest"),
+    ),
 }  # fmt: skip
 UNBUILT = ("exact", "uhmc", "smc", "ais", "map")
 LEVELS, LEVEL_MOVES = {ANNEALED: 120, TEMPERING: 40}, {ANNEALED: 2, TEMPERING: 1}
@@ -72,7 +75,7 @@ WORDS = {
 """Options that are texts, and what they may say."""
 BELONGS = {"length": ("propose", "path"), "step": ("propose", "langevin")}
 """Options of `gwg` that count for one way to propose only, of which the first named is taken unasked."""
-MAY_BE_ZERO = ("warmup", "moves")
+MAY_BE_ZERO = ("warmup", "moves", "hottest")
 AUTO_OPTIONS = ("chains", "draws", "warmup", "thin")
 WHOLE = frozenset({*AUTO_OPTIONS, "leapfrog", "max_depth", "levels", "moves"})
 MOST_LISTED = 10_000

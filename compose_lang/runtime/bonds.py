@@ -55,7 +55,7 @@ class Bonds:
 
     @property
     def couplings(self) -> Array:
-        return self.tables["couplings"][None]
+        return self.density.shared(self.tables["couplings"][None])
 
     def field(self, position: Position) -> Array:
         """Energies (chains or 1, sites, values) of what reads one site."""
@@ -76,7 +76,9 @@ class Bonds:
                 total, place.reshape((1, -1)), energy.reshape((chains, sites.shape[0] * count))
             )
         total = total.reshape((chains, self.sites + 1, count))[:, : self.sites]
-        return total if self.clusters.field is None else total + self.tables["field"][None]
+        return self.density.shared(
+            total if self.clusters.field is None else total + self.tables["field"][None]
+        )
 
     def places(self, position: Position) -> Array:
         """Which value each site has, counted from 0: (chains, sites)."""

@@ -69,14 +69,15 @@ class Changing:
             values, _ = self.density.constrain(position)
             for each in self.density.group_energies(self.changes.exact, values):
                 energy = energy + each
+            energy = self.density.shared(energy)
             total = total + self.exact(position)
         if self.changes.relaxed:
             x = xp.astype(position[self.name], backend.real)
             each, gradient = backend.value_and_grad(lambda u: self.relaxed_energy(u, position))(x)
             gradient = xp.where(xp.isfinite(gradient), gradient, 0.0)
             values = backend.asarray(list(self.values), backend.real)
-            energy = energy + each
-            total = total + gradient[:, :, None] * (values - x[:, :, None])
+            energy = energy + self.density.shared(each)
+            total = total + self.density.shared(gradient)[:, :, None] * (values - x[:, :, None])
         return energy, total
 
     def relaxed_energy(self, x: Array, position: Position) -> Array:

@@ -309,6 +309,7 @@ class Density:
         total = self.backend.xp.zeros((chains,), dtype=self.backend.real)
         for energy in self.group_energies(groups, values):
             total = total + energy
+        total = self.shared(total)
         for (
             name,
             jacobian,
@@ -316,6 +317,28 @@ class Density:
             if name in names:
                 total = total - jacobian
         return total
+
+    def energy_without_jacobian(self, position: Position) -> Array:
+        """The whole energy (chains,) in nats where a position is, no share of it and no Jacobian."""
+        values, _ = self.constrain(position)
+        chains = next(iter(position.values())).shape[0]
+        total = self.backend.xp.zeros((chains,), dtype=self.backend.real)
+        for energy in self.group_energies(self.graph.groups, values):
+            total = total + energy
+        return total
+
+    def shared(self, energy: Array) -> Array:
+        """The share of an energy (chains, …) that counts for each chain: all, unless replicas are tempered.
+
+        A share of 0 leaves nothing of an infinite energy either.
+        """
+        share = self.constants.get("share")
+        if share is None:
+            return energy
+        xp = self.backend.xp
+        share = share.reshape((-1, *(1,) * (energy.ndim - 1)))
+        finite = xp.isfinite(energy)
+        return xp.where(finite, share * xp.where(finite, energy, 0.0), xp.where(share > 0.0, energy, 0.0))
 
     def energy_of_values(self, values: Mapping[str, Any]) -> Array:
         """Energy (chains,) at constrained values, without any Jacobian: −log of the program's weight."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.convergence import convergence
+from compose_lang.runtime.evidence import log_evidence
 from compose_lang.runtime.genealogy import worth
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def document(run: Run) -> dict[str, Any]:
         "chains": run.chains,
         "plan": manifest.plan,
         "summary": rows(run.summaries),
-        "log_evidence": None,
+        "log_evidence": log_evidence(run),
         "diagnostics": manifest.diagnostics,
         "seconds": {name: round(value, 3) for name, value in manifest.seconds.items()},
         "out": str(run.out),
