@@ -93,7 +93,7 @@ class StandInDensity:
         )
         return {**position, "phi": wrapped, "total": position["x"].sum(-1)}
 
-    def block(self, variables: tuple[str, ...]) -> StandInDensity:
+    def block(self, variables: tuple[str, ...], kernel: str = "") -> StandInDensity:
         return self
 
 
