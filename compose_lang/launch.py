@@ -42,6 +42,7 @@ from compose_lang.runtime.learn.fitted import lesson_of
 from compose_lang.runtime.learn.prepare import Learned, Lesson, by_part, prepare
 from compose_lang.runtime.learn.trainer import Watch as Learning
 from compose_lang.runtime.manifest import Lane, Manifest, Status
+from compose_lang.runtime.optimising import Optimiser
 from compose_lang.runtime.probe import undefined_near
 from compose_lang.runtime.samples import Run
 from compose_lang.runtime.settings import Settings
@@ -83,6 +84,8 @@ def launch(
         lessons = learn(used_by(program.graph))
     learned = by_part(lessons)
     density = Density(program.graph, plan, backend, learned)
+    if plan.optimising is not None:  # each chain comes to one point
+        settings = replace(settings, draws=1, thin=1)
     columns = _kept(density.columns, settings.keep)
     found = [*program.diagnostics, *_size_of_output(columns, settings, out)]
     if plan.annealing is not None:
@@ -112,9 +115,11 @@ def launch(
         if plan.annealing is not None:
             sampler: Sampler = walker(density, plan, settings, learned, names)
         else:
-            make: Any = (
-                Sweeper if plan.tempering is None else partial(TemperedSweeper, tempering=plan.tempering)
-            )
+            make: Any = Sweeper
+            if plan.tempering is not None:
+                make = partial(TemperedSweeper, tempering=plan.tempering)
+            elif plan.optimising is not None:
+                make = partial(Optimiser, optimising=plan.optimising)
             sampler = make(
                 density,
                 blocks=plan.blocks,

@@ -36,6 +36,9 @@ ANNEALED = "annealed"
 TEMPERING = "tempering"
 """Replicas that exchange, at all levels of noise or at shares of the energy: no kernel either."""
 WALKS = (ANNEALED, TEMPERING)
+MAP = "map"
+"""The best point there is to be found, by the kernels of the plan and by descent."""
+NO_KERNELS = (*WALKS, MAP)
 
 METHODS: dict[str, Method] = {
     "gibbs": Method(frozenset({FINITE})),
@@ -56,8 +59,9 @@ METHODS: dict[str, Method] = {
         frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}),
         ("levels", "moves", "hottest", "move", "coarsest", "finest"),
     ),
+    MAP: Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION})),
 }  # fmt: skip
-UNBUILT = ("exact", "uhmc", "smc", "ais", "map")
+UNBUILT = ("exact", "uhmc", "smc", "ais")
 LEVELS, LEVEL_MOVES = {ANNEALED: 120, TEMPERING: 40}, {ANNEALED: 2, TEMPERING: 1}
 """Levels of noise unasked, and moves at each."""
 MOVES = {
@@ -111,7 +115,7 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
                     n
                     for n, m in METHODS.items()
                     if kind(v) in m.serves
-                    and n not in WALKS
+                    and n not in NO_KERNELS
                     and (m.backends is None or backend in m.backends)
                 ]
                 needs = "needs a gradient" if method.gradient else "lists every value"

@@ -18,6 +18,7 @@ from compose_lang.compiler.graph import FactorGraph, Request, Variable
 from compose_lang.compiler.methods import GRADIENT, METHODS, WALKS, assign
 from compose_lang.compiler.plan_discrete import discrete_block
 from compose_lang.compiler.plan_levels import Annealing, annealed_block, annealing, level_notes
+from compose_lang.compiler.plan_map import Optimising, optimising
 from compose_lang.compiler.plan_tempering import Tempering, at_shares, tempering
 from compose_lang.compiler.relax import informed_block
 from compose_lang.diagnostics import ComposeError, Diagnostic
@@ -30,14 +31,13 @@ class Plan:
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
     annealing: Annealing | None = None  #: how levels are walked, where the program has any
-    tempering: Tempering | None = (
-        None  #: the shares of the energy that replicas are at, where it is asked for
-    )
+    tempering: Tempering | None = None  #: the shares of the energy that replicas are at, if asked for
+    optimising: Optimising | None = None  #: how the best point is sought, if asked for
 
     @property
     def told(self) -> tuple[Block, ...]:
         """All that there is to tell the user of."""
-        return self.blocks if self.tempering is None else (*self.blocks, self.tempering.block)
+        return (*self.blocks, *(w.block for w in (self.tempering, self.optimising) if w is not None))
 
 
 def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = None) -> Plan:
@@ -55,6 +55,7 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
         free = [v for v in free if v.name not in walked.anneal.transported]
         chosen = {name: r for name, r in chosen.items() if r.method not in WALKS}
     tempered, chosen = tempering(graph, chosen)
+    sought, chosen = optimising(graph, chosen)
     continuous: dict[Any, list[Variable]] = {}
     for v in free:
         request = chosen.get(v.name)
@@ -80,12 +81,12 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
             blocks.append(Block(names, key[0], dict(key[1]), why="asked for"))
         else:
             blocks.append(continuous_block(graph, names, backend))
-    if tempered is not None:
+    if tempered is not None or sought is not None:
         blocks = list(at_shares(blocks))
     notes = (*approximations(blocks), *coordinates(graph))
     if walked is not None:
         notes = (*notes, *level_notes(walked))
-    return Plan(tuple(blocks), notes, walked, tempered)
+    return Plan(tuple(blocks), notes, walked, tempered, sought)
 
 
 def refusals(graph: FactorGraph) -> list[Diagnostic]:

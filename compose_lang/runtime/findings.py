@@ -29,7 +29,7 @@ LEAST_EXCHANGE = 0.05
 def findings(run: Run) -> list[Diagnostic]:
     """All warnings about a run's draws."""
     found = [*_approximate(run)]
-    if run.draws:
+    if run.draws and run.optimum is None:
         found += [*_stuck(run), *_unmixed(run.summaries), *_few(run), *_divergent(run), *_apart(run)]
     return found
 

@@ -140,11 +140,12 @@ def document(run: Run) -> dict[str, Any]:
         "draws": run.draws,
         "chains": run.chains,
         "plan": manifest.plan,
-        "summary": rows(run.summaries),
+        "summary": rows(run.summaries) if run.optimum is None else {},
         "log_evidence": log_evidence(run),
         "diagnostics": manifest.diagnostics,
         "seconds": {name: round(value, 3) for name, value in manifest.seconds.items()},
         "out": str(run.out),
+        **({} if run.optimum is None else {"optimum": run.optimum}),
         **({"params": manifest.params} if manifest.params else {}),
     }
 
