@@ -4,7 +4,7 @@
 effective draws of the slowest of some random projections for 1,000 energy calls, and for a second. Calls are counted as
 that benchmark counts them, the model a black box: one for a proposal of a random walk at one site, one for each other
 value of a site that Gibbs weighs, one for an energy with its gradient. `planned` is what Compose does by itself; it
-evaluates only the factors around a site, and is counted by the share of all factors that a sweep evaluates.
+evaluates only the factors around a site, or sums variables out, and is counted by how often it evaluates all factors.
 """
 
 from __future__ import annotations
@@ -56,19 +56,23 @@ data y: real[{n}]
 data w: real[{k}]
 var x: bool[{n}, {k}]
 for t in range({n}), j in range({k}) {{ energy if x[t, j] then 1.0 else 0.2 }}
-for t in range({n} - 1), j in range({k}) {{ energy if x[t, j] == x[t + 1, j] then 0.1 else 2.3 }}
-for t in range({n}) {{ energy 0.5 * ((y[t] - sum(w * x[t])) / 0.5)^2 }}
+for t in range({n} - 1), j in range({k}) {{ energy if x[t, j] == x[t + 1, j] then 0.2 else 1.7 }}
+for t in range({n}) {{ energy 0.5 * ((y[t] - sum(w * x[t])) / 1.0)^2 }}
 """
 
 
 @dataclass(frozen=True)
 class Task:
-    """A program with its data; `share`: factors that a sweep of single sites evaluates, over how many there are."""
+    """A program with its data; `share`: factors that a sweep of single sites evaluates, over how many there are.
+
+    exact: the entries of all joint tables of an elimination, over how many factors there are.
+    """
 
     text: str
     data: dict[str, Any]
     sites: int
     share: float
+    exact: float = float("nan")
 
 
 def tasks() -> dict[str, Task]:
@@ -83,7 +87,8 @@ def tasks() -> dict[str, Task]:
     length, chains = 60, 5
     w = np.linspace(0.6, 1.6, chains)
     hidden_chains = np.cumsum(rng.random((length, chains)) < 0.1, axis=0) % 2
-    y = hidden_chains @ w + rng.normal(0.0, 0.5, length)
+    y = hidden_chains @ w + rng.normal(0.0, 1.0, length)
+    elimination = length * chains * 2.0 ** (chains + 1) / (length * chains + (length - 1) * chains + length)
     pairs = 4.0  # both values of both ends of a factor over two
     return {
         "independent set": Task(INDEPENDENT.format(n=200), {"edges": graph}, 200, pairs),
@@ -100,6 +105,8 @@ def calls(method: str, task: Task, run: Any) -> float:
     kernels = [block["kernel"] for block in run.manifest.plan]
     if kernels == ["gwg"]:
         return MOVES + 1
+    if kernels == ["exact"]:
+        return task.exact
     if method == "planned":
         return task.share * len(kernels)
     return task.sites

@@ -31,6 +31,7 @@ from compose_lang.grammar.parser import parse, read_source
 if TYPE_CHECKING:
     from compose_lang.compiler.plan import Plan
     from compose_lang.runtime.driver import Watch
+    from compose_lang.runtime.exact.independent import Solved
     from compose_lang.runtime.learn.prepare import Lesson
     from compose_lang.runtime.learn.trainer import Watch as Learning
     from compose_lang.runtime.samples import Run
@@ -148,6 +149,39 @@ class Model:
         given = bind_data(values[variable.name], variable.type, variable.name, None)
         free = variable.free.reshape((*variable.type.shape, *(1,) * len(variable.type.domain.event_shape)))
         return np.where(free, given, variable.observed)
+
+    def log_evidence(self) -> float:
+        """log Z in nats, exactly: the log of the sum of exp(-energy) over all values of finite variables.
+
+        Raises a ComposeError (CG0601) where a variable is not finite, or the sum would cost too much.
+        """
+        return self._solved().log_evidence
+
+    def marginals(self) -> dict[str, NDArray[np.float64]]:
+        """The exact probability of each value of each site, (*shape, values) by variable; errors as `log_evidence`."""
+        return self._solved().marginals()
+
+    def best(self) -> dict[str, NDArray[Any]]:
+        """A point of least energy of finite variables, exactly, (*shape) by variable; errors as `log_evidence`."""
+        return self._solved().best()
+
+    def _solved(self) -> Solved:
+        """The program with its finite variables summed out."""
+        from compose_lang.compiler.exact import exact
+        from compose_lang.compiler.methods import FINITE, kind
+        from compose_lang.compiler.plan_exact import MOST_ASKED
+        from compose_lang.runtime.exact.independent import Solved
+
+        graph = self.fitted().program.graph
+        free = [v for v in graph.variables if v.free_sites]
+        for v in free:
+            if kind(v) != FINITE:
+                text = f"`{v.name}` is {v.type.domain}: exact answers are there for finite variables only"
+                raise ComposeError(Diagnostic("CG0601", text, v.span))
+        found = exact(graph, free, MOST_ASKED)
+        if isinstance(found, str):
+            raise ComposeError(Diagnostic("CG0601", f"there is no exact answer: {found}"))
+        return Solved(graph, found)
 
     @property
     def params(self) -> dict[str, NDArray[Any]]:

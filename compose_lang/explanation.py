@@ -63,6 +63,11 @@ def explain_settings(settings: Settings, plan: Plan) -> str:
             f"seed {settings.seed}: {settings.chains:,} searches, each annealed over {settings.warmup:,} sweeps, "
             f"{settings.backend} in {settings.precision}"
         )
+    if plan.is_exact:
+        return (
+            f"seed {settings.seed}: {_count(settings.chains, 'chain')} of {settings.draws:,} independent draws, "
+            "without warm-up"
+        )
     thin = f", one each {settings.thin} sweeps" if settings.thin > 1 else ""
     return (
         f"seed {settings.seed}: {_count(settings.chains, 'chain')} of {settings.draws:,} draws{thin} after "

@@ -37,6 +37,7 @@ from compose_lang.runtime.columns import Column
 from compose_lang.runtime.ctrl_c import ctrl_c_sets
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.driver import Driver, Sampler, Watch, lanes_of
+from compose_lang.runtime.exact.independent import IndependentSweeper, Solved
 from compose_lang.runtime.learn.files import digest
 from compose_lang.runtime.learn.fitted import lesson_of
 from compose_lang.runtime.learn.prepare import Learned, Lesson, by_part, prepare
@@ -79,11 +80,16 @@ def launch(
     if not plan.blocks:
         text = "there is nothing to sample: the program has no variable that is not observed"
         raise ComposeError(Diagnostic("CG0604", text))
-    backend = load_backend(settings.backend, settings.precision)  # type: ignore[arg-type]
     if lessons is None:
         lessons = learn(used_by(program.graph))
     learned = by_part(lessons)
-    density = Density(program.graph, plan, backend, learned)
+    solved = None
+    if plan.is_exact and not learned:  # needs no compiler, and no warm-up
+        solved = Solved(program.graph, next(iter(plan.exact.values())))
+        settings, density = replace(settings, warmup=0, thin=1), solved.density
+    else:
+        backend = load_backend(settings.backend, settings.precision)  # type: ignore[arg-type]
+        density = Density(program.graph, plan, backend, learned)
     if plan.optimising is not None:  # each chain comes to one point
         settings = replace(settings, draws=1, thin=1)
     columns = _kept(density.columns, settings.keep)
@@ -93,7 +99,8 @@ def launch(
         if plan.annealing.method == ANNEALED:  # a chain is a population, its warm-up the walk down the levels
             settings = replace(settings, warmup=plan.annealing.levels, thin=1)
     else:
-        lanes = [Lane(chains) for chains in lanes_of(settings.chains, settings.backend)]
+        runs_on = settings.backend if solved is None else solved.backend.name
+        lanes = [Lane(chains) for chains in lanes_of(settings.chains, runs_on)]
     manifest = Manifest(
         program={
             "name": program.source.name,
@@ -114,6 +121,8 @@ def launch(
         names = [column.name for column in columns]
         if plan.annealing is not None:
             sampler: Sampler = walker(density, plan, settings, learned, names)
+        elif solved is not None:
+            sampler = IndependentSweeper(solved, seed=settings.seed, chains=len(lanes[0].chains), keep=names)
         else:
             make: Any = Sweeper
             if plan.tempering is not None:
@@ -130,6 +139,8 @@ def launch(
                 keep=names,
             )
         outcome = Driver(sampler, folder, settings, watch, time_limit).run()
+        if solved is not None:
+            folder.manifest.log_evidence = {"value": solved.log_evidence, "error": 0.0}
         run = Run(folder)
         found += [
             *_cut_short(outcome.status, run),

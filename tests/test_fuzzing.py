@@ -7,7 +7,7 @@ import pytest
 from compose_lang.diagnostics import InternalError
 from tests import fuzzing as fuzz
 
-COUNTS = {"tree": 250, "scoped": 150, "grammar": 300, "mutation": 250}
+COUNTS = {"tree": 120, "scoped": 80, "grammar": 150, "mutation": 150}
 
 
 @pytest.mark.parametrize("kind", fuzz.SOURCES)

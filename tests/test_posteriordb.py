@@ -179,6 +179,7 @@ def test_eight_schools_by_nuts_on_jax() -> None:
     check_fit("eight_schools_noncentered", backend="jax", method="nuts", warmup=1000, draws=1000)
 
 
+@pytest.mark.slow
 def test_eight_schools_by_hmc_on_torch() -> None:
     check_fit("eight_schools_noncentered", backend="torch", method="hmc", warmup=800, draws=1500)
 

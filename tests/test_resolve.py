@@ -149,7 +149,7 @@ def test_spans_are_those_of_the_names() -> None:
     assert (style.span.text, style.span.start) == ("e", 8)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(modules)
 def test_no_program_breaks_the_resolver(module: ast.Module) -> None:
     again = parse(Source("test.cg", print_module(module)))

@@ -9,10 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Block:
-    """Variables that one kernel updates, and the reason in words."""
+    """Variables that one kernel updates, and the reason in words.
+
+    summed: blocks of finite variables (their names) that are summed out of the energy this one sees.
+    """
 
     variables: tuple[str, ...]
     kernel: str
     options: Mapping[str, Any] = field(default_factory=dict)
     exact: bool = False
     why: str = ""
+    summed: tuple[tuple[str, ...], ...] = ()

@@ -6,7 +6,7 @@ together. Before it stands `resolve` (names), after it `verify` and the planner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -25,7 +25,8 @@ from compose_lang.compiler.context import (
 )  # fmt: skip
 from compose_lang.compiler.declared_types import DeclaredType, declared_with_values
 from compose_lang.compiler.discrete_bounds import discrete_bounds
-from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request, Variable
+from compose_lang.compiler.graph import Derived, FactorGraph, FactorGroup, Request
+from compose_lang.compiler.improper import check_proper
 from compose_lang.compiler.ir import Node, constant, node, postorder, require_room
 from compose_lang.compiler.learning import is_learned, part_of
 from compose_lang.compiler.likelihood import Likelihood, without_params
@@ -35,10 +36,9 @@ from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.observing import observes
 from compose_lang.compiler.operation import ShapeError
 from compose_lang.compiler.proposals import proposal
-from compose_lang.compiler.scopes import scope
 from compose_lang.compiler.standard_library import builtin_scope, library_module, library_modules
 from compose_lang.compiler.tighten import tighten
-from compose_lang.compiler.types import REAL, Domain, Type
+from compose_lang.compiler.types import REAL, Type
 from compose_lang.compiler.values import Function, NamedType, Namespace, as_node, describe
 from compose_lang.diagnostics import ComposeError, Diagnostic, InternalError, Label, Span, did_you_mean
 from compose_lang.grammar import ast
@@ -450,53 +450,3 @@ def without_repeats(module: ast.Module) -> ast.Module:
             seen.update(new)
             kept.append(s)
     return ast.Module(tuple(kept), span=module.span)
-
-
-def check_proper(graph: FactorGraph) -> None:
-    """An unbounded variable that no factor touches has no distribution; nor has a site of one that none touches."""
-    found = []
-    touching: dict[str, list[FactorGroup]] = {}
-    for group in graph.groups:
-        for name in group.variables:
-            touching.setdefault(name, []).append(group)
-    for v in graph.variables:
-        if not v.free_sites or not is_unbounded(v):
-            continue
-        loose = untouched(v, touching.get(v.name, []))
-        if not loose.any():
-            continue
-        whole = bool(loose.sum() == v.free_sites)
-        place = ",".join(map(str, np.argwhere(loose)[0]))
-        count = f", nor {loose.sum() - 1:,} more of its elements" if loose.sum() > 1 else ""
-        what = f"`{v.name}`" if whole else f"`{v.name}[{place}]`"
-        kind = v.type if whole else v.type.domain
-        text = f"{what} is improper: it is {kind}, unbounded, and no factor touches it"
-        help = f"give it a distribution ({v.name} ~ Normal(0, 1)), or a bounded type (real(0, 1))"
-        found.append(Diagnostic("CG0402", text + (count if not whole else ""), v.span, help=help))
-    if found:
-        raise ComposeError(found)
-
-
-def untouched(v: Variable, touching: Sequence[FactorGroup]) -> np.ndarray:
-    """Which free sites of a variable no factor touches: a mask of its shape. A constraint may bound what it touches."""
-    loose = v.free.copy().reshape(-1)
-    if len(loose) == 1 and touching:  # the one site there is
-        return np.zeros(v.type.shape, dtype=bool)
-    places = np.flatnonzero(loose)
-    for group in touching:
-        sites = scope(group, v)
-        if sites is None:
-            return np.zeros(v.type.shape, dtype=bool)
-        loose[places[sites[sites >= 0]]] = False
-        if not loose.any():
-            break
-    return loose.reshape(v.type.shape)
-
-
-def is_unbounded(v: Variable) -> bool:
-    domain: Domain = v.type.domain
-    if domain.kind == "real":
-        low = domain.lower == -np.inf and v.lower is None
-        high = domain.upper == np.inf and v.upper is None
-        return low or high
-    return domain.kind in ("ordered", "positive_ordered") or (domain.kind == "int" and not domain.is_finite)

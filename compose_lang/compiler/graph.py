@@ -8,7 +8,7 @@ plate of a million factors is one group.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,3 +138,15 @@ class FactorGraph:
 
     def variable(self, name: str) -> Variable:
         return next(v for v in self.variables if v.name == name)
+
+
+def moved_with(graph: FactorGraph, names: Iterable[str]) -> frozenset[str]:
+    """Some variables, and those whose bounds or offsets move with them."""
+    found = set(names)
+    for v in graph.variables:
+        tied = [b.variables for b in (v.lower, v.upper) if b is not None]
+        if v.name in graph.offsets:
+            tied += [graph.offsets[v.name].location.variables, graph.offsets[v.name].scale.variables]
+        if any(found & names for names in tied):
+            found.add(v.name)
+    return frozenset(found)

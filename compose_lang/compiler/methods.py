@@ -39,8 +39,13 @@ WALKS = (ANNEALED, TEMPERING)
 MAP = "map"
 """The best point there is to be found, by the kernels of the plan and by descent."""
 NO_KERNELS = (*WALKS, MAP)
+FULL_ENERGY = {"nuts": "hmc", "exact": "gibbs"}
+"""Methods that do not run at shares of the energy, as tempering and annealing do, and what does instead."""
+EXACT = "exact"
+"""Joint draws of finite variables by elimination."""
 
 METHODS: dict[str, Method] = {
+    EXACT: Method(frozenset({FINITE}), ("max_cost",)),
     "gibbs": Method(frozenset({FINITE})),
     "swendsen_wang": Method(frozenset({FINITE}), sees="bonds"),
     "gwg": Method(frozenset({FINITE}), ("propose", "balance", "moves", "length", "step"), sees="changes"),
@@ -61,7 +66,7 @@ METHODS: dict[str, Method] = {
     ),
     MAP: Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION})),
 }  # fmt: skip
-UNBUILT = ("exact", "uhmc", "smc", "ais")
+UNBUILT = ("uhmc", "smc", "ais")
 LEVELS, LEVEL_MOVES = {ANNEALED: 120, TEMPERING: 40}, {ANNEALED: 2, TEMPERING: 1}
 """Levels of noise unasked, and moves at each."""
 MOVES = {

@@ -7,16 +7,18 @@ variables are planned by `plan_discrete`, levels of noise by `plan_levels`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compose_lang.compiler.anneal import anneal
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.clusters import cluster_blocks
-from compose_lang.compiler.graph import FactorGraph, Request, Variable
+from compose_lang.compiler.exact import Exact
+from compose_lang.compiler.graph import FactorGraph, Request, Variable, moved_with
 from compose_lang.compiler.methods import GRADIENT, METHODS, WALKS, assign
 from compose_lang.compiler.plan_discrete import discrete_block
+from compose_lang.compiler.plan_exact import choose
 from compose_lang.compiler.plan_levels import Annealing, annealed_block, annealing, level_notes
 from compose_lang.compiler.plan_map import Optimising, optimising
 from compose_lang.compiler.plan_tempering import Tempering, at_shares, tempering
@@ -31,8 +33,15 @@ class Plan:
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
     annealing: Annealing | None = None  #: how levels are walked, where the program has any
+    #: what blocks of `exact` do, by variables
+    exact: Mapping[tuple[str, ...], Exact] = field(default_factory=dict)
     tempering: Tempering | None = None  #: the shares of the energy that replicas are at, if asked for
     optimising: Optimising | None = None  #: how the best point is sought, if asked for
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all is drawn exactly, from energies that are known before: draws are independent."""
+        return len(self.blocks) == len(self.exact) == 1 and next(iter(self.exact.values())).is_known
 
     @property
     def told(self) -> tuple[Block, ...]:
@@ -40,10 +49,13 @@ class Plan:
         return (*self.blocks, *(w.block for w in (self.tempering, self.optimising) if w is not None))
 
 
-def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = None) -> Plan:
+def plan(
+    graph: FactorGraph, backend: str, requests: Sequence[Request] | None = None, exactly: bool = True
+) -> Plan:
     """Choose a kernel for every variable.
 
-    requests: what is asked for, later ones over earlier ones; by default the program's own. Raises a
+    requests: what is asked for, later ones over earlier ones; by default the program's own. exactly: whether finite
+    variables may be drawn exactly, or summed out, unasked. Raises a
     ComposeError (CG0601, CG0602) where a method cannot serve its variables.
     """
     free = [v for v in graph.variables if v.free_sites]
@@ -56,6 +68,11 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
         chosen = {name: r for name, r in chosen.items() if r.method not in WALKS}
     tempered, chosen = tempering(graph, chosen)
     sought, chosen = optimising(graph, chosen)
+    at_full = tempered is None and sought is None
+    # Along levels of noise every particle has its own: there finite variables are drawn exactly only if asked for.
+    asked = [v for v in free if v.name in chosen]
+    eligible = free if walked is None and exactly and at_full else asked
+    exact = choose(graph, eligible, chosen, alone=len(eligible) == len(free) and walked is None)
     continuous: dict[Any, list[Variable]] = {}
     for v in free:
         request = chosen.get(v.name)
@@ -68,25 +85,43 @@ def plan(graph: FactorGraph, backend: str, requests: Sequence[Request] | None = 
             key = None if request is None else (request.method, tuple(sorted(request.options.items())))
             continuous.setdefault(key, []).append(v)
             continue
+        if v.name in exact.names:
+            continue
         if request is None:
             informed = informed_block(graph, v, backend)
             if informed is not None:
                 blocks.append(informed)
                 continue
             blocks.extend(cluster_blocks(graph, v))
-        blocks.append(discrete_block(graph, v, request))
+        blocks.append(discrete_block(graph, v, request, exact.refused.get(v.name, "")))
+    moving = []
     for key, members in continuous.items():
         names = tuple(v.name for v in members)
         if key is not None:
-            blocks.append(Block(names, key[0], dict(key[1]), why="asked for"))
+            block = Block(names, key[0], dict(key[1]), why="asked for")
         else:
-            blocks.append(continuous_block(graph, names, backend))
-    if tempered is not None or sought is not None:
+            block = continuous_block(graph, names, backend)
+        summed = exact.summed(moved_with(graph, names)) if walked is None else ()
+        moving.append(summing(block, summed) if summed else block)
+    if exact.blocks:
+        # Partially collapsed Gibbs (van Dyk and Park 2008): what is summed out of a step has to be drawn anew before
+        # any other step is taken given it.
+        collapsed = [b for b in moving if b.summed]
+        blocks = [*collapsed, *exact.blocks, *blocks, *(b for b in moving if not b.summed)]
+    else:
+        blocks += moving
+    if not at_full:
         blocks = list(at_shares(blocks))
     notes = (*approximations(blocks), *coordinates(graph))
     if walked is not None:
         notes = (*notes, *level_notes(walked))
-    return Plan(tuple(blocks), notes, walked, tempered, sought)
+    return Plan(tuple(blocks), notes, walked, exact.exact, tempered, sought)
+
+
+def summing(block: Block, summed: tuple[tuple[str, ...], ...]) -> Block:
+    """A block that sees the energy with some finite variables summed out."""
+    names = ", ".join(name for names in summed for name in names)
+    return replace(block, summed=summed, why=f"{block.why}; {names} summed out")
 
 
 def refusals(graph: FactorGraph) -> list[Diagnostic]:

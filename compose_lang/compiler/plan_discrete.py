@@ -13,7 +13,8 @@ from compose_lang.compiler.graph import FactorGraph, Request, Variable
 LARGEST_LISTED = 100  #: values of a site that are listed unasked
 
 
-def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> Block:
+def discrete_block(graph: FactorGraph, v: Variable, request: Request | None, refused: str = "") -> Block:
+    """The block of a discrete variable. refused: why it is not drawn exactly, where it might have been."""
     if request is not None:
         if request.method == "swendsen_wang":
             require_clusters(graph, v, request)
@@ -30,6 +31,7 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None) -> 
             (v.name,), "mh", why=f"{len(domain.values)} values a site are too many to weigh each time"
         )
     why = f"finite ({len(domain.values)} values a site): each site is drawn from its exact conditional"
+    why += f"; not jointly by `exact`: {refused}" if refused else ""
     return Block((v.name,), "gibbs", why=why)
 
 

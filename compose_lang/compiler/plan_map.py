@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.context import fail
 from compose_lang.compiler.graph import FactorGraph, Request
-from compose_lang.compiler.methods import MAP
+from compose_lang.compiler.methods import FULL_ENERGY, MAP
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,11 @@ def optimising(
     if not asked:
         return None, rest
     for r in rest.values():
-        if r.method == "nuts":
-            text = "`nuts` does not run at shares of the energy"
-            fail("CG0601", text, r.span, help="hmc does, and needs no `infer` beside map")
+        if r.method in FULL_ENERGY:
+            text = f"`{r.method}` does not run at shares of the energy"
+            fail(
+                "CG0601", text, r.span, help=f"{FULL_ENERGY[r.method]} does, and needs no `infer` beside map"
+            )
     free = [v for v in graph.variables if v.free_sites]
     found = Optimising(
         tuple(v.name for v in free), any(v.is_discrete for v in free), any(not v.is_discrete for v in free)

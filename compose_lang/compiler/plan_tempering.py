@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.context import fail
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
-from compose_lang.compiler.methods import TEMPERING
+from compose_lang.compiler.methods import FULL_ENERGY, TEMPERING
 
 REPLICAS = 12
 HOTTEST = 0.1
@@ -58,9 +58,14 @@ def tempering(
                 "CG0602", "tempering is of the whole program: one `infer` with its options is enough", r.span
             )
     for r in rest.values():
-        if r.method == "nuts":
-            text = "`nuts` does not run at shares of the energy"
-            fail("CG0601", text, r.span, help="hmc does, and needs no `infer` beside tempering")
+        if r.method in FULL_ENERGY:
+            text = f"`{r.method}` does not run at shares of the energy"
+            fail(
+                "CG0601",
+                text,
+                r.span,
+                help=f"{FULL_ENERGY[r.method]} does, and needs no `infer` beside tempering",
+            )
     for name in request.options:
         if name not in OPTIONS:
             text = f"the option `{name}` of `tempering` is about levels of noise, and the program has none"

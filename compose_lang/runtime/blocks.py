@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from compose_lang.compiler.graph import FactorGraph, FactorGroup
+from compose_lang.compiler.graph import FactorGraph, FactorGroup, moved_with
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local import LocalEnergy, LocalGroup
 from compose_lang.runtime.backend import Array
@@ -17,18 +17,6 @@ from compose_lang.runtime.transforms import unconstrained_shape
 
 if TYPE_CHECKING:
     from compose_lang.runtime.density import Density
-
-
-def moved_with(graph: FactorGraph, names: Iterable[str]) -> frozenset[str]:
-    """Some variables, and those whose bounds or offsets move with them."""
-    found = set(names)
-    for v in graph.variables:
-        tied = [b.variables for b in (v.lower, v.upper) if b is not None]
-        if v.name in graph.offsets:
-            tied += [graph.offsets[v.name].location.variables, graph.offsets[v.name].scale.variables]
-        if any(found & names for names in tied):
-            found.add(v.name)
-    return frozenset(found)
 
 
 def groups_of(graph: FactorGraph, names: frozenset[str]) -> list[FactorGroup]:
@@ -57,15 +45,22 @@ class Coordinates:
 
     @cached_property
     def alone(self) -> bool:
-        """Whether energies stay what they are between its steps: no other block moves, no price rises."""
-        return len(self.density.plan.blocks) == 1 and self.density.steady
+        """Whether energies stay what they are between its steps: nothing that they depend on moves, no price rises."""
+        others = [b for b in self.density.plan.blocks if b.variables != self.names]
+        return all(b.variables in self.summed for b in others) and self.density.steady
+
+    @cached_property
+    def summed(self) -> tuple[tuple[str, ...], ...]:
+        """Finite variables that are summed out of its energy."""
+        found = [b.summed for b in self.density.plan.blocks if b.variables == self.names]
+        return found[0] if found else ()
 
     @cached_property
     def groups(self) -> list[FactorGroup]:
         """The groups whose energy the block's variables change; constant terms with them if the block is alone."""
-        if self.alone:
-            return list(self.density.graph.groups)
-        return groups_of(self.density.graph, self.moved)
+        found = list(self.density.graph.groups) if self.alone else groups_of(self.density.graph, self.moved)
+        gone = {name for names in self.summed for name in names}
+        return [g for g in found if not g.variables & gone]
 
     @cached_property
     def moved(self) -> frozenset[str]:
@@ -91,7 +86,13 @@ class Coordinates:
         return run(u, position)
 
     def energy_at(self, u: Array, position: Position) -> Array:
-        return self.density.energy_of(self.unravel(position, u), self.groups, self.moved)
+        here = self.unravel(position, u)
+        total = self.density.energy_of(here, self.groups, self.moved)
+        if self.summed:
+            values, _ = self.density.constrain(here)
+            for names in self.summed:
+                total = total + self.density.joint(names).free_energy(values)
+        return total
 
     def energy_and_gradient(self, u: Array, position: Position) -> tuple[Array, Array]:
         def both(density: Density, u: Array, position: Position) -> tuple[Array, Array]:

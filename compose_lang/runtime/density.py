@@ -10,6 +10,7 @@ Before: `compiler/graph.py` and `compiler/plan.py`. After: kernels and the drive
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -17,16 +18,19 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.clusters import Clusters, clusters
+from compose_lang.compiler.elimination import COMPILED
+from compose_lang.compiler.exact import Exact, exact
 from compose_lang.compiler.graph import FactorGraph, FactorGroup, Proposal, Variable
 from compose_lang.compiler.interpret import interpret, large_constants
 from compose_lang.compiler.ir import Node, postorder
 from compose_lang.compiler.local import LocalEnergy, local_energy
 from compose_lang.compiler.local_permutations import LocalPermutations, local_permutations
-from compose_lang.compiler.methods import GRADIENT, METHODS
+from compose_lang.compiler.methods import EXACT, GRADIENT, METHODS
 from compose_lang.compiler.parts import LEVEL, parts_of
 from compose_lang.compiler.plan import Plan
 from compose_lang.compiler.relax import changes
 from compose_lang.compiler.types import BOOL, INT, REAL, Type
+from compose_lang.diagnostics import InternalError
 from compose_lang.runtime import transforms
 from compose_lang.runtime.arrangements import Arrangements
 from compose_lang.runtime.backend import Array, Backend
@@ -34,6 +38,7 @@ from compose_lang.runtime.blocks import Coordinates, Sites
 from compose_lang.runtime.bonds import Bonds
 from compose_lang.runtime.changing import Changing
 from compose_lang.runtime.columns import Column
+from compose_lang.runtime.exact.joint import Joint, Summed
 from compose_lang.runtime.foreign.binding import bind
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.learn.prepare import Learned, by_part, prepare
@@ -63,12 +68,21 @@ class Density:
         self.proposals: dict[tuple[str, ...], Proposal] = {
             block.variables: block.options["proposal"] for block in plan.blocks if "proposal" in block.options
         }
+        self.summed: dict[tuple[str, ...], Summed] = {
+            names: summed_out(graph, plan, names, backend)
+            for names in dict.fromkeys(
+                names
+                for block in plan.blocks
+                for names in (*block.summed, *([block.variables] if block.kernel == EXACT else []))
+            )
+        }
         self.local = {
             name: local_to(graph, self.variables[name], block.kernel)
             for block in plan.blocks
             for name in block.variables
             if self.variables[name].is_discrete
             and block.variables not in self.proposals
+            and block.variables not in self.summed
             and METHODS[block.kernel].sees == "sites"
         }
         self.clusters = {
@@ -91,6 +105,7 @@ class Density:
         roots += [energy for seen in self.clusters.values() for energy in seen.energies]
         roots += [energy for known in self.changes.values() for energy in known.energies]
         roots += [n for p in self.proposals.values() for n in p.roots]
+        roots += [t.energy for s in self.summed.values() for t in s.exact.tables]
         self.inlined = large_constants(roots)
         self.parts = parts_of(roots)
         known = learned or {}
@@ -105,18 +120,21 @@ class Density:
         self.held: Position = {}  #: coordinates (chains, …) of variables that every start has: params being fitted
         self.programs: dict[Any, Callable[..., Any]] = {}  #: see `compiled`
         #: torch.compile would unroll a recurrence, which takes longer than running it
-        self.recurs = any(n.op == "scan" for n in postorder(roots))
+        self.recurs = any(n.op == "scan" for n in postorder(roots)) or any(
+            run.rounds > 1 for s in self.summed.values() for run in s.elimination.runs
+        )
         with backend.scope():
             self.constants: dict[str, Any] = {
                 "data": [self._constant(n) for n in self.inlined],
-                "tables": {name: self._tables(local) for name, local in self.local.items()},
+                "tables": {name: self._tables(local.tables) for name, local in self.local.items()},
                 "bonds": {
                     name: tree_map(backend.asarray, found.tables) for name, found in self.clusters.items()
                 },
                 "changes": {
-                    name: None if found.local is None else self._tables(found.local)
+                    name: None if found.local is None else self._tables(found.local.tables)
                     for name, found in self.changes.items()
                 },
+                "summed": [self._tables(s.index) for s in self.summed.values()],
                 "weights": [
                     {n: backend.asarray(w, backend.real) for n, w in self.learned.get(id(p), {}).items()}
                     for p in self.parts
@@ -156,11 +174,10 @@ class Density:
         dtype = {"real": self.backend.real, "int": self.backend.integer}.get(n.dtype)
         return self.backend.asarray(n.value[None], dtype)
 
-    def _tables(self, local: Local) -> dict[str, Any]:
-        tables: dict[str, Any] = tree_map(
-            lambda t: self.backend.asarray(t, self.backend.integer), local.tables
-        )
-        return tables
+    def _tables(self, tables: Any) -> dict[str, Any]:
+        """Trees of index arrays on the backend."""
+        found: dict[str, Any] = tree_map(lambda t: self.backend.asarray(t, self.backend.integer), tables)
+        return found
 
     # --- values ---
 
@@ -360,8 +377,8 @@ class Density:
 
     def block(
         self, names: tuple[str, ...], kernel: str = ""
-    ) -> Coordinates | Sites | Bonds | Changing | Arrangements | Proposed:
-        """What a kernel sees of some variables: coordinates of continuous ones, a discrete one's sites, a proposal."""
+    ) -> Coordinates | Sites | Bonds | Changing | Arrangements | Joint | Proposed:
+        """What a kernel sees of some variables: coordinates of continuous ones, discrete ones' sites, a proposal."""
         sees = METHODS[kernel].sees if kernel else "sites"
         if sees == "bonds":
             return Bonds(self, self.clusters[names[0]], self.constants["bonds"][names[0]])
@@ -369,6 +386,8 @@ class Density:
             return Changing(self, self.changes[names[0]], self.constants["changes"][names[0]])
         if names in self.proposals:
             return Proposed(self, self.proposals[names])
+        if names in self.summed:
+            return self.joint(names)
         local = self.local.get(names[0])
         if local is None:
             return Coordinates(self, names)
@@ -376,6 +395,11 @@ class Density:
         if isinstance(local, LocalPermutations):
             return Arrangements(self, local, tables)
         return Sites(self, local, tables)
+
+    def joint(self, names: tuple[str, ...]) -> Joint:
+        """Finite variables that are summed out, or drawn jointly."""
+        place = list(self.summed).index(names)
+        return Joint(self, self.summed[names], self.constants["summed"][place])
 
     def initial(self, keys: Array, backend: Backend) -> Position:
         """A start of finite energy for each chain; a ComposeError says why where none is found."""
@@ -413,6 +437,16 @@ class Density:
         for d in self.graph.derived:
             found.append(Column(d.name, Type(plain[d.node.dtype], d.node.shape), True, None))
         return tuple(found)
+
+
+def summed_out(graph: FactorGraph, plan: Plan, names: tuple[str, ...], backend: Backend) -> Summed:
+    """What it takes to sum out some variables of a graph, which may not be the one that was planned for."""
+    found: Exact | str | None = plan.exact.get(names)
+    if found is None or isinstance(found, str) or found.graph is not graph:
+        found = exact(graph, [v for v in graph.variables if v.name in names], math.inf)
+        if isinstance(found, str):
+            raise InternalError(f"{', '.join(names)} cannot be summed out: {found}")
+    return Summed(found, found.elimination(COMPILED if backend.whole_programs else 1.0))
 
 
 def local_to(graph: FactorGraph, v: Variable, kernel: str) -> Local:

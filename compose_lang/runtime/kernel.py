@@ -11,6 +11,7 @@ invariant (or says in `approximate` how it does not). It sees the density throug
 - `ChangeBlock`: the sites of one finite variable, and roughly what every single change of them does to the energy;
 - `PermutationBlock`: the orderings of one variable of type `permutation`, in classes that share no factor, and the
   energies of candidate orderings from the factors that read what differs;
+- `JointBlock`: finite variables that can be drawn together, given all else;
 - `ProposalBlock`: variables of any kind with a density of the program's own that proposes for them.
 
 Noise is an argument: `noise` of a bound kernel says what one step needs of each chain, and the driver hands
@@ -184,6 +185,15 @@ class Weigh(Protocol):
 
         places (chains, width, 2): the only two where the candidates differ, if they differ in no more.
         """
+        ...
+
+
+@runtime_checkable
+class JointBlock(Protocol):
+    sites: int  #: free sites of all variables of the block
+
+    def draw(self, position: Position, uniform: Array) -> Position:
+        """The position with the block's variables drawn jointly given all else. uniform (chains, sites): in (0, 1)."""
         ...
 
 

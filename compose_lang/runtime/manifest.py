@@ -65,6 +65,7 @@ class Manifest:
     seconds: dict[str, float] = field(default_factory=dict)
     diagnostics: list[dict[str, Any]] = field(default_factory=list)
     params: dict[str, Any] = field(default_factory=dict)  #: the values of params that were fitted
+    log_evidence: dict[str, float] | None = None  #: value and error in nats, where the method gives it
     compose_run: int = FORMAT
 
     @staticmethod

@@ -126,7 +126,7 @@ def search(density: Density, keys: Array, start: Position) -> Position:
     groups = [softened(g, price) for g in density.graph.groups]
     gradients = backend.name != "numpy"
     blocks = []
-    for b in plan(density.graph, backend.name, ()).blocks:
+    for b in plan(density.graph, backend.name, (), exactly=False).blocks:
         if density.variables[b.variables[0]].is_discrete:
             blocks.append(Block(b.variables, b.kernel))
         else:

@@ -141,7 +141,7 @@ def document(run: Run) -> dict[str, Any]:
         "chains": run.chains,
         "plan": manifest.plan,
         "summary": rows(run.summaries) if run.optimum is None else {},
-        "log_evidence": log_evidence(run),
+        "log_evidence": manifest.log_evidence or log_evidence(run),
         "diagnostics": manifest.diagnostics,
         "seconds": {name: round(value, 3) for name, value in manifest.seconds.items()},
         "out": str(run.out),

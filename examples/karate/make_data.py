@@ -1,4 +1,4 @@
-"""Write `friends.csv` and `members.csv`: Zachary's karate club (1977) as networkx ships it, and the sides it split into."""
+"""Write `friends.csv` and `members.csv`: Zachary's karate club (1977) as networkx ships it, and the sides taken."""
 
 from pathlib import Path
 

@@ -25,8 +25,8 @@ def graph_of(text: str, data: Mapping[str, Any] | None = None) -> FactorGraph:
 
 
 def density_of(graph: FactorGraph, backend: str = "numpy") -> Density:
-    """The density of a graph as the planner would run it."""
-    return Density(graph, plan(graph, backend), load_backend(backend))
+    """The density of a graph as the planner would run it with no variable drawn exactly."""
+    return Density(graph, plan(graph, backend, exactly=False), load_backend(backend))
 
 
 def random_values(graph: FactorGraph, rng: Generator, points: int) -> Values:

@@ -56,7 +56,7 @@ def test_a_wrong_sign_or_a_dropped_factor_is_seen() -> None:
         assert not np.allclose(found, brute_force(wrong, values, data), equal_nan=True)
 
 
-CI = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+CI = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 FEW = settings(CI, max_examples=8)
 
 

@@ -128,7 +128,7 @@ def messy(draw: st.DrawFn) -> str:
     return "".join(parts)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(messy())
 def test_layout_changes_nothing_else(text):
     source = Source("<test>", text)

@@ -233,13 +233,13 @@ def ends_well(text: str) -> None:
         assert program(print_module(module)) == module
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(TOKENS), max_size=40).map(" ".join))
 def test_no_heap_of_tokens_breaks_the_parser(text: str) -> None:
     ends_well(text)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.data())
 def test_no_mutation_of_a_program_breaks_the_parser(data: st.DataObject) -> None:
     text = data.draw(st.sampled_from(GOOD + BAD)).read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from compose_lang.grammar.printer import print_expr, print_module
 from tests.grammar.strategies import NOWHERE, exprs, modules
 
 thorough = settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

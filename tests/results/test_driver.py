@@ -158,13 +158,14 @@ def test_an_energy_that_is_no_number_ends_the_run(tmp_path):
     assert Run.open(tmp_path / "out").manifest.status == "failed"
 
 
-def test_killed_twenty_times_it_resumes_to_the_same_draws(tmp_path):
+@pytest.mark.parametrize("times", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_again_and_again_it_resumes_to_the_same_draws(tmp_path, times):
     """SIGKILL at random times, from before the first byte to the last chunk."""
     settings = {"draws": 4000, "warmup": 500}
     command = [sys.executable, stand_in.__file__, str(tmp_path / "out"), json.dumps(settings)]
     clock = random.Random(5)
     kills = 0
-    while kills < 20:
+    while kills < times:
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         time.sleep(clock.uniform(0.2, 0.8))
         process.kill()

@@ -5,14 +5,19 @@ Each returns p-values or bounds that the tests judge; all randomness is at fixed
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy.stats
 
+from compose_lang.compiler.exact import Exact, exact
+from compose_lang.compiler.plan import Plan
 from compose_lang.runtime.backend import Backend
-from compose_lang.runtime.kernel import BoundKernel
+from compose_lang.runtime.density import Density
+from compose_lang.runtime.kernel import BoundKernel, Kernel
+from tests.compiler.points import graph_of
 from tests.runtime.program_targets import ProgramTarget
 from tests.runtime.toy_blocks import (
     DiscreteTarget,
@@ -126,3 +131,31 @@ def counts_invariance(
         table = np.array([np.bincount(column, minlength=len(edges) + 1) for column in bins])
         values.append(scipy.stats.chi2_contingency(table[:, table.any(axis=0)]).pvalue)
     return float(min(1.0, len(values) * min(values)))
+
+
+def joint_invariance(kernel: Kernel, backend: Backend, text: str, chains: int = 20000) -> float:
+    """One joint draw of a program's finite variables from wherever: the chi-square p-value against all states."""
+    graph = graph_of(text)
+    free = [v for v in graph.variables if v.free_sites]
+    found = exact(graph, free, 1e6)
+    assert isinstance(found, Exact)
+    density = Density(graph, Plan((found.block,), exact={found.names: found}), backend)
+    domains = [np.array(v.type.domain.values) for v in free for _ in range(v.free_sites)]
+    states = np.array(list(itertools.product(*domains)))
+    ends = np.cumsum([v.free_sites for v in free])[:-1]
+
+    def positions(rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {v.name: x for v, x in zip(free, np.split(rows, ends, axis=1), strict=True)}
+
+    with backend.scope():
+        placed = {n: backend.asarray(x, backend.integer) for n, x in positions(states).items()}
+        share = np.exp(-backend.to_numpy(density.energy(placed)))
+        start = positions(np.repeat(states[:1], chains, axis=0))
+        bound = kernel.bind(density.block(found.names), backend, {}, 0)
+        end = run(bound, backend, start, 1, compiled=backend.name == "jax").last
+    rows = np.concatenate([end[v.name] for v in free], axis=1)
+    counts = np.bincount(numbers(states, rows), minlength=len(states))
+    expected = chains * share / share.sum()
+    if counts[expected == 0.0].any():
+        return 0.0
+    return float(scipy.stats.chisquare(counts[expected > 0.0], expected[expected > 0.0]).pvalue)

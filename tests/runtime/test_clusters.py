@@ -87,7 +87,7 @@ def test_what_has_no_clusters_is_refused_by_name(why: str) -> None:
     ],
 )
 def test_the_planner_takes_clusters_where_single_sites_stick(beta: float, extra: str, taken: bool) -> None:
-    text = f"var s: spin[4, 4]\nfor (a, b) in grid(4, 4) {{ energy {-beta} * s[a] * s[b] }}\n{extra}"
+    text = f"var s: spin[30, 30]\nfor (a, b) in grid(30, 30) {{ energy {-beta} * s[a] * s[b] }}\n{extra}"
     told = cg.compile(text).explain()
     assert ("swendsen_wang draws s" in told) == taken
     assert "gibbs draws s" in told
@@ -141,9 +141,9 @@ def agreement(q: int, n: int, method: str | None = None, **settings: Any) -> tup
 
 @pytest.mark.parametrize("q", [2, 3])
 def test_energy_at_the_critical_point(q: int) -> None:
-    off, error = agreement(q, 8, seed=3, chains=200, draws=50, warmup=30, backend="numpy")
+    off, error = agreement(q, 8, "swendsen_wang", seed=3, chains=200, draws=50, warmup=30, backend="numpy")
     assert abs(off) < 4.5
-    assert error < 0.002
+    assert error < 0.003
 
 
 @pytest.mark.slow

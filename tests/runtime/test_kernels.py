@@ -14,7 +14,13 @@ from compose_lang.runtime.backend import Backend, load_backend
 from compose_lang.runtime.kernel import Kernel
 from compose_lang.runtime.kernels import discover, kernel_names
 from tests.runtime import toy_blocks
-from tests.runtime.checks import SOUND, continuous_invariance, counts_invariance, discrete_invariance
+from tests.runtime.checks import (
+    SOUND,
+    continuous_invariance,
+    counts_invariance,
+    discrete_invariance,
+    joint_invariance,
+)
 from tests.runtime.program_targets import CHANGES, PAIRS, ProgramTarget
 from tests.runtime.toy_blocks import Target, ToyContinuous
 
@@ -40,6 +46,13 @@ ORDERING_TARGETS = {
     "one class": toy_blocks.separate_orders(),
     "two classes": toy_blocks.facing_orders(),
 }
+JOINT = {
+    "a chain among constraints": """
+        var z: category(3)[4]
+        for (i, j) in chain(4) { require z[i] != z[j]; energy 0.5 * z[i] }
+    """,
+    "a loop": "var s: spin[3]; var b: bool\nfor (i, j) in pairs(3) { energy 0.6 * s[i] * s[j] * (1 + b) }",
+}
 RATES = np.array([0.7, 4.0, 300.0])
 
 
@@ -62,6 +75,8 @@ def invariance(kernel: Kernel, backend: Backend, domain: str) -> list[float]:
             continuous_invariance(bind, target, backend, compiled=compiled)
             for target in CONTINUOUS_TARGETS.values()
         ]
+    if kernel.name == "exact":  # of several sites at once, which a program has
+        return [joint_invariance(kernel, backend, text) for text in JOINT.values()]
     if domain == "finite" and kernel.sees != "sites":
         return [
             discrete_invariance(bind, ProgramTarget(text, kernel.name), backend, 1000, compiled)
