@@ -95,7 +95,11 @@ def tasks() -> dict[str, Task]:
         "max cut": Task(CUT.format(n=150), {"edges": cut}, 150, pairs),
         "Boltzmann machine": Task(BOLTZMANN.format(n=n), boltzmann, n, 2.0 * n),
         "factorial chain": Task(
-            FACTORIAL.format(n=length, k=chains), {"y": y, "w": w}, length * chains, 2.0 * chains
+            FACTORIAL.format(n=length, k=chains),
+            {"y": y, "w": w},
+            length * chains,
+            2.0 * chains,
+            elimination,
         ),
     }
 

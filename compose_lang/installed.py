@@ -20,7 +20,7 @@ NEEDED = (
     "h5netcdf",
     "safetensors",
 )
-OPTIONAL = ("torch", "arviz", "matplotlib", "pyarrow", "zarr", "diffusers", "transformers")
+OPTIONAL = ("torch", "ortools", "arviz", "matplotlib", "pyarrow", "zarr", "diffusers", "transformers")
 
 
 def installed(packages: Iterable[str]) -> dict[str, str | None]:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from compose_lang.compiler.methods import ANNEALED
 from compose_lang.compiler.parts import Part, used_by
 from compose_lang.compiler.pipeline import with_params
+from compose_lang.compiler.reach import unreached
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 from compose_lang.explanation import plan_as_json
 from compose_lang.grammar import ast
@@ -93,7 +94,11 @@ def launch(
     if plan.optimising is not None:  # each chain comes to one point
         settings = replace(settings, draws=1, thin=1)
     columns = _kept(density.columns, settings.keep)
-    found = [*program.diagnostics, *_size_of_output(columns, settings, out)]
+    found = [
+        *program.diagnostics,
+        *unreached(program.graph, plan),
+        *_size_of_output(columns, settings, out),
+    ]
     if plan.annealing is not None:
         lanes = [Lane([chain]) for chain in range(settings.chains)]
         if plan.annealing.method == ANNEALED:  # a chain is a population, its warm-up the walk down the levels

@@ -21,7 +21,7 @@ import compose_lang as cg
 from benchmarks.composition import scenes, shapes, style, tapestry
 from compose_lang.compiler.pipeline import check
 from compose_lang.compiler.standard_library import known_names, library_modules
-from compose_lang.runtime.convergence import mcse_mean
+from compose_lang.runtime.convergence import ess_bulk, mcse_mean, rhat
 from compose_lang.runtime.enumeration import enumerate_states
 
 ROOT = Path(__file__).parent.parent
@@ -134,12 +134,37 @@ def test_denoising_removes_most_of_the_noise():
 
 
 def test_neighbouring_states_differ_in_every_draw():
-    run = sample("map_colouring/map_colouring.cg", chains=2, draws=200, warmup=50)
+    run = sample("map_colouring/map_colouring.cg", chains=4, draws=500, warmup=50)
     colour = draws(run, "colour")
     borders = np.loadtxt(EXAMPLES / "map_colouring/borders.csv", delimiter=",", skiprows=1, dtype=int)
     assert len(borders) == 105 and colour.shape[-1] == 48
     assert (colour[..., borders[:, 0]] != colour[..., borders[:, 1]]).all()
-    assert len(np.unique(colour.reshape(-1, 48), axis=0)) > 50
+    assert len(np.unique(colour.reshape(-1, 48), axis=0)) > 1900
+    assert np.nanmax(rhat(colour)) < 1.02 and np.nanmin(ess_bulk(colour)) > 1000
+    for k in range(4):  # no colour is more likely than another
+        expect((colour[..., 0] == k).astype(float), 0.25)
+    assert [d.code for d in run.findings()] == []
+
+
+def test_single_sites_alone_do_not_mix_on_the_map():
+    run = sample("map_colouring/map_colouring.cg", chains=4, draws=200, warmup=50, method="gibbs")
+    assert np.nanmax(rhat(draws(run, "colour"))) > 1.5
+    assert {"CG0713", "CG0702"} <= {d["code"] for d in run.manifest.diagnostics}
+
+
+# --- latin_squares.cg ----------------------------------------------------------------------------------
+
+
+def test_latin_squares_are_drawn_alike():
+    run = sample("latin_squares/latin_squares.cg", chains=4, draws=3000, warmup=50, thin=2)
+    cell = draws(run, "cell")
+    assert (np.sort(cell, axis=-1) == np.arange(4)).all() and (
+        np.sort(cell, axis=-2).swapaxes(-1, -2) == np.arange(4)
+    ).all()
+    squares, counts = np.unique(cell.reshape(-1, 16), axis=0, return_counts=True)
+    assert len(squares) == 576
+    assert stats.chisquare(counts).pvalue > 1e-4
+    assert [d.code for d in run.findings()] == []
 
 
 # --- karate.cg -----------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ def split(energies: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | s
 
 def cluster_blocks(graph: FactorGraph, v: Variable) -> Sequence[Block]:
     """The block of cluster flips that goes before single sites where these alone would mix badly, or none."""
-    if v.type.domain.kind == "permutation" or v.free_sites > LARGEST_UNASKED:
+    if v.type.domain.kind == "permutation" or v.free_sites > LARGEST_UNASKED or v.allowed is not None:
         return ()
     found = clusters(graph, v)
     if isinstance(found, str) or found.influence < 1.0 or found.is_frustrated:

@@ -32,6 +32,7 @@ from compose_lang.compiler.learning import is_learned, part_of
 from compose_lang.compiler.likelihood import Likelihood, without_params
 from compose_lang.compiler.name_scopes import declarations, name_span
 from compose_lang.compiler.named_values import evaluate_as
+from compose_lang.compiler.narrow import narrow
 from compose_lang.compiler.noncentre import offsets
 from compose_lang.compiler.observing import observes
 from compose_lang.compiler.operation import ShapeError
@@ -63,7 +64,7 @@ def elaborate(module: ast.Module, session: Session) -> FactorGraph:
         check_proper(without_params(graph, session.reading))
     for n in postorder([g.energy for g in graph.groups] + [d.node for d in graph.derived]):
         require_room(n.shape, n.axes)
-    graph = tighten(discrete_bounds(graph))
+    graph = narrow(tighten(discrete_bounds(graph)))
     return replace(graph, offsets=offsets(graph, session.stated))
 
 

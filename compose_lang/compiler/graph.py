@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from compose_lang.compiler.context import Term
 from compose_lang.compiler.ir import Axis, Node
 from compose_lang.compiler.types import Domain, Type
 from compose_lang.diagnostics import Span
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.relations import Hard
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,7 @@ class Variable:
     lower: Node | None = None
     upper: Node | None = None
     tightened: Domain | None = None  #: the part of the type's domain that constraints leave, see tighten.py
+    allowed: np.ndarray | None = None  #: (free sites, values): which values they leave each, see narrow.py
 
     @property
     def support(self) -> Domain:
@@ -50,6 +54,13 @@ class Variable:
     @property
     def free_sites(self) -> int:
         return int(self.free.sum())
+
+    @property
+    def fixed(self) -> np.ndarray:
+        """Which free sites (sites,) constraints leave a single value."""
+        if self.allowed is None:
+            return np.zeros(self.free_sites, dtype=bool)
+        return self.allowed.sum(axis=1) == 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +146,7 @@ class FactorGraph:
     requests: tuple[Request, ...] = ()
     data: Mapping[str, Node] = field(default_factory=dict)
     offsets: Mapping[str, Offset] = field(default_factory=dict)  #: by variable, see noncentre.py
+    hard: Hard | None = None  #: its hard constraints between finite sites as relations, see narrow.py
 
     def variable(self, name: str) -> Variable:
         return next(v for v in self.variables if v.name == name)

@@ -272,11 +272,10 @@ def cut(graph: FactorGraph, s: Stated) -> Iterator[tuple[str, Span, str]]:
         leaves = [n for n in postorder([subject]) if n in known]
         domains = list(supports(s.factor, place))
         for v in (known[leaf] for leaf in leaves):
+            own = v.type.domain if v.is_discrete else v.support
             for domain in domains:
-                if domain.kind == v.support.kind and (
-                    v.support.lower > domain.lower or v.support.upper < domain.upper
-                ):
-                    text = f"`{v.name}` is {v.support}, which cuts {s.factor.description} over {domain}"
+                if domain.kind == own.kind and (own.lower > domain.lower or own.upper < domain.upper):
+                    text = f"`{v.name}` is {own}, which cuts {s.factor.description} over {domain}"
                     help = "what is cut off is not divided out: truncate(P, lo, hi), or a type of the whole support"
                     yield text, s.span, help
                     return

@@ -67,10 +67,11 @@ class LocalEnergy:
 def local_energy(graph: FactorGraph, variable: Variable, candidates: int) -> LocalEnergy:
     """The local energies of a discrete variable, for a number of candidate values at a time."""
     touching = [g for g in graph.groups if variable.name in g.variables]
-    scopes = [scope(g, variable) for g in touching]
+    moving = ~variable.fixed
+    scopes = [without(scope(g, variable), moving) for g in touching]
     sites = variable.free_sites
     colours = colour(sites, scopes)
-    classes = padded_classes(colours, sites)
+    classes = padded_classes(colours, sites, moving)
     full = np.append(np.flatnonzero(variable.free.reshape(-1)), 0)
     groups = tuple(
         restrict(g, variable, s, classes, sites, candidates) for g, s in zip(touching, scopes, strict=True)
@@ -78,13 +79,29 @@ def local_energy(graph: FactorGraph, variable: Variable, candidates: int) -> Loc
     return LocalEnergy(variable, sites, classes, full, groups)
 
 
-def padded_classes(colours: np.ndarray, sites: int) -> np.ndarray:
-    """Sites by colour, (classes, width), padded with `sites`."""
+def without(sites: np.ndarray | None, moving: np.ndarray) -> np.ndarray | None:
+    """A scope that leaves out the sites that do not move."""
+    if sites is None or moving.all():
+        return sites
+    return np.where(np.append(moving, False)[sites], sites, -1)
+
+
+def padded_classes(colours: np.ndarray, sites: int, moving: np.ndarray | None = None) -> np.ndarray:
+    """Sites by colour, (classes, width), padded with `sites`; of those that move, if some do not."""
     order = np.argsort(colours, kind="stable")
+    if moving is not None and not moving.all():
+        order = order[moving[order]]
+        colours = np.unique(colours[order], return_inverse=True)[1] if len(order) else colours[:0]
+        return padded(order, colours, sites)
+    return padded(order, colours[order], sites)
+
+
+def padded(order: np.ndarray, colours: np.ndarray, sites: int) -> np.ndarray:
+    """Sites in order of their colours, a row for each."""
     counts = np.bincount(colours, minlength=1)
-    table = np.full((len(counts), int(counts.max(initial=1))), sites, dtype=np.int64)
-    rank = np.arange(sites) - np.repeat(np.cumsum(counts) - counts, counts)
-    table[colours[order], rank] = order
+    table = np.full((len(counts), max(1, int(counts.max(initial=1)))), sites, dtype=np.int64)
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    table[colours, rank] = order
     return table
 
 

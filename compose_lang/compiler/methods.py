@@ -49,6 +49,8 @@ METHODS: dict[str, Method] = {
     "gibbs": Method(frozenset({FINITE})),
     "swendsen_wang": Method(frozenset({FINITE}), sees="bonds"),
     "gwg": Method(frozenset({FINITE}), ("propose", "balance", "moves", "length", "step"), sees="changes"),
+    "exchange": Method(frozenset({FINITE}), sees="sums"),
+    "kempe": Method(frozenset({FINITE}), sees="chains"),
     "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}), ("step", "proposal")),
     "ula": Method(
         frozenset({CONTINUOUS}), ("step",), GRADIENT,
@@ -127,7 +129,7 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
                 what = {
                     CONTINUOUS: "continuous",
                     FINITE: "discrete",
-                    COUNTS: "a count of many values" if v.type.domain.is_finite else "an unbounded count",
+                    COUNTS: "a count of many values" if v.support.is_finite else "an unbounded count",
                     PERMUTATION: "an ordering",
                 }[kind(v)]
                 text = f"`{r.method}` {needs}, but `{v.name}` is {what} ({v.type.domain})"
@@ -173,5 +175,5 @@ def kind(v: Variable) -> str:
         return CONTINUOUS
     if v.type.domain.kind == "permutation":
         return PERMUTATION
-    is_listed = v.type.domain.is_finite and len(v.type.domain.values) <= MOST_LISTED
+    is_listed = v.support.is_finite and len(v.support.values) <= MOST_LISTED
     return FINITE if is_listed else COUNTS

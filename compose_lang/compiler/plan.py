@@ -16,6 +16,7 @@ from compose_lang.compiler.block import Block
 from compose_lang.compiler.clusters import cluster_blocks
 from compose_lang.compiler.exact import Exact
 from compose_lang.compiler.graph import FactorGraph, Request, Variable, moved_with
+from compose_lang.compiler.keeping import keeping_blocks
 from compose_lang.compiler.methods import GRADIENT, METHODS, WALKS, assign
 from compose_lang.compiler.plan_discrete import discrete_block
 from compose_lang.compiler.plan_exact import choose
@@ -94,6 +95,8 @@ def plan(
                 continue
             blocks.extend(cluster_blocks(graph, v))
         blocks.append(discrete_block(graph, v, request, exact.refused.get(v.name, "")))
+        if request is None:
+            blocks.extend(keeping_blocks(graph, v))
     moving = []
     for key, members in continuous.items():
         names = tuple(v.name for v in members)

@@ -9,6 +9,7 @@ from compose_lang.compiler.block import Block
 from compose_lang.compiler.clusters import clusters
 from compose_lang.compiler.context import fail
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
+from compose_lang.compiler.keeping import require_structure
 
 LARGEST_LISTED = 100  #: values of a site that are listed unasked
 
@@ -18,8 +19,9 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None, ref
     if request is not None:
         if request.method == "swendsen_wang":
             require_clusters(graph, v, request)
+        require_structure(graph, v, request)
         return Block((v.name,), request.method, dict(request.options), why="asked for")
-    domain = v.type.domain
+    domain = v.support
     if domain.kind == "permutation":
         return Block(
             (v.name,), "mh", why="an ordering: two places are swapped, or what lies between reversed"

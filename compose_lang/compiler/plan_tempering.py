@@ -94,11 +94,11 @@ def log_states(variables: Sequence[Variable]) -> float | None:
     """The log of how many values some variables have together; None where they are not finite."""
     total = 0.0
     for v in variables:
-        domain = v.type.domain
+        domain = v.support
         if domain.kind == "permutation":
             total += v.free_sites * math.lgamma(domain.size + 1)
         elif domain.is_finite:
-            total += v.free_sites * math.log(len(domain.values))
+            total += (v.free_sites - int(v.fixed.sum())) * math.log(len(domain.values))
         else:
             return None
     return total

@@ -64,6 +64,11 @@ def numbers_read(group: FactorGroup, variable: Variable, numbers: np.ndarray) ->
 
 def selections(energy: Node, variable: Variable, numbers: np.ndarray) -> list[Node]:
     """The numbers of every place the variable is read at, as constants over the group's axes."""
+    return [ids for _, ids in read_nodes(energy, variable, numbers)]
+
+
+def read_nodes(energy: Node, variable: Variable, numbers: np.ndarray) -> list[tuple[Node, Node]]:
+    """Every node that an energy reads the variable by, and the numbers of the places it selects."""
     leaf = variable.node
     order = postorder([energy])
     structural: set[int] = {id(leaf)}
@@ -80,7 +85,8 @@ def selections(energy: Node, variable: Variable, numbers: np.ndarray) -> list[No
     if id(energy) in structural:
         read[id(energy)] = energy
     sites = constant(numbers, dtype="int")
-    return transform(list(read.values()), lambda n: sites if n is leaf else None)
+    found = transform(list(read.values()), lambda n: sites if n is leaf else None)
+    return list(zip(read.values(), found, strict=True))
 
 
 def flatten(ids: Node, axes: tuple[Axis, ...]) -> np.ndarray | None:

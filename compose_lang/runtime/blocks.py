@@ -124,16 +124,16 @@ class Sites:
 
     @property
     def values(self) -> Sequence[int] | None:
-        domain = self.local.variable.type.domain
+        domain = self.local.variable.support
         return domain.values if domain.is_finite else None
 
     @property
     def lower(self) -> float:
-        return self.local.variable.type.domain.lower
+        return self.local.variable.support.lower
 
     @property
     def upper(self) -> float:
-        return self.local.variable.type.domain.upper
+        return self.local.variable.support.upper
 
     @property
     def classes(self) -> int:

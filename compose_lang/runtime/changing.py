@@ -106,9 +106,10 @@ class Changing:
             energies = sites.energies(position, cls, candidates)
             return backend.set_at(found, (slice(None), sites.sites_of(cls)), energies)
 
-        # one site more takes what is written for padding
-        found = xp.zeros((chains, self.sites + 1, count), dtype=backend.real)
+        # one site more takes what is written for padding; a site that constraints hold is in no class
+        found = xp.full((chains, self.sites + 1, count), xp.inf, dtype=backend.real)
         found = backend.loop(0, sites.classes, visit, found)[:, : self.sites]
         now = xp.take_along_axis(found, places[:, :, None], axis=2)
         difference = found - now
-        return xp.where(xp.isnan(difference), xp.inf, difference)
+        own = xp.arange(count, dtype=places.dtype) == places[:, :, None]
+        return xp.where(own, 0.0, xp.where(xp.isnan(difference), xp.inf, difference))

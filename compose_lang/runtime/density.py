@@ -17,13 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from compose_lang.compiler.block import Block
 from compose_lang.compiler.clusters import Clusters, clusters
 from compose_lang.compiler.elimination import COMPILED
 from compose_lang.compiler.exact import Exact, exact
 from compose_lang.compiler.graph import FactorGraph, FactorGroup, Proposal, Variable
 from compose_lang.compiler.interpret import interpret, large_constants
 from compose_lang.compiler.ir import Node, postorder
+from compose_lang.compiler.keeping import Differing, differing, sums
 from compose_lang.compiler.local import LocalEnergy, local_energy
+from compose_lang.compiler.local_pairs import LocalPairs, local_pairs
 from compose_lang.compiler.local_permutations import LocalPermutations, local_permutations
 from compose_lang.compiler.methods import EXACT, GRADIENT, METHODS
 from compose_lang.compiler.parts import LEVEL, parts_of
@@ -36,6 +39,7 @@ from compose_lang.runtime.arrangements import Arrangements
 from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.blocks import Coordinates, Sites
 from compose_lang.runtime.bonds import Bonds
+from compose_lang.runtime.chains import Chains
 from compose_lang.runtime.changing import Changing
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.exact.joint import Joint, Summed
@@ -43,6 +47,7 @@ from compose_lang.runtime.foreign.binding import bind
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.learn.prepare import Learned, by_part, prepare
 from compose_lang.runtime.learn.weighing import bound
+from compose_lang.runtime.pairs import Pairs
 from compose_lang.runtime.proposing import Proposed
 from compose_lang.runtime.starts import find_start
 from compose_lang.runtime.tree import tree_map
@@ -91,19 +96,26 @@ class Density:
             for name in block.variables
             if self.variables[name].is_discrete and METHODS[block.kernel].sees == "bonds"
         }
-        roots = [g.energy for g in graph.groups] + [d.node for d in graph.derived]
-        roots += [g.violation for g in graph.groups if g.violation is not None]
-        roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
-        roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
-        roots += [energy for local in self.local.values() for energy in local.energies]
         self.changes = {
             name: changes(graph, self.variables[name], backend.name in GRADIENT)
             for block in plan.blocks
             for name in block.variables
             if self.variables[name].is_discrete and METHODS[block.kernel].sees == "changes"
         }
+        self.pairs = {
+            b.variables[0]: pairs_of(self, b) for b in plan.blocks if METHODS[b.kernel].sees == "sums"
+        }
+        self.chains = {
+            b.variables[0]: chains_of(self, b) for b in plan.blocks if METHODS[b.kernel].sees == "chains"
+        }
+        roots = [g.energy for g in graph.groups] + [d.node for d in graph.derived]
+        roots += [g.violation for g in graph.groups if g.violation is not None]
+        roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
+        roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
+        roots += [energy for local in self.local.values() for energy in local.energies]
         roots += [energy for seen in self.clusters.values() for energy in seen.energies]
         roots += [energy for known in self.changes.values() for energy in known.energies]
+        roots += [energy for around in self.pairs.values() for energy in around.energies]
         roots += [n for p in self.proposals.values() for n in p.roots]
         roots += [t.energy for s in self.summed.values() for t in s.exact.tables]
         self.inlined = large_constants(roots)
@@ -135,6 +147,8 @@ class Density:
                     for name, found in self.changes.items()
                 },
                 "summed": [self._tables(s.index) for s in self.summed.values()],
+                "pairs": {name: self._tables(local.tables) for name, local in self.pairs.items()},
+                "chains": {name: self._tables(found.tables) for name, found in self.chains.items()},
                 "weights": [
                     {n: backend.asarray(w, backend.real) for n, w in self.learned.get(id(p), {}).items()}
                     for p in self.parts
@@ -377,13 +391,17 @@ class Density:
 
     def block(
         self, names: tuple[str, ...], kernel: str = ""
-    ) -> Coordinates | Sites | Bonds | Changing | Arrangements | Joint | Proposed:
+    ) -> Coordinates | Sites | Bonds | Changing | Pairs | Chains | Arrangements | Joint | Proposed:
         """What a kernel sees of some variables: coordinates of continuous ones, discrete ones' sites, a proposal."""
         sees = METHODS[kernel].sees if kernel else "sites"
         if sees == "bonds":
             return Bonds(self, self.clusters[names[0]], self.constants["bonds"][names[0]])
         if sees == "changes":
             return Changing(self, self.changes[names[0]], self.constants["changes"][names[0]])
+        if sees == "sums":
+            return Pairs(self, self.pairs[names[0]], self.constants["pairs"][names[0]])
+        if sees == "chains":
+            return Chains(self, self.chains[names[0]], self.constants["chains"][names[0]])
         if names in self.proposals:
             return Proposed(self, self.proposals[names])
         if names in self.summed:
@@ -453,11 +471,25 @@ def local_to(graph: FactorGraph, v: Variable, kernel: str) -> Local:
     """The local energies of a discrete variable, for as many values of a site as the kernel weighs at a time."""
     if v.type.domain.kind == "permutation":
         return local_permutations(graph, v)
-    return local_energy(graph, v, len(v.type.domain.values) if kernel == "gibbs" else 2)
+    return local_energy(graph, v, len(v.support.values) if kernel == "gibbs" else 2)
 
 
 def clusters_of(graph: FactorGraph, v: Variable) -> Clusters:
     """The clusters of a variable that the planner found to have some."""
     found = clusters(graph, v)
     assert not isinstance(found, str), found
+    return found
+
+
+def pairs_of(density: Density, block: Block) -> LocalPairs:
+    """The pairs of a variable that the planner found to have sets whose sums must stay."""
+    found = sums(density.graph, density.variables[block.variables[0]])
+    assert found is not None
+    return local_pairs(density.graph, found)
+
+
+def chains_of(density: Density, block: Block) -> Differing:
+    """The graph of a variable that the planner found to have sites which must differ."""
+    found = differing(density.graph, density.variables[block.variables[0]])
+    assert found is not None
     return found

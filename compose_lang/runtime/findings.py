@@ -117,8 +117,17 @@ def _stuck(run: Run) -> Iterator[Diagnostic]:
         values = run.values(column).reshape(run.chains, run.draws, column.size)[:, :, column.free]
         still = (values == values[:, :1]).all(1)  # (chains, elements)
         if column.type.domain.is_discrete:
-            agree = (values[:, 0] == values[0, 0]).all()
-            chains = np.flatnonzero(still.all(1) & (not agree))
+            differs = (values[:, 0] != values[0, 0]).any(0)
+            chains = np.flatnonzero(still.all(1) & differs.any())
+            apart = np.flatnonzero(still.all(0) & differs)
+            if apart.size and not chains.size:
+                names = column.element_names(column.free[apart[:MOST_NAMES]])
+                yield _warning(
+                    "CG0709",
+                    f"{', '.join(names)}{', …' if apart.size > MOST_NAMES else ''} differ between chains, and in "
+                    "none do they ever change",
+                    "each chain stays among the solutions it started from: see CG0713",
+                )
         else:
             chains = np.flatnonzero(still.any(1))
         if chains.size:

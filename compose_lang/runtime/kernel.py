@@ -9,6 +9,8 @@ invariant (or says in `approximate` how it does not). It sees the density throug
   energies of candidate values from the factors that touch a site;
 - `BondBlock`: the sites of one finite variable as pairs that prefer to agree or to differ, in fields;
 - `ChangeBlock`: the sites of one finite variable, and roughly what every single change of them does to the energy;
+- `PairBlock`: sets of the sites of one discrete variable whose sums must stay, and the energies of pairs;
+- `ChainBlock`: the sites of one discrete variable as a graph of what must differ;
 - `PermutationBlock`: the orderings of one variable of type `permutation`, in classes that share no factor, and the
   energies of candidate orderings from the factors that read what differs;
 - `JointBlock`: finite variables that can be drawn together, given all else;
@@ -152,6 +154,64 @@ class ChangeBlock(Protocol):
         ...
 
 
+class PairBlock(Protocol):
+    name: str
+    sites: int
+    values: Sequence[int]
+    is_even: bool  #: whether a pair keeps its sum just if it keeps that of its values
+    classes: int  #: of sets that share no site and no factor
+    width: int  #: sets in the largest class; smaller ones are padded
+    length: int  #: sites of the largest set; smaller ones are padded
+
+    def members_of(self, cls: Any) -> Array:
+        """The sites of a class's sets (width, length), `sites` for padding."""
+        ...
+
+    def current(self, position: Position, sites: Array) -> Array:
+        """The values of sites, (chains, width) each."""
+        ...
+
+    def energies(self, position: Position, first: Array, second: Array, one: Array, other: Array) -> Array:
+        """Energies (chains, width, C) of candidate values `one`, `other` of that shape at two sites of each set."""
+        ...
+
+    def assign(self, position: Position, sites: Array, values: Array) -> Position:
+        """The position with sites set to values, (chains, n) each; padding is ignored."""
+        ...
+
+
+class ChainBlock(Protocol):
+    name: str
+    count: int  #: of values of a site, which are counted from 0
+
+    @property
+    def neighbours(self) -> Array:
+        """The sites that each site must differ from, (sites, degree), the number of sites for none."""
+        ...
+
+    @property
+    def moving(self) -> Array:
+        """The sites that may change."""
+        ...
+
+    @property
+    def frozen(self) -> Array:
+        """Which sites may not, (sites,): observed ones, and those with a single value left."""
+        ...
+
+    def places(self, position: Position) -> Array:
+        """The number of each site's value, (chains, sites)."""
+        ...
+
+    def energy(self, position: Position, places: Array) -> Array:
+        """Energy (chains,) of what turning chains round may change, where sites have the values of these numbers."""
+        ...
+
+    def assign(self, position: Position, places: Array) -> Position:
+        """The position with the sites set to the values of these numbers."""
+        ...
+
+
 @runtime_checkable
 class PermutationBlock(Protocol):
     name: str
@@ -255,8 +315,8 @@ class Kernel:
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
     options: Mapping[str, Option]
     backends: frozenset[str] | None = None  #: None: all
-    sees: Literal["sites", "bonds", "changes"] = "sites"
-    """Of a finite variable: a `DiscreteBlock`, a `BondBlock` or a `ChangeBlock`."""
+    sees: Literal["sites", "bonds", "changes", "sums", "chains"] = "sites"
+    """Of a finite variable: a `DiscreteBlock`, a `BondBlock`, a `ChangeBlock`, a `PairBlock` or a `ChainBlock`."""
     approximate: str = ""  #: how draws fail to follow the density, or empty where they do
 
 

@@ -1,8 +1,9 @@
 """Where chains start: a position of finite energy, found by trying, and under constraints by searching.
 
-Coordinates start uniform in (-2, 2) on the unconstrained scale, as in Stan; discrete sites uniform over their
-values. Where a hard constraint refuses that, the search samples a softened program, in which a constraint costs in
-proportion to its violation, at a price that rises until all hold.
+Coordinates start uniform in (-2, 2) on the unconstrained scale, as in Stan; discrete sites uniform over the values
+that propagation leaves them. Where hard constraints between discrete sites refuse that, a solver finds what satisfies
+them (see `solver`), or proves that nothing does. Where others still refuse, the search samples a softened program, in
+which a constraint costs in proportion to its violation, at a price that rises until all hold.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import numpy as np
 
 from compose_lang.compiler.graph import FactorGroup
 from compose_lang.compiler.ir import constant, node, slot
-from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.diagnostics import ComposeError, Diagnostic, Label
 from compose_lang.runtime import noise
 from compose_lang.runtime.backend import Array, load_backend
 from compose_lang.runtime.kernel import NoiseSpec, Position
+from compose_lang.runtime.solver import Impossible, solve
 from compose_lang.runtime.threefry import threefry
 
 if TYPE_CHECKING:
@@ -48,13 +50,20 @@ def find_start(density: Density, keys: Array) -> Position:
             return found
     density.require_sound()
     assert found is not None and settled is not None
-    constrained = any(g.violation is not None and g.kind == "require" for g in density.graph.groups)
-    if constrained:
-        searched = search(density, keys, found)
-        finite = xp.isfinite(evaluate(density.constants, searched))
-        if bool(xp.all(finite | settled)):
-            return {n: select(xp, finite & ~settled, searched[n], found[n]) for n in found}
-        found = {n: select(xp, finite & ~settled, searched[n], found[n]) for n in found}
+    placed = solved(density, keys, found, settled)
+    if placed is not None:
+        found = placed
+        settled = settled | xp.isfinite(evaluate(density.constants, found))
+        if bool(xp.all(settled)):
+            return found
+    if any(g.violation is not None and g.kind == "require" for g in density.graph.groups):
+        for is_placed in (True, False) if placed is not None else (False,):
+            searched = search(density, keys, found, is_placed)
+            take = xp.isfinite(evaluate(density.constants, searched)) & ~settled
+            found = {n: select(xp, take, searched[n], found[n]) for n in found}
+            settled = settled | take
+            if bool(xp.all(settled)):
+                return found
     raise refused(density, found)
 
 
@@ -93,7 +102,7 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
         if not v.is_discrete:
             position[v.name] = backend.asarray((2.0 * uniform - 1.0) * width, backend.real)
             continue
-        domain = v.type.domain
+        domain = v.support
         if domain.kind == "permutation":
             position[v.name] = backend.asarray(np.argsort(uniform, axis=-1), backend.integer)
             continue
@@ -109,13 +118,64 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
             )
             values = range(int(low), int(low) + 5)
         place = np.clip(np.floor(uniform * len(values)).astype(np.int64), 0, len(values) - 1)
+        if v.allowed is not None:
+            place = among_allowed(v.allowed, uniform)
         position[v.name] = backend.asarray(values.start + values.step * place, backend.integer)
     return position
 
 
-def search(density: Density, keys: Array, start: Position) -> Position:
-    """Sample the softened program at a rising price until the constraints hold in every chain."""
+def among_allowed(allowed: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """The number of one of the values that each site may have (sites, K), by uniforms (chains, sites)."""
+    counts = allowed.sum(axis=1)
+    nth = np.clip(np.floor(uniform * counts).astype(np.int64), 0, counts - 1)
+    order = np.argsort(~allowed, axis=1, kind="stable")
+    return order[np.arange(len(allowed)), nth]
+
+
+def solved(density: Density, keys: Array, found: Position, settled: Array) -> Position | None:
+    """The positions with discrete sites where hard constraints between them hold, in chains not settled before.
+
+    None where there are none, or the solver has no answer. Raises CG0502 where nothing satisfies them.
+    """
+    backend, hard = density.backend, density.graph.hard
+    if hard is None or not hard.relations:
+        return None
+    chains = np.flatnonzero(~backend.to_numpy(settled))
+    answer = solve(hard, backend.to_numpy(keys)[chains, 0].astype(np.int64) % 2**31)
+    if answer is None:
+        return None
+    if isinstance(answer, Impossible):
+        raise impossible(answer)
+    position = dict(found)
+    for v in hard.numbering.variables:
+        if v.name in density.held or v.name not in position:
+            continue
+        chosen = answer[:, hard.numbering.of(v)][:, v.free.reshape(-1)]
+        values = np.array(backend.to_numpy(position[v.name]))
+        values[chains] = np.array(v.support.values)[chosen]
+        position[v.name] = backend.asarray(values, backend.integer)
+    return position
+
+
+def impossible(proof: Impossible) -> ComposeError:
+    """CG0502 for constraints that are proved to exclude each other."""
+    first, *others = proof.groups
+    rest = ", ".join(f"`{g.label}`" for g in others)
+    text = f"no point satisfies the constraints: `{first.label}` "
+    text += f"cannot hold together with {rest}" if others else "cannot hold"
+    labels = tuple(Label(g.span, "one of them") for g in others if g.span != first.span)
+    remedy = "leave one out, or weaken it to a `prefer`" if others else "its instances exclude each other"
+    help = f"this is proved, not only searched: {remedy}"
+    return ComposeError(Diagnostic("CG0502", text, first.span, labels=labels, help=help), exit_code=4)
+
+
+def search(density: Density, keys: Array, start: Position, is_placed: bool) -> Position:
+    """Sample the softened program at a rising price until the constraints hold in every chain.
+
+    is_placed: whether discrete sites stay where a solver placed them.
+    """
     from compose_lang.compiler.block import Block
+    from compose_lang.compiler.methods import METHODS
     from compose_lang.compiler.plan import Plan, plan
     from compose_lang.runtime.density import Density
     from compose_lang.runtime.kernels import load_kernel
@@ -127,10 +187,15 @@ def search(density: Density, keys: Array, start: Position) -> Position:
     gradients = backend.name != "numpy"
     blocks = []
     for b in plan(density.graph, backend.name, (), exactly=False).blocks:
-        if density.variables[b.variables[0]].is_discrete:
+        is_discrete = density.variables[b.variables[0]].is_discrete
+        if METHODS[b.kernel].sees != "sites" or (is_discrete and is_placed):
+            continue
+        if is_discrete:
             blocks.append(Block(b.variables, b.kernel))
         else:
             blocks.append(Block(b.variables, "hmc" if gradients else "mh"))
+    if not blocks:
+        return start
     soft = Density(
         replace(density.graph, groups=tuple(groups)), Plan(tuple(blocks)), backend, density.learned
     )

@@ -40,6 +40,22 @@ CHANGES = {
     "spins, some observed": "var s: spin[5]\nobserve s[2] = 1\nfor (i, j) in chain(5) { energy -0.6 * s[i] * s[j] }\n"
     "energy tanh(0.3 * sum(s))",
 }
+SUMS = {
+    "two of four": "var s: bool[4]\nrequire sum(s) == 2\nenergy 0.7 * s[0] - 0.4 * s[2]\nenergy 0.5 * s[0] * s[1]",
+    "sets that share factors": "var s: bool[5]\nrequire exactly_one(s[0:3])\nrequire sum(s[3:]) == 1\n"
+    "for (i, j) in chain(5) { energy 0.6 * s[i] * s[j] }\nenergy 0.5 * s[1] + 0.3 * s[4] * s[0]",
+    "a sum of numbers": "var s: int(0, 2)[3]\nrequire sum(s) == 3\nfor i in range(3) { energy 0.3 * i * s[i] }\n"
+    "energy 0.2 * (s[0] - s[2])^2",
+    "a count of values": "var s: category(3)[3]\nrequire exactly_one(s == 1)\nlet w = [0.0, 0.5, -0.4]\n"
+    "energy w[s[0]]\nfor (i, j) in chain(3) { energy if s[i] == s[j] then 0.8 else 0 }",
+}
+CHAINS = {
+    "a path of three colours": "var s: category(3)[3]\nfor (i, j) in chain(3) { require s[i] != s[j] }\n"
+    "energy 0.6 * (s[0] == 1) - 0.3 * (s[2] == 0)\nenergy 0.5 * (s[0] == s[2])",
+    "all different": "var s: int(1, 3)[3]\nrequire all_different(s)\nenergy 0.3 * s[0] * s[1] - 0.5 * s[2]",
+    "with another constraint": "var s: int(0, 3)[3]\nrequire all_different(s)\nrequire s[0] + s[1] != 3\n"
+    "energy 0.4 * (s[1] == 2)",
+}
 
 
 @dataclass(frozen=True)
