@@ -143,7 +143,8 @@ def run(
     from compose_lang.launch import learn as learned_by
     from compose_lang.lessons import params_table
     from compose_lang.render import as_json
-    from compose_lang.runtime.summary import document, table
+    from compose_lang.runtime.optimum import shown
+    from compose_lang.runtime.summary import document
 
     earlier = earlier_settings(folder) if resume else {}
     model = _model(program, data, constants, trust, earlier.pop("set", {}))
@@ -164,7 +165,7 @@ def run(
         "chains": settings.chains,
     }
     screen.say(explain_settings(settings, plan))
-    for block in plan.blocks:
+    for block in plan.told:
         screen.say(explain_block(block))
     screen.report(model.diagnostics)
     with screen.learning() as learning:
@@ -189,12 +190,13 @@ def run(
         learned = {"learned": [lesson.as_json() for lesson in lessons]} if lessons else {}
         screen.document({**document(done), **learned})
     elif done.draws:
-        screen.out.print(table(done.summaries, None if every else MOST_ROWS))
+        screen.out.print(shown(done, None if every else MOST_ROWS))
     findings = [finding for finding in found if finding not in model.diagnostics]
     screen.report(findings)
     status = done.manifest.status
     if status == "finished":
-        screen.say(f"the draws are in {folder}: `compose export {folder} --to netcdf` for ArviZ and others")
+        what = "draws are" if done.optimum is None else "point is"
+        screen.say(f"the {what} in {folder}: `compose export {folder} --to netcdf` for ArviZ and others")
     if any(finding.severity == "error" for finding in findings):
         return 1
     return ENDS.get(status) or (FAULTS if strict and findings else 0)
@@ -385,14 +387,15 @@ def summary(
     every: Annotated[bool, typer.Option("--all", help="Show every row.")] = False,
 ) -> None:
     """Summarise the draws of an earlier run."""
+    from compose_lang.runtime.optimum import shown
     from compose_lang.runtime.samples import Run
-    from compose_lang.runtime.summary import document, table
+    from compose_lang.runtime.summary import document
 
     done = Run.open(folder)
     if screen.json:
         screen.document(document(done))
         return
-    screen.out.print(table(done.summaries, None if every else MOST_ROWS))
+    screen.out.print(shown(done, None if every else MOST_ROWS))
     screen.report(done.findings())
 
 

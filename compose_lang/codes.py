@@ -88,7 +88,7 @@ CODES: dict[str, str] = {
     "CG0709": "a chain does not move",
     "CG0710": "learning diverged",
     "CG0711": "a fit has not converged",
-    "CG0712": "levels of noise are too far apart to exchange",
+    "CG0712": "levels of noise, or shares of the energy, are too far apart",
     "CG0713": "moves may not reach every solution of the constraints",
     # 08 limits
     "CG0801": "too large",

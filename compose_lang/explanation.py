@@ -37,7 +37,7 @@ def explain_plan(graph: FactorGraph, plan: Plan) -> str:
         times = f" × {group.instances:,}" if group.instances > 1 else ""
         over = ", ".join(sorted(group.variables)) or "data only"
         lines.append(f"  {group.label or group.kind}{times} over {over}")
-    lines += ["", "a sweep updates, in this order:", *map(explain_block, plan.blocks)]
+    lines += ["", "a sweep updates, in this order:", *map(explain_block, plan.told)]
     if plan.notes:
         lines += ["", *(f"note: {note}" for note in plan.notes)]
     return "\n".join(lines)
@@ -57,6 +57,11 @@ def explain_settings(settings: Settings, plan: Plan) -> str:
         return (
             f"seed {settings.seed}: {_count(settings.chains, 'population')} of {settings.draws:,} particles, each a "
             f"draw, {settings.backend} in {settings.precision}"
+        )
+    if plan.optimising is not None:
+        return (
+            f"seed {settings.seed}: {settings.chains:,} searches, each annealed over {settings.warmup:,} sweeps, "
+            f"{settings.backend} in {settings.precision}"
         )
     if plan.is_exact:
         return (
@@ -80,7 +85,7 @@ def plan_as_json(plan: Plan) -> list[dict[str, Any]]:
             "exact": block.exact,
             "why": block.why,
         }
-        for block in plan.blocks
+        for block in plan.told
     ]
 
 

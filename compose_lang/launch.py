@@ -12,6 +12,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,14 @@ from compose_lang.runtime.learn.fitted import lesson_of
 from compose_lang.runtime.learn.prepare import Learned, Lesson, by_part, prepare
 from compose_lang.runtime.learn.trainer import Watch as Learning
 from compose_lang.runtime.manifest import Lane, Manifest, Status
+from compose_lang.runtime.optimising import Optimiser
 from compose_lang.runtime.probe import undefined_near
 from compose_lang.runtime.samples import Run
 from compose_lang.runtime.settings import Settings
 from compose_lang.runtime.storage import MANIFEST, RunFolder
 from compose_lang.runtime.summary import document
 from compose_lang.runtime.sweep import Sweeper, stored_dtype
+from compose_lang.runtime.tempering import TemperedSweeper
 
 if TYPE_CHECKING:
     from compose_lang.compiler.pipeline import CompiledProgram
@@ -88,6 +91,8 @@ def launch(
     else:
         backend = load_backend(settings.backend, settings.precision)  # type: ignore[arg-type]
         density = Density(program.graph, plan, backend, learned)
+    if plan.optimising is not None:  # each chain comes to one point
+        settings = replace(settings, draws=1, thin=1)
     columns = _kept(density.columns, settings.keep)
     found = [
         *program.diagnostics,
@@ -125,10 +130,15 @@ def launch(
         elif solved is not None:
             sampler = IndependentSweeper(solved, seed=settings.seed, chains=len(lanes[0].chains), keep=names)
         else:
-            sampler = Sweeper(
+            make: Any = Sweeper
+            if plan.tempering is not None:
+                make = partial(TemperedSweeper, tempering=plan.tempering)
+            elif plan.optimising is not None:
+                make = partial(Optimiser, optimising=plan.optimising)
+            sampler = make(
                 density,
-                plan.blocks,
-                backend,
+                blocks=plan.blocks,
+                backend=backend,
                 seed=settings.seed,
                 warmup=settings.warmup,
                 chains=len(lanes[0].chains),

@@ -34,14 +34,21 @@ GRADIENT = frozenset({"jax", "torch"})
 ANNEALED = "annealed"
 """Populations that walk levels of noise: no kernel, see runtime/annealing."""
 TEMPERING = "tempering"
-"""Replicas at all levels of noise that exchange: no kernel either."""
+"""Replicas that exchange, at all levels of noise or at shares of the energy: no kernel either."""
 WALKS = (ANNEALED, TEMPERING)
+MAP = "map"
+"""The best point there is to be found, by the kernels of the plan and by descent."""
+NO_KERNELS = (*WALKS, MAP)
+FULL_ENERGY = {"nuts": "hmc", "exact": "gibbs"}
+"""Methods that do not run at shares of the energy, as tempering and annealing do, and what does instead."""
 EXACT = "exact"
 """Joint draws of finite variables by elimination."""
 
 METHODS: dict[str, Method] = {
     EXACT: Method(frozenset({FINITE}), ("max_cost",)),
     "gibbs": Method(frozenset({FINITE})),
+    "swendsen_wang": Method(frozenset({FINITE}), sees="bonds"),
+    "gwg": Method(frozenset({FINITE}), ("propose", "balance", "moves", "length", "step"), sees="changes"),
     "exchange": Method(frozenset({FINITE}), sees="sums"),
     "kempe": Method(frozenset({FINITE}), sees="chains"),
     "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}), ("step", "proposal")),
@@ -55,9 +62,13 @@ METHODS: dict[str, Method] = {
     ANNEALED: Method(
         frozenset({CONTINUOUS}), ("levels", "moves", "move", "weights", "coarsest", "finest"), GRADIENT, "", True,
     ),
-    TEMPERING: Method(frozenset({CONTINUOUS}), ("levels", "moves", "move", "coarsest", "finest"), GRADIENT, "", True),
+    TEMPERING: Method(
+        frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}),
+        ("levels", "moves", "hottest", "move", "coarsest", "finest"),
+    ),
+    MAP: Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION})),
 }  # fmt: skip
-UNBUILT = ("gwg", "uhmc", "smc", "ais", "map")
+UNBUILT = ("uhmc", "smc", "ais")
 LEVELS, LEVEL_MOVES = {ANNEALED: 120, TEMPERING: 40}, {ANNEALED: 2, TEMPERING: 1}
 """Levels of noise unasked, and moves at each."""
 MOVES = {
@@ -66,9 +77,16 @@ MOVES = {
     "ula": "moves at each level without correction: the draws are off by an amount that shrinks with the step",
     "uhmc": "trajectories without correction: the draws are off by an amount that shrinks with the step",
 }
-WORDS = {"move": tuple(MOVES), "weights": ("on", "off")}
+WORDS = {
+    "move": tuple(MOVES),
+    "weights": ("on", "off"),
+    "propose": ("path", "site", "langevin"),
+    "balance": ("sqrt", "barker"),
+}
 """Options that are texts, and what they may say."""
-MAY_BE_ZERO = ("warmup", "moves")
+BELONGS = {"length": ("propose", "path"), "step": ("propose", "langevin")}
+"""Options of `gwg` that count for one way to propose only, of which the first named is taken unasked."""
+MAY_BE_ZERO = ("warmup", "moves", "hottest")
 AUTO_OPTIONS = ("chains", "draws", "warmup", "thin")
 WHOLE = frozenset({*AUTO_OPTIONS, "leapfrog", "max_depth", "levels", "moves"})
 MOST_LISTED = 10_000
@@ -104,7 +122,7 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
                     n
                     for n, m in METHODS.items()
                     if kind(v) in m.serves
-                    and n not in WALKS
+                    and n not in NO_KERNELS
                     and (m.backends is None or backend in m.backends)
                 ]
                 needs = "needs a gradient" if method.gradient else "lists every value"
@@ -127,6 +145,9 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
 
 def check_options(r: Request, known: Sequence[str]) -> None:
     for name, value in r.options.items():
+        if r.method == "gwg" and name in BELONGS and r.options.get("propose", "path") != BELONGS[name][1]:
+            text = f'the option `{name}` of `gwg` counts with propose="{BELONGS[name][1]}" only'
+            fail("CG0602", text, r.span)
         if name not in known:
             help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has none")
             fail("CG0602", f"`{r.method}` has no option `{name}`", r.span, help=help)
@@ -139,11 +160,12 @@ def check_options(r: Request, known: Sequence[str]) -> None:
             if len(r.options) > 1:
                 fail("CG0602", "a proposal has steps of its own: it stands alone", r.span)
             continue
+        may_be_zero = name in MAY_BE_ZERO and r.method != "gwg"
         what = ("a whole number" if name in WHOLE else "a number") + (
-            ", at least 0" if name in MAY_BE_ZERO else " above 0"
+            ", at least 0" if may_be_zero else " above 0"
         )
         is_number = isinstance(value, int | float) and (name not in WHOLE or float(value).is_integer())
-        if not is_number or value < 0 or (value == 0 and name not in MAY_BE_ZERO):
+        if not is_number or value < 0 or (value == 0 and not may_be_zero):
             fail("CG0602", f"the option `{name}` of `{r.method}` must be {what}, not {value}", r.span)
 
 

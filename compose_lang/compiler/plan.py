@@ -13,6 +13,7 @@ from typing import Any
 
 from compose_lang.compiler.anneal import anneal
 from compose_lang.compiler.block import Block
+from compose_lang.compiler.clusters import cluster_blocks
 from compose_lang.compiler.exact import Exact
 from compose_lang.compiler.graph import FactorGraph, Request, Variable, moved_with
 from compose_lang.compiler.keeping import keeping_blocks
@@ -20,6 +21,9 @@ from compose_lang.compiler.methods import GRADIENT, METHODS, WALKS, assign
 from compose_lang.compiler.plan_discrete import discrete_block
 from compose_lang.compiler.plan_exact import choose
 from compose_lang.compiler.plan_levels import Annealing, annealed_block, annealing, level_notes
+from compose_lang.compiler.plan_map import Optimising, optimising
+from compose_lang.compiler.plan_tempering import Tempering, at_shares, tempering
+from compose_lang.compiler.relax import informed_block
 from compose_lang.diagnostics import ComposeError, Diagnostic
 
 
@@ -30,14 +34,20 @@ class Plan:
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
     annealing: Annealing | None = None  #: how levels are walked, where the program has any
-    exact: Mapping[tuple[str, ...], Exact] = field(
-        default_factory=dict
-    )  #: what blocks of `exact` do, by variables
+    #: what blocks of `exact` do, by variables
+    exact: Mapping[tuple[str, ...], Exact] = field(default_factory=dict)
+    tempering: Tempering | None = None  #: the shares of the energy that replicas are at, if asked for
+    optimising: Optimising | None = None  #: how the best point is sought, if asked for
 
     @property
     def is_exact(self) -> bool:
         """Whether all is drawn exactly, from energies that are known before: draws are independent."""
         return len(self.blocks) == len(self.exact) == 1 and next(iter(self.exact.values())).is_known
+
+    @property
+    def told(self) -> tuple[Block, ...]:
+        """All that there is to tell the user of."""
+        return (*self.blocks, *(w.block for w in (self.tempering, self.optimising) if w is not None))
 
 
 def plan(
@@ -57,9 +67,12 @@ def plan(
         blocks.append(annealed_block(walked))
         free = [v for v in free if v.name not in walked.anneal.transported]
         chosen = {name: r for name, r in chosen.items() if r.method not in WALKS}
+    tempered, chosen = tempering(graph, chosen)
+    sought, chosen = optimising(graph, chosen)
+    at_full = tempered is None and sought is None
     # Along levels of noise every particle has its own: there finite variables are drawn exactly only if asked for.
     asked = [v for v in free if v.name in chosen]
-    eligible = free if walked is None and exactly else asked
+    eligible = free if walked is None and exactly and at_full else asked
     exact = choose(graph, eligible, chosen, alone=len(eligible) == len(free) and walked is None)
     continuous: dict[Any, list[Variable]] = {}
     for v in free:
@@ -73,10 +86,17 @@ def plan(
             key = None if request is None else (request.method, tuple(sorted(request.options.items())))
             continuous.setdefault(key, []).append(v)
             continue
-        if v.name not in exact.names:
-            blocks.append(discrete_block(graph, v, request, exact.refused.get(v.name, "")))
-            if request is None:
-                blocks.extend(keeping_blocks(graph, v))
+        if v.name in exact.names:
+            continue
+        if request is None:
+            informed = informed_block(graph, v, backend)
+            if informed is not None:
+                blocks.append(informed)
+                continue
+            blocks.extend(cluster_blocks(graph, v))
+        blocks.append(discrete_block(graph, v, request, exact.refused.get(v.name, "")))
+        if request is None:
+            blocks.extend(keeping_blocks(graph, v))
     moving = []
     for key, members in continuous.items():
         names = tuple(v.name for v in members)
@@ -93,10 +113,12 @@ def plan(
         blocks = [*collapsed, *exact.blocks, *blocks, *(b for b in moving if not b.summed)]
     else:
         blocks += moving
+    if not at_full:
+        blocks = list(at_shares(blocks))
     notes = (*approximations(blocks), *coordinates(graph))
     if walked is not None:
         notes = (*notes, *level_notes(walked))
-    return Plan(tuple(blocks), notes, walked, exact.exact)
+    return Plan(tuple(blocks), notes, walked, exact.exact, tempered, sought)
 
 
 def summing(block: Block, summed: tuple[tuple[str, ...], ...]) -> Block:
@@ -119,8 +141,8 @@ def refusals(graph: FactorGraph) -> list[Diagnostic]:
         for backend in sorted(GRADIENT):
             try:
                 chosen = assign(free, [request], backend)
-                if has_sound_levels:
-                    annealing(graph, chosen, backend)
+                if has_sound_levels and annealing(graph, chosen, backend) is None:
+                    tempering(graph, chosen)
             except ComposeError as wrong:
                 errors.append(wrong.diagnostics)
         if len(errors) == len(GRADIENT):

@@ -6,6 +6,8 @@ Before: `methods`. After: `plan`.
 from __future__ import annotations
 
 from compose_lang.compiler.block import Block
+from compose_lang.compiler.clusters import clusters
+from compose_lang.compiler.context import fail
 from compose_lang.compiler.gibbs_form import gibbs_form
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
 from compose_lang.compiler.keeping import require_structure
@@ -16,6 +18,8 @@ LARGEST_LISTED = 100  #: values of a site that are listed unasked
 def discrete_block(graph: FactorGraph, v: Variable, request: Request | None, refused: str = "") -> Block:
     """The block of a discrete variable. refused: why it is not drawn exactly, where it might have been."""
     if request is not None:
+        if request.method == "swendsen_wang":
+            require_clusters(graph, v, request)
         require_structure(graph, v, request)
         if request.method == "gibbs":
             return gibbs_block(graph, v, "asked for")
@@ -40,3 +44,13 @@ def gibbs_block(graph: FactorGraph, v: Variable, why: str) -> Block:
     """A block that gibbs updates, in the fastest form there is for it."""
     form, how = gibbs_form(graph, v)
     return Block((v.name,), "gibbs", why=f"{why}; {how}" if how else why, form=form)
+
+
+def require_clusters(graph: FactorGraph, v: Variable, request: Request) -> None:
+    """CG0601 where a variable cannot be moved by clusters."""
+    found = clusters(graph, v)
+    if isinstance(found, str):
+        text = (
+            f"`swendsen_wang` flips clusters of sites that prefer to agree, but `{v.name}` has none: {found}"
+        )
+        fail("CG0601", text, request.span or v.span, help="gibbs draws any finite variable")

@@ -33,11 +33,18 @@ def annealing(graph: FactorGraph, chosen: Mapping[str, Request], backend: str) -
     found = anneal(graph)
     if found is None or not found.transported:
         for r in chosen.values():
-            if r.method in WALKS:
-                refuse_without_levels(r)
+            if r.method == ANNEALED:
+                text = "`annealed` walks levels of noise, and nothing in the program depends on one"
+                help = "learned diffusions do, and factors that read `noise_level`"
+                fail("CG0601", text, r.span, help=help)
         return None
     requests = [chosen[name] for name in found.transported if name in chosen]
-    if any(r.method not in WALKS for r in requests) or backend not in GRADIENT:
+    if any(r.method not in WALKS for r in requests):
+        return None
+    if backend not in GRADIENT:
+        for r in requests:
+            text = f"levels of noise are walked by gradients, which {backend} does not have"
+            fail("CG0601", text, r.span, help=f"there are {', '.join(sorted(GRADIENT))}")
         return None
     options = dict(requests[0].options) if requests else {}
     method = requests[0].method if requests else ANNEALED
@@ -50,6 +57,9 @@ def annealing(graph: FactorGraph, chosen: Mapping[str, Request], backend: str) -
             fail(
                 "CG0601", f"{names} carry noise together: one method with the same options walks all", r.span
             )
+    if "hottest" in options:
+        text = "the option `hottest` is of programs without levels of noise: here there is `coarsest`"
+        fail("CG0602", text, requests[0].span)
     for name, least in (("levels", 2), ("moves", 1)):
         if method == TEMPERING and options.get(name, least) < least:
             text = f"the option `{name}` of `tempering` must be a whole number, at least {least}"
@@ -63,16 +73,6 @@ def annealing(graph: FactorGraph, chosen: Mapping[str, Request], backend: str) -
         options.get("weights", "on") == "on",
         {name: float(options[name]) for name in ("coarsest", "finest") if name in options},
     )
-
-
-def refuse_without_levels(r: Request) -> None:
-    """Say of a method that needs levels of noise that the program has none."""
-    if r.method == TEMPERING:
-        text = "`tempering` is not built yet for a program without levels of noise"
-        help = "today it serves learned diffusions and factors that read `noise_level`; nuts and hmc draw the others"
-        fail("CG0901", text, r.span, help=help)
-    text = f"`{r.method}` walks levels of noise, and nothing in the program depends on one"
-    fail("CG0601", text, r.span, help="learned diffusions do, and factors that read `noise_level`")
 
 
 def annealed_block(walked: Annealing) -> Block:

@@ -65,7 +65,7 @@ class Arrangements:
                 total = total + weighed(
                     self.density.backend, around, instances, bindings_of(around, candidates)
                 )
-            return total
+            return self.density.shared(total)
 
         return energies
 

@@ -87,6 +87,14 @@ class Backend(Protocol):
         """A copy of the array with `array[index] = value`."""
         ...
 
+    def add_at(self, array: Array, index: Array, value: Array) -> Array:
+        """A copy of array (rows, n) with value (rows, m) added at index (rows, m): what comes twice adds up."""
+        ...
+
+    def least_at(self, array: Array, index: Array, value: Array) -> Array:
+        """A copy of array (rows, n) with the least of it and of value (rows, m) at index (rows, m)."""
+        ...
+
     def repeat(self, going: Callable[[Tree], Array], body: Callable[[Tree], Tree], state: Tree) -> Tree:
         """`while going(state): state = body(state)`; `going` gives one truth value, shape ()."""
         ...

@@ -159,7 +159,7 @@ class Sites:
         total = xp.zeros(candidates.shape, dtype=self.density.backend.real)
         for group, table in zip(self.local.groups, self.tables["instances"], strict=True):
             total = total + self._group_energies(group, table, cls, candidates, bindings)
-        return total
+        return self.density.shared(total)
 
     def _group_energies(
         self, group: LocalGroup, table: Array, cls: Any, candidates: Array, bindings: dict[int, Array]

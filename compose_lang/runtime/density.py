@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.block import Block
+from compose_lang.compiler.clusters import Clusters, clusters
 from compose_lang.compiler.elimination import COMPILED
 from compose_lang.compiler.exact import Exact, exact
 from compose_lang.compiler.graph import FactorGraph, FactorGroup, Proposal, Variable
@@ -27,16 +28,19 @@ from compose_lang.compiler.keeping import Differing, differing, sums
 from compose_lang.compiler.local import LocalEnergy, local_energy
 from compose_lang.compiler.local_pairs import LocalPairs, local_pairs
 from compose_lang.compiler.local_permutations import LocalPermutations, local_permutations
-from compose_lang.compiler.methods import EXACT, METHODS
+from compose_lang.compiler.methods import EXACT, GRADIENT, METHODS
 from compose_lang.compiler.parts import LEVEL, parts_of
 from compose_lang.compiler.plan import Plan
+from compose_lang.compiler.relax import changes
 from compose_lang.compiler.types import BOOL, INT, REAL, Type
 from compose_lang.diagnostics import InternalError
 from compose_lang.runtime import transforms
 from compose_lang.runtime.arrangements import Arrangements
 from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.blocks import Coordinates, Sites
+from compose_lang.runtime.bonds import Bonds
 from compose_lang.runtime.chains import Chains
+from compose_lang.runtime.changing import Changing
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.exact.joint import Joint, Summed
 from compose_lang.runtime.foreign.binding import bind
@@ -90,6 +94,18 @@ class Density:
             and METHODS[block.kernel].sees == "sites"
             and block.form is None
         }
+        self.clusters = {
+            name: clusters_of(graph, self.variables[name])
+            for block in plan.blocks
+            for name in block.variables
+            if self.variables[name].is_discrete and METHODS[block.kernel].sees == "bonds"
+        }
+        self.changes = {
+            name: changes(graph, self.variables[name], backend.name in GRADIENT)
+            for block in plan.blocks
+            for name in block.variables
+            if self.variables[name].is_discrete and METHODS[block.kernel].sees == "changes"
+        }
         self.pairs = {
             b.variables[0]: pairs_of(self, b) for b in plan.blocks if METHODS[b.kernel].sees == "sums"
         }
@@ -101,7 +117,9 @@ class Density:
         roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
         roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
         roots += [energy for local in self.local.values() for energy in local.energies]
-        roots += [energy for local in self.pairs.values() for energy in local.energies]
+        roots += [energy for seen in self.clusters.values() for energy in seen.energies]
+        roots += [energy for known in self.changes.values() for energy in known.energies]
+        roots += [energy for around in self.pairs.values() for energy in around.energies]
         roots += [n for p in self.proposals.values() for n in p.roots]
         roots += [t.energy for s in self.summed.values() for t in s.exact.tables]
         self.inlined = large_constants(roots)
@@ -125,6 +143,13 @@ class Density:
             self.constants: dict[str, Any] = {
                 "data": [self._constant(n) for n in self.inlined],
                 "tables": {name: self._tables(local.tables) for name, local in self.local.items()},
+                "bonds": {
+                    name: tree_map(backend.asarray, found.tables) for name, found in self.clusters.items()
+                },
+                "changes": {
+                    name: None if found.local is None else self._tables(found.local.tables)
+                    for name, found in self.changes.items()
+                },
                 "summed": [self._tables(s.index) for s in self.summed.values()],
                 "pairs": {name: self._tables(local.tables) for name, local in self.pairs.items()},
                 "chains": {name: self._tables(found.tables) for name, found in self.chains.items()},
@@ -240,10 +265,15 @@ class Density:
     def _whole(self, v: Variable, free: Array) -> Array:
         """Free sites (chains, sites, *event) and observed ones as one array (chains, *shape, *event)."""
         xp = self.backend.xp
-        chains = free.shape[0]
-        event = v.type.domain.event_shape
         if v.is_discrete:
             free = xp.astype(free, xp.bool) if v.type.domain.kind == "bool" else free
+        return self.with_observed(v, free)
+
+    def with_observed(self, v: Variable, free: Array) -> Array:
+        """Free sites (chains, sites, *event) and observed ones, in the type of the free ones."""
+        xp = self.backend.xp
+        chains = free.shape[0]
+        event = v.type.domain.event_shape
         if not v.free.all():
             flat = v.free.reshape(-1)
             held = self.backend.asarray(v.observed.reshape((-1, *event))[~flat], free.dtype)
@@ -315,6 +345,7 @@ class Density:
         total = self.backend.xp.zeros((chains,), dtype=self.backend.real)
         for energy in self.group_energies(groups, values):
             total = total + energy
+        total = self.shared(total)
         for (
             name,
             jacobian,
@@ -322,6 +353,28 @@ class Density:
             if name in names:
                 total = total - jacobian
         return total
+
+    def energy_without_jacobian(self, position: Position) -> Array:
+        """The whole energy (chains,) in nats where a position is, no share of it and no Jacobian."""
+        values, _ = self.constrain(position)
+        chains = next(iter(position.values())).shape[0]
+        total = self.backend.xp.zeros((chains,), dtype=self.backend.real)
+        for energy in self.group_energies(self.graph.groups, values):
+            total = total + energy
+        return total
+
+    def shared(self, energy: Array) -> Array:
+        """The share of an energy (chains, …) that counts for each chain: all, unless replicas are tempered.
+
+        A share of 0 leaves nothing of an infinite energy either.
+        """
+        share = self.constants.get("share")
+        if share is None:
+            return energy
+        xp = self.backend.xp
+        share = share.reshape((-1, *(1,) * (energy.ndim - 1)))
+        finite = xp.isfinite(energy)
+        return xp.where(finite, share * xp.where(finite, energy, 0.0), xp.where(share > 0.0, energy, 0.0))
 
     def energy_of_values(self, values: Mapping[str, Any]) -> Array:
         """Energy (chains,) at constrained values, without any Jacobian: −log of the program's weight."""
@@ -343,11 +396,27 @@ class Density:
 
     def block(
         self, names: tuple[str, ...], kernel: str = ""
-    ) -> Coordinates | Sites | Pairs | Chains | Arrangements | Joint | PairwiseBlock | Proposed:
-        """What a kernel sees of some variables: coordinates of continuous ones, sites of discrete ones, a proposal."""
-        if kernel and METHODS[kernel].sees == "sums":
+    ) -> (
+        Coordinates
+        | Sites
+        | Bonds
+        | Changing
+        | Pairs
+        | Chains
+        | Arrangements
+        | Joint
+        | PairwiseBlock
+        | Proposed
+    ):
+        """What a kernel sees of some variables: coordinates of continuous ones, discrete ones' sites, a proposal."""
+        sees = METHODS[kernel].sees if kernel else "sites"
+        if sees == "bonds":
+            return Bonds(self, self.clusters[names[0]], self.constants["bonds"][names[0]])
+        if sees == "changes":
+            return Changing(self, self.changes[names[0]], self.constants["changes"][names[0]])
+        if sees == "sums":
             return Pairs(self, self.pairs[names[0]], self.constants["pairs"][names[0]])
-        if kernel and METHODS[kernel].sees == "chains":
+        if sees == "chains":
             return Chains(self, self.chains[names[0]], self.constants["chains"][names[0]])
         if names in self.proposals:
             return Proposed(self, self.proposals[names])
@@ -423,6 +492,13 @@ def local_to(graph: FactorGraph, v: Variable, kernel: str) -> Local:
     if v.type.domain.kind == "permutation":
         return local_permutations(graph, v)
     return local_energy(graph, v, len(v.support.values) if kernel == "gibbs" else 2)
+
+
+def clusters_of(graph: FactorGraph, v: Variable) -> Clusters:
+    """The clusters of a variable that the planner found to have some."""
+    found = clusters(graph, v)
+    assert not isinstance(found, str), found
+    return found
 
 
 def pairs_of(density: Density, block: Block) -> LocalPairs:

@@ -29,7 +29,7 @@ LEAST_EXCHANGE = 0.05
 def findings(run: Run) -> list[Diagnostic]:
     """All warnings about a run's draws."""
     found = [*_approximate(run)]
-    if run.draws:
+    if run.draws and run.optimum is None:
         found += [*_stuck(run), *_unmixed(run.summaries), *_few(run), *_divergent(run), *_apart(run)]
     return found
 
@@ -76,7 +76,7 @@ def _divergent(run: Run) -> Iterator[Diagnostic]:
 
 
 def _apart(run: Run) -> Iterator[Diagnostic]:
-    """Levels of noise between which replicas hardly ever exchange."""
+    """Levels of noise, or shares of the energy, between which replicas hardly ever exchange."""
     for block in run.manifest.plan:
         rates = run.statistics.get("exchange_rate")
         if block["kernel"] != TEMPERING or rates is None:
@@ -84,9 +84,10 @@ def _apart(run: Run) -> Iterator[Diagnostic]:
         means = rates[:, -1].mean(0)  # (pairs,): each chain's last is its mean over all sweeps
         worst = int(means.argmin())
         if means[worst] < LEAST_EXCHANGE:
+            what = "shares of the energy" if "share" in run.statistics else "levels of noise"
             yield _warning(
                 "CG0712",
-                f"levels of noise are too far apart: replicas {worst + 1} and {worst + 2} of {len(means) + 1} take "
+                f"{what} are too far apart: replicas {worst + 1} and {worst + 2} of {len(means) + 1} take "
                 f"{100 * means[worst]:.1f} % of their exchanges, so few draws come down from where modes mix",
                 f"raise levels= (now {len(means) + 1})",
             )

@@ -7,6 +7,8 @@ invariant (or says in `approximate` how it does not). It sees the density throug
   the whole program as a function of it, log-Jacobian of the transforms included;
 - `DiscreteBlock`: the sites of one discrete variable, split into classes whose sites share no factor, and the
   energies of candidate values from the factors that touch a site;
+- `BondBlock`: the sites of one finite variable as pairs that prefer to agree or to differ, in fields;
+- `ChangeBlock`: the sites of one finite variable, and roughly what every single change of them does to the energy;
 - `PairBlock`: sets of the sites of one discrete variable whose sums must stay, and the energies of pairs;
 - `ChainBlock`: the sites of one discrete variable as a graph of what must differ;
 - `PermutationBlock`: the orderings of one variable of type `permutation`, in classes that share no factor, and the
@@ -91,6 +93,67 @@ class DiscreteBlock(Protocol):
 
     def assign(self, position: Position, cls: Any, values: Array) -> Position:
         """The position with the class's sites set to values (chains, width); padding is ignored."""
+        ...
+
+
+class BondBlock(Protocol):
+    """Energy Σ field(site, value) - Σ J [a = b + offset], the values counted from 0 and modulo how many there are."""
+
+    name: str
+    sites: int
+    values: Sequence[int]
+    pairs: int
+    has_field: bool
+
+    @property
+    def ends(self) -> tuple[Array, Array]:
+        """The sites a and b of each pair: (pairs,) each."""
+        ...
+
+    @property
+    def offsets(self) -> Array:
+        """By how much a pair prefers a's value to be beyond b's: (pairs,)."""
+        ...
+
+    @property
+    def couplings(self) -> Array:
+        """J ≥ 0 (chains or 1, pairs) in nats."""
+        ...
+
+    def field(self, position: Position) -> Array:
+        """Energies (chains, sites, values) of each value of each site."""
+        ...
+
+    def places(self, position: Position) -> Array:
+        """Which value each site has, counted from 0: (chains, sites)."""
+        ...
+
+    def assign(self, position: Position, places: Array) -> Position:
+        """The position with the sites set to the values of these numbers (chains, sites)."""
+        ...
+
+
+class ChangeBlock(Protocol):
+    """Values are counted from 0, in the order of the type."""
+
+    name: str
+    sites: int
+    values: Sequence[int]
+    ordered: bool  #: whether values that are near in order are near in meaning
+
+    def energy_and_changes(self, position: Position) -> tuple[Array, Array]:
+        """Energy (chains,), and what it changes by (chains, sites, values) where one site takes another value.
+
+        The differences may be rough; that of the present value is 0.
+        """
+        ...
+
+    def places(self, position: Position) -> Array:
+        """Which value each site has: (chains, sites)."""
+        ...
+
+    def assign(self, position: Position, places: Array) -> Position:
+        """The position with the sites set to the values of these numbers (chains, sites)."""
         ...
 
 
@@ -255,10 +318,12 @@ class Kernel:
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
     options: Mapping[str, Option]
     backends: frozenset[str] | None = None  #: None: all
-    sees: Literal["sites", "sums", "chains"] = "sites"  #: of a finite variable: a `DiscreteBlock`, or another
+    sees: Literal["sites", "bonds", "changes", "sums", "chains"] = "sites"
+    """Of a finite variable: a `DiscreteBlock`, a `BondBlock`, a `ChangeBlock`, a `PairBlock` or a `ChainBlock`."""
     approximate: str = ""  #: how draws fail to follow the density, or empty where they do
 
 
 __all__ = [
-    "Backend", "BoundKernel", "ContinuousBlock", "DiscreteBlock", "Kernel", "NoiseSpec", "Option", "Position",
+    "Backend", "BondBlock", "BoundKernel", "ChangeBlock", "ContinuousBlock", "DiscreteBlock", "Kernel", "NoiseSpec",
+    "Option", "Position",
 ]  # fmt: skip

@@ -61,7 +61,7 @@ class Pairs:
         total = xp.zeros(one.shape, dtype=self.density.backend.real)
         for group, table in zip(self.local.groups, self.tables["groups"], strict=True):
             total = total + self._group_energies(group, table, first, second, one, other, bindings)
-        return total
+        return self.density.shared(total)
 
     def _group_energies(
         self,

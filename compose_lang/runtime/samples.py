@@ -135,6 +135,13 @@ class Run:
 
         return summarise(self)
 
+    @cached_property
+    def optimum(self) -> dict[str, Any] | None:
+        """The best point where one was looked for (`map`): `energy`, `values` by name, `energies` of all chains."""
+        from compose_lang.runtime.optimum import optimum
+
+        return optimum(self)
+
     def findings(self) -> list[Diagnostic]:
         """Warnings about the draws, with what to try."""
         from compose_lang.runtime.findings import findings

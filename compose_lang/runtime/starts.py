@@ -206,7 +206,9 @@ def search(density: Density, keys: Array, start: Position, is_placed: bool) -> P
         here = soft.with_constants(constants)
         base = here.bindings
         here.bindings = lambda values: {**base(values), id(price): level}  # type: ignore[method-assign]
-        made = [load_kernel(b.kernel).bind(here.block(b.variables), backend, {}, warmup) for b in blocks]
+        made = [
+            load_kernel(b.kernel).bind(here.block(b.variables, b.kernel), backend, {}, warmup) for b in blocks
+        ]
         return here, made
 
     def sweep(constants: Any, level: Array, position: Position, states: Any, t: Any) -> tuple[Position, Any]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.convergence import convergence
+from compose_lang.runtime.evidence import log_evidence
 from compose_lang.runtime.genealogy import worth
 
 if TYPE_CHECKING:
@@ -139,11 +140,12 @@ def document(run: Run) -> dict[str, Any]:
         "draws": run.draws,
         "chains": run.chains,
         "plan": manifest.plan,
-        "summary": rows(run.summaries),
-        "log_evidence": manifest.log_evidence,
+        "summary": rows(run.summaries) if run.optimum is None else {},
+        "log_evidence": manifest.log_evidence or log_evidence(run),
         "diagnostics": manifest.diagnostics,
         "seconds": {name: round(value, 3) for name, value in manifest.seconds.items()},
         "out": str(run.out),
+        **({} if run.optimum is None else {"optimum": run.optimum}),
         **({"params": manifest.params} if manifest.params else {}),
     }
 

@@ -31,6 +31,15 @@ PAIRS = {
     "no field": "var s: category(4)[3]\nfor (i, j) in chain(3) { energy if s[i] == s[j] then -1 else 0 }",
 }
 
+CHANGES = {
+    "a square of the sum": "var s: bool[4]\nenergy 0.5 * (sum(s) - 1.3)^2\nenergy 0.7 * s[0] - 0.4 * s[3]",
+    "numbers": "var s: int(-1, 2)[2]\nenergy 0.4 * (s[0] - 0.6 * s[1])^2 + 0.1 * s[1]",
+    "a gradient and a table": "var s: category(3)[3]\nenergy if s[0] == s[1] then -1 else 0\n"
+    "energy 0.2 * sum(s * s) - 0.5 * s[2]",
+    "a hard constraint": "var s: category(4)[3]\nfor (i, j) in chain(3) { require s[i] != s[j] }\nenergy -0.4 * sum(s)",
+    "spins, some observed": "var s: spin[5]\nobserve s[2] = 1\nfor (i, j) in chain(5) { energy -0.6 * s[i] * s[j] }\n"
+    "energy tanh(0.3 * sum(s))",
+}
 SUMS = {
     "two of four": "var s: bool[4]\nrequire sum(s) == 2\nenergy 0.7 * s[0] - 0.4 * s[2]\nenergy 0.5 * s[0] * s[1]",
     "sets that share factors": "var s: bool[5]\nrequire exactly_one(s[0:3])\nrequire sum(s[3:]) == 1\n"
@@ -75,6 +84,9 @@ class ProgramTarget:
         model = cg.compile(self.text)
         (s,) = self.graph.variables
         kind = bool if s.type.domain.kind == "bool" else int
-        energies = np.array([model.energy({"s": state.astype(kind)}) for state in self.states()])
+        states = self.states()
+        whole = np.broadcast_to(s.observed, (len(states), *s.type.shape)).copy()
+        whole[:, s.free] = states
+        energies = np.array([model.energy({"s": state.astype(kind)}) for state in whole])
         weights = np.exp(-energies)
         return weights / weights.sum()

@@ -96,6 +96,16 @@ class NumpyBackend:
         changed[index] = value
         return changed
 
+    def add_at(self, array: Array, index: Array, value: Array) -> Array:
+        changed = array.copy()
+        np.add.at(changed, (np.arange(array.shape[0])[:, None], index), value)
+        return changed
+
+    def least_at(self, array: Array, index: Array, value: Array) -> Array:
+        changed = array.copy()
+        np.minimum.at(changed, (np.arange(array.shape[0])[:, None], index), value)
+        return changed
+
     def repeat(self, going: Callable[[Tree], Array], body: Callable[[Tree], Tree], state: Tree) -> Tree:
         while going(state):
             state = body(state)

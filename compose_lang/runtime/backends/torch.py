@@ -186,6 +186,14 @@ class TorchBackend:
         places = torch.arange(array.numel()).reshape(array.shape)[index]
         return torch.index_put(array.reshape(-1), (places,), value).reshape(array.shape)
 
+    def add_at(self, array: Array, index: Array, value: Array) -> Array:
+        index = index.expand(value.shape)
+        return array.scatter_add(1, index, value)
+
+    def least_at(self, array: Array, index: Array, value: Array) -> Array:
+        index = index.expand(value.shape)
+        return array.scatter_reduce(1, index, value, "amin")
+
     def repeat(self, going: Callable[[Tree], Array], body: Callable[[Tree], Tree], state: Tree) -> Tree:
         while bool(going(state)):
             state = body(state)
