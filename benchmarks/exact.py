@@ -12,7 +12,7 @@ import resource
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 import compose_lang as cg
 
 HERE = Path(__file__).parent
-STEPS, STATES, REPEATS = 1000, 16, 5
+STEPS, STATES, REPEATS = 1000, 16, 3
 CHAIN = """
 const K = 16
 data single: real[_, K]
@@ -46,7 +46,7 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - began, found
 
 
-def chain(peers: str | None) -> dict[str, Any]:
+def chain(peers: str | None, tools: Sequence[str]) -> dict[str, Any]:
     """Marginals of a chain: seconds of each tool, and how far the peers' marginals are from ours."""
     rng = np.random.default_rng(0)
     # like a hidden Markov model's, so that Z stays in the range of numbers: pgmpy multiplies without scaling
@@ -64,7 +64,7 @@ def chain(peers: str | None) -> dict[str, Any]:
         np.savez(source, **data)
         for _ in range(REPEATS):
             seconds["compose"].append(timed(model.marginals)[0])
-            for name in ("pgmpy", "pgmax") if peers else ():
+            for name in tools if peers else ():
                 target = Path(folder) / f"{name}.npz"
                 script = str(HERE / "exact_peers.py")
                 subprocess.run([str(peers), script, name, str(source), str(target), "1"], check=True)
@@ -119,9 +119,10 @@ def mixture() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", help="a Python interpreter that has pgmpy and PGMax")
-    peers = parser.parse_args().peers
+    parser.add_argument("--tools", nargs="*", default=["pgmpy", "pgmax"], help="which of the two to run")
+    chosen = parser.parse_args()
     results = {
-        f"chain of {STEPS} steps, {STATES} states": chain(peers),
+        f"chain of {STEPS} steps, {STATES} states": chain(chosen.peers, chosen.tools),
         **{f"Ising {n} x {n}": lattice(n) for n in (12, 20)},
         "largest memory (GB)": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "mixture of 200 points": mixture(),

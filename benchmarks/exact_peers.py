@@ -46,7 +46,13 @@ def by_pgmpy(single: np.ndarray, pairs: np.ndarray) -> Callable[[], np.ndarray]:
 
 
 def by_pgmax(single: np.ndarray, pairs: np.ndarray) -> Callable[[], np.ndarray]:
+    from types import SimpleNamespace
+
     import jax
+    import jax.extend.backend
+
+    # PGMax 0.6.1 asks a module that JAX no longer has which platform it is on
+    jax.lib.xla_bridge = SimpleNamespace(get_backend=jax.extend.backend.get_backend)
     from pgmax import fgraph, fgroup, infer, vgroup
 
     jax.config.update("jax_enable_x64", True)

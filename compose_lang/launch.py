@@ -105,7 +105,8 @@ def launch(
             settings = replace(settings, warmup=plan.annealing.levels, thin=1)
     else:
         runs_on = settings.backend if solved is None else solved.backend.name
-        lanes = [Lane(chains) for chains in lanes_of(settings.chains, runs_on)]
+        together = max((block.chains_together for block in plan.blocks), default=1)
+        lanes = [Lane(chains) for chains in lanes_of(settings.chains, runs_on, together)]
     manifest = Manifest(
         program={
             "name": program.source.name,

@@ -20,3 +20,9 @@ class Block:
     exact: bool = False
     why: str = ""
     summed: tuple[tuple[str, ...], ...] = ()
+    form: Any = None  #: how gibbs updates a variable of pairs, see gibbs_form.py
+
+    @property
+    def chains_together(self) -> int:
+        """How many chains the kernel likes to update at once."""
+        return 1 if self.form is None else int(self.form.chains_together)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.clusters import clusters
 from compose_lang.compiler.context import fail
+from compose_lang.compiler.gibbs_form import gibbs_form
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
 from compose_lang.compiler.keeping import require_structure
 
@@ -20,6 +21,8 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None, ref
         if request.method == "swendsen_wang":
             require_clusters(graph, v, request)
         require_structure(graph, v, request)
+        if request.method == "gibbs":
+            return gibbs_block(graph, v, "asked for")
         return Block((v.name,), request.method, dict(request.options), why="asked for")
     domain = v.support
     if domain.kind == "permutation":
@@ -34,7 +37,13 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None, ref
         )
     why = f"finite ({len(domain.values)} values a site): each site is drawn from its exact conditional"
     why += f"; not jointly by `exact`: {refused}" if refused else ""
-    return Block((v.name,), "gibbs", why=why)
+    return gibbs_block(graph, v, why)
+
+
+def gibbs_block(graph: FactorGraph, v: Variable, why: str) -> Block:
+    """A block that gibbs updates, in the fastest form there is for it."""
+    form, how = gibbs_form(graph, v)
+    return Block((v.name,), "gibbs", why=f"{why}; {how}" if how else why, form=form)
 
 
 def require_clusters(graph: FactorGraph, v: Variable, request: Request) -> None:

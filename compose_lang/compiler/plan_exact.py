@@ -39,8 +39,13 @@ class Chosen:
         return frozenset(name for names in self.exact for name in names)
 
     def summed(self, moved: frozenset[str]) -> tuple[tuple[str, ...], ...]:
-        """The blocks whose tables some variables change."""
-        return tuple(names for names, found in self.exact.items() if found.read & moved)
+        """The blocks whose tables some variables change, and that share no factor with another exact block.
+
+        Those that do are drawn given each other, and what is summed out in one step is stale for the other.
+        """
+        return tuple(
+            names for names, found in self.exact.items() if found.read & moved and not found.read & self.names
+        )
 
 
 def choose(graph: FactorGraph, free: Sequence[Variable], asked: Mapping[str, Request], alone: bool) -> Chosen:
@@ -73,13 +78,15 @@ def choose(graph: FactorGraph, free: Sequence[Variable], asked: Mapping[str, Req
                 help="`gibbs` does; `exact(max_cost=…)` allows more entries",
             )
         add(found, whole, "asked for", dict(request.options))
+    parts = components(graph, unasked)
+    tried: Exact | str | None = None
     if alone and unasked and len(unasked) == len(free):
-        whole = exact(graph, unasked, MOST_ALONE)
-        if not isinstance(whole, str):
-            add(found, whole, "independent draws", {})
+        tried = exact(graph, unasked, MOST_ALONE)
+        if isinstance(tried, Exact) and tried.is_known:
+            add(found, tried, "independent draws", {})
             return found
-    for variables in components(graph, unasked):
-        part = exact(graph, variables, MOST_ALONE)
+    for variables in parts:
+        part = exact(graph, variables, MOST_ALONE) if tried is None or len(parts) > 1 else tried
         if isinstance(part, Exact):
             limit = max(MOST_EACH_TIME, MORE_THAN_TABLES * part.table_entries)
             if part.order.entries <= limit:

@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.runtime.threefry import ROUNDS
+
+if TYPE_CHECKING:
+    from compose_lang.runtime.native import NativeKernel
 
 Array = Any  # an array of the backend's own library
 Tree = Any  # nested dicts, tuples and NamedTuples with arrays as leaves
@@ -65,12 +69,18 @@ class Backend(Protocol):
         """Solve `lower @ x = right` for (..., n, n) lower triangular and (..., n, m)."""
         ...
 
-    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
+    def encipher(
+        self, key: tuple[Array, Array], counter: tuple[Array, Array], rounds: int = ROUNDS
+    ) -> tuple[Array, Array]:
         """`threefry` of two counter words under two key words, arrays of `word` that broadcast together."""
         ...
 
     def without_gradient(self, array: Array) -> Array:
         """The array as a constant to whoever differentiates."""
+        ...
+
+    def in_memory(self, array: Array) -> Array:
+        """The array, computed once and stored: a compiler may not compute it anew wherever it is read."""
         ...
 
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
@@ -91,6 +101,10 @@ class Backend(Protocol):
 
     def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
         """An elementwise function of NumPy arrays, also in a compiled program: reals, without a gradient."""
+        ...
+
+    def native(self, kernel: NativeKernel, changed: int, *arrays: Array) -> tuple[Array, ...]:
+        """The first `changed` of some arrays as a kernel in C leaves them; it may read all of them."""
         ...
 
     def scope(self) -> AbstractContextManager[None]:

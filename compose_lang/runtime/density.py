@@ -48,6 +48,8 @@ from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.learn.prepare import Learned, by_part, prepare
 from compose_lang.runtime.learn.weighing import bound
 from compose_lang.runtime.pairs import Pairs
+from compose_lang.runtime.pairwise.forms import tables_of
+from compose_lang.runtime.pairwise.held import PairwiseBlock, on_backend
 from compose_lang.runtime.proposing import Proposed
 from compose_lang.runtime.starts import find_start
 from compose_lang.runtime.tree import tree_map
@@ -81,6 +83,7 @@ class Density:
                 for names in (*block.summed, *([block.variables] if block.kernel == EXACT else []))
             )
         }
+        self.forms = {block.variables[0]: block.form for block in plan.blocks if block.form is not None}
         self.local = {
             name: local_to(graph, self.variables[name], block.kernel)
             for block in plan.blocks
@@ -89,6 +92,7 @@ class Density:
             and block.variables not in self.proposals
             and block.variables not in self.summed
             and METHODS[block.kernel].sees == "sites"
+            and block.form is None
         }
         self.clusters = {
             name: clusters_of(graph, self.variables[name])
@@ -149,6 +153,7 @@ class Density:
                 "summed": [self._tables(s.index) for s in self.summed.values()],
                 "pairs": {name: self._tables(local.tables) for name, local in self.pairs.items()},
                 "chains": {name: self._tables(found.tables) for name, found in self.chains.items()},
+                "forms": {name: on_backend(tables_of(f), backend) for name, f in self.forms.items()},
                 "weights": [
                     {n: backend.asarray(w, backend.real) for n, w in self.learned.get(id(p), {}).items()}
                     for p in self.parts
@@ -391,7 +396,18 @@ class Density:
 
     def block(
         self, names: tuple[str, ...], kernel: str = ""
-    ) -> Coordinates | Sites | Bonds | Changing | Pairs | Chains | Arrangements | Joint | Proposed:
+    ) -> (
+        Coordinates
+        | Sites
+        | Bonds
+        | Changing
+        | Pairs
+        | Chains
+        | Arrangements
+        | Joint
+        | PairwiseBlock
+        | Proposed
+    ):
         """What a kernel sees of some variables: coordinates of continuous ones, discrete ones' sites, a proposal."""
         sees = METHODS[kernel].sees if kernel else "sites"
         if sees == "bonds":
@@ -406,6 +422,10 @@ class Density:
             return Proposed(self, self.proposals[names])
         if names in self.summed:
             return self.joint(names)
+        form = self.forms.get(names[0])
+        if form is not None:
+            values = self.variables[names[0]].type.domain.values
+            return PairwiseBlock(names[0], values, form, self.constants["forms"][names[0]])
         local = self.local.get(names[0])
         if local is None:
             return Coordinates(self, names)

@@ -63,14 +63,16 @@ class Outcome:
 Watch = Callable[[Sequence[LaneRun]], None]
 
 
-def lanes_of(chains: int, backend_name: str) -> list[list[int]]:
+def lanes_of(chains: int, backend_name: str, together: int = 1) -> list[list[int]]:
     """Split chains 0 … into lanes of equal size; the last is filled up with chains that nobody asked for.
+
+    together: how many chains a kernel likes to have in one lane, as far as two lanes remain.
 
     JAX computes outside Python's lock, so lanes run side by side. PyTorch and NumPy hold it between their
     small operations: two threads were slower than one there, so all chains go into one lane.
     """
     most = MOST_LANES if backend_name == "jax" else 1
-    size = math.ceil(chains / most)
+    size = max(math.ceil(chains / most), min(together, math.ceil(chains / 2)))
     count = math.ceil(chains / size)
     return [list(range(i * size, (i + 1) * size)) for i in range(count)]
 

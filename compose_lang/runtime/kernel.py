@@ -38,9 +38,12 @@ Domains = Literal["continuous", "finite", "counts", "permutation"]
 
 
 class NoiseSpec(NamedTuple):
-    """What one step needs of each chain: `uniform` in (0, 1), standard `normal`, or a 32-bit `word`."""
+    """What one step needs of each chain: `uniform` in (0, 1), standard `normal`, a 32-bit `word`, or its `key`.
 
-    kind: Literal["uniform", "normal", "word"]
+    The key (2,) is for a kernel that enciphers counters of its own within its update, each once a step.
+    """
+
+    kind: Literal["uniform", "normal", "word", "key"]
     shape: tuple[int, ...]
 
 

@@ -35,6 +35,9 @@ def draw(specs: Mapping[str, NoiseSpec], keys: Array, t: Array, backend: Backend
     """
     noise, start = {}, 0
     for name, (kind, shape) in specs.items():
+        if kind == "key":
+            noise[name] = keys
+            continue
         size = math.prod(shape)
         if kind == "normal":
             counters = size + size % 2

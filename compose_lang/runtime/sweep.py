@@ -21,6 +21,7 @@ from compose_lang.runtime import noise
 from compose_lang.runtime.backend import Array, Backend, Tree, load_backend
 from compose_lang.runtime.kernel import BoundKernel, Position
 from compose_lang.runtime.kernels import load_kernel
+from compose_lang.runtime.pairwise.held import Held
 from compose_lang.runtime.tree import tree_map
 
 if TYPE_CHECKING:
@@ -158,15 +159,29 @@ class Sweeper:
     def _sweep(
         self, constants: Tree, keys: tuple[Array, ...], position: Position, states: Tree, t: Any
     ) -> tuple[Position, Tree, dict[str, Array]]:
-        """One step of every block's kernel, and their statistics."""
+        """One step of every block's kernel, and their statistics; a position is as `_hold` makes it."""
         after, statistics = [], {}
         kernels = self._bound(self.density.with_constants(constants))
+        one = holder(kernels)
+        if one is not None:
+            drawn = noise.draw(one.noise, keys[0], t, self.backend)
+            return one.sweep(position, drawn, t), states, {}
         for b, (kernel, state) in enumerate(zip(kernels, states, strict=True)):
             drawn = noise.draw(kernel.noise, keys[b], t, self.backend)
             position, state, found = kernel.step(position, state, drawn, t)
             after.append(state)
             statistics.update({f"stat.{b}.{name}": value for name, value in found.items()})
         return position, tuple(after), statistics
+
+    def _hold(self, constants: Tree, position: Position) -> Tree:
+        """A position as sweeps take it: where one kernel moves all, in that kernel's own arrangement if it has one."""
+        one = holder(self._bound(self.density.with_constants(constants)))
+        return position if one is None else one.hold(position)
+
+    def _release(self, constants: Tree, held: Tree) -> Position:
+        """The position that is held."""
+        one = holder(self._bound(self.density.with_constants(constants)))
+        return held if one is None else one.release({}, held)
 
     def _record(self, constants: Tree, position: Position) -> dict[str, Array]:
         """What is kept of a position, in the types it is stored in."""
@@ -194,7 +209,8 @@ class Sweeper:
         """All of a chunk as one traced program, whose buffers have room for `capacity` draws."""
         xp, loop = self.backend.xp, self.backend.loop
         done = self.backend.asarray(done, self.backend.integer)
-        _, _, shapes = self._one_sweep(constants, keys, position, states, done)  # unused but for its shapes
+        held = self._hold(constants, position)
+        _, _, shapes = self._one_sweep(constants, keys, held, states, done)  # unused but for its shapes
         statistics = tree_map(xp.zeros_like, shapes)
         shapes = {**self._record(constants, position), **statistics}
         buffers = {
@@ -202,20 +218,21 @@ class Sweeper:
         }
 
         def draw(i: Any, carry: Tree) -> Tree:
-            position, states, statistics, buffers = carry
+            held, states, statistics, buffers = carry
 
             def sweep(j: Any, carry: Tree) -> Tree:
                 t = self.backend.asarray(done + i * sweeps + j, self.backend.integer)
                 return self._one_sweep(constants, keys, carry[0], carry[1], t)
 
-            position, states, statistics = loop(0, sweeps, sweep, (position, states, statistics))
-            recorded = {**self._record(constants, position), **statistics}
+            held, states, statistics = loop(0, sweeps, sweep, (held, states, statistics))
+            recorded = {**self._record(constants, self._release(constants, held)), **statistics}
             buffers = {
                 name: self.backend.set_at(buffer, i, recorded[name]) for name, buffer in buffers.items()
             }
-            return position, states, statistics, buffers
+            return held, states, statistics, buffers
 
-        position, states, _, buffers = loop(0, draws, draw, (position, states, statistics, buffers))
+        held, states, _, buffers = loop(0, draws, draw, (held, states, statistics, buffers))
+        position = self._release(constants, held)
         return position, states, buffers, self._energy(constants, position)
 
     def _advance_by_sweeps(
@@ -230,14 +247,19 @@ class Sweeper:
     ) -> tuple[Position, Tree, dict[str, Array], Array]:
         """A chunk as a Python loop over sweeps, whose energies are compiled."""
         recorded = []
+        held = self._hold(constants, position)
         for t in range(done, done + draws * sweeps):
-            position, states, statistics = self._sweep(
-                constants, keys, position, states, self.backend.asarray(t)
-            )
+            held, states, statistics = self._sweep(constants, keys, held, states, self.backend.asarray(t))
             if (t - done + 1) % sweeps == 0:
-                recorded.append({**self._record(constants, position), **statistics})
+                recorded.append({**self._record(constants, self._release(constants, held)), **statistics})
+        position = self._release(constants, held)
         stacked = {name: self.backend.xp.stack([record[name] for record in recorded]) for name in recorded[0]}
         return position, states, stacked, self._energy(constants, position)
+
+
+def holder(kernels: Sequence[BoundKernel]) -> Held | None:
+    """The kernel that moves all and can keep it in an arrangement of its own, if there is one."""
+    return kernels[0] if len(kernels) == 1 and isinstance(kernels[0], Held) else None
 
 
 def named_leaves(tree: Tree, name: str = "") -> list[tuple[str, Array]]:

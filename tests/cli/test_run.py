@@ -27,7 +27,7 @@ PLAIN = "var x: real ~ Normal(0, 1)\n"
 def test_prints_seed_and_plan_then_a_summary_and_where_the_draws_are(compose):
     result = compose("run", "mixed.cg", *QUICK)
     assert result.code == 0
-    assert result.err.index("seed 0: 2 chains of 20 draws") < result.err.index("gibbs draws s")
+    assert result.err.index("seed 0: 2 chains of 20 draws") < result.err.index("exact draws s exactly")
     assert "compose export mixed.out" in result.err
     assert "s[5]" in result.out and "central 90 %" in result.out
     assert "seed" not in result.out

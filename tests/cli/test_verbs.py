@@ -61,9 +61,10 @@ def test_check_dumps_a_stage(compose, stage, shown):
 def test_explain_a_program(compose):
     result = compose("explain", "mixed.cg", "--backend", "numpy")
     assert result.code == 0
-    assert "gibbs draws s" in result.out and "mh draws x" in result.out and "finite" in result.out
+    assert "exact draws s exactly" in result.out and "mh draws x: continuous" in result.out
+    assert "s summed out" in result.out and "treewidth at most 1" in result.out
     document = compose("explain", "mixed.cg", "--json").document
-    assert document["plan"][0]["kernel"] == "gibbs"
+    assert [block["kernel"] for block in document["plan"]] == ["nuts", "exact"]
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -235,6 +235,10 @@ def test_order_of_a_sweep_and_what_stays_with_gibbs() -> None:
     blocks = model.plan(model.settings()).blocks
     kernels = [(b.variables, b.kernel) for b in blocks]
     assert (("s",), "gibbs") in kernels
+    linked = cg.compile(SWITCH + "var w: bool\nenergy 0.4 * x * w * z[0]\ninfer w by exact")
+    assert [(b.kernel, b.summed) for b in linked.plan(linked.settings()).blocks] == [
+        ("exact", ()), ("exact", ()), ("nuts", ()),
+    ]  # fmt: skip
     asked = cg.compile(SWITCH + "infer z by gibbs")
     assert [b.kernel for b in asked.plan(asked.settings()).blocks] == ["gibbs", "nuts"]
     summed = cg.compile(SWITCH)

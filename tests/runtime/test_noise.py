@@ -26,6 +26,13 @@ VECTORS = [
     ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
 ]
 
+# the same with 13 rounds
+VECTORS_13 = [
+    ((0, 0), (0, 0), (0x9D1C5EC6, 0x8BD50731)),
+    ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0xFD36D048, 0x2D17272C)),
+    ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xBA3E4725, 0xF27D669E)),
+]
+
 
 def drawn(
     backend: Backend, chains: list[int], steps: list[int], seed: int = 5, stream: int = 0
@@ -45,12 +52,13 @@ def drawn(
 def test_published_vectors(name: str, precision: str) -> None:
     backend = load_backend(name, precision)
     with backend.scope():
-        columns = np.array(VECTORS, dtype=np.uint64).transpose(1, 2, 0)
-        counter, key, expected = [[backend.asarray(w, backend.word) for w in pair] for pair in columns]
-        for cipher in (threefry, backend.encipher):
-            found = cipher(tuple(key), tuple(counter))
-            for word, value in zip(found, expected, strict=True):
-                np.testing.assert_array_equal(backend.to_numpy(word), backend.to_numpy(value))
+        for rounds, vectors in ((20, VECTORS), (13, VECTORS_13)):
+            columns = np.array(vectors, dtype=np.uint64).transpose(1, 2, 0)
+            counter, key, expected = [[backend.asarray(w, backend.word) for w in pair] for pair in columns]
+            for cipher in (threefry, backend.encipher):
+                found = cipher(tuple(key), tuple(counter), rounds)
+                for word, value in zip(found, expected, strict=True):
+                    np.testing.assert_array_equal(backend.to_numpy(word), backend.to_numpy(value))
 
 
 def test_every_backend_gives_the_same_bits() -> None:

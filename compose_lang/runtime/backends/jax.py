@@ -22,7 +22,8 @@ import jax.scipy.special
 import numpy as np
 
 from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.threefry import threefry
+from compose_lang.runtime.native import NativeKernel
+from compose_lang.runtime.threefry import ROUNDS, threefry
 
 CACHED_FROM_SECONDS = 0.3
 """Compilations shorter than this are not worth a file."""
@@ -42,6 +43,12 @@ def keep_compiled_programs() -> None:
     if os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", CACHED_FROM_SECONDS)
+
+
+@cache
+def register(kernel: NativeKernel) -> None:
+    """Make a kernel in C known to XLA."""
+    jax.ffi.register_ffi_target(kernel.name, jax.ffi.pycapsule(kernel.handler), platform="cpu")
 
 
 def betaln(a: Array, b: Array) -> Array:
@@ -114,11 +121,16 @@ class JaxBackend:
         right = jnp.broadcast_to(right, batch + right.shape[-2:])
         return jax.lax.linalg.triangular_solve(lower, right, left_side=True, lower=True)
 
-    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
-        return threefry(key, counter)
+    def encipher(
+        self, key: tuple[Array, Array], counter: tuple[Array, Array], rounds: int = ROUNDS
+    ) -> tuple[Array, Array]:
+        return threefry(key, counter, rounds)
 
     def without_gradient(self, array: Array) -> Array:
         return jax.lax.stop_gradient(array)
+
+    def in_memory(self, array: Array) -> Array:
+        return jax.lax.optimization_barrier(array)
 
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         return array.at[index].set(value)
@@ -150,6 +162,13 @@ class JaxBackend:
         words = [jax.lax.bitcast_convert_type(x, np.uint32) for x in arrays]
         found = jax.pure_callback(of_words, jax.ShapeDtypeStruct((*shape, 2), np.dtype("uint32")), *words)
         return jax.lax.bitcast_convert_type(found, self.real)
+
+    def native(self, kernel: NativeKernel, changed: int, *arrays: Array) -> tuple[Array, ...]:
+        name = kernel.name
+        register(kernel)
+        like = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays[:changed]]
+        call = jax.ffi.ffi_call(name, like, input_output_aliases={i: i for i in range(changed)})
+        return tuple(call(*arrays))
 
     @contextmanager
     def scope(self) -> Iterator[None]:

@@ -17,7 +17,8 @@ import scipy.special
 
 from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.threefry import threefry
+from compose_lang.runtime.native import NativeKernel
+from compose_lang.runtime.threefry import ROUNDS, threefry
 from compose_lang.runtime.tree import fold
 
 
@@ -79,10 +80,15 @@ class NumpyBackend:
             x[..., i, :] = (right[..., i, :] - known[..., 0, :]) / lower[..., i, i, None]
         return x
 
-    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
-        return threefry(key, counter)
+    def encipher(
+        self, key: tuple[Array, Array], counter: tuple[Array, Array], rounds: int = ROUNDS
+    ) -> tuple[Array, Array]:
+        return threefry(key, counter, rounds)
 
     def without_gradient(self, array: Array) -> Array:
+        return array
+
+    def in_memory(self, array: Array) -> Array:
         return array
 
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
@@ -107,6 +113,9 @@ class NumpyBackend:
 
     def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
         return self.asarray(function(*arrays), self.real)
+
+    def native(self, kernel: NativeKernel, changed: int, *arrays: Array) -> tuple[Array, ...]:
+        return kernel(changed, *arrays)
 
     @contextmanager
     def scope(self) -> Iterator[None]:

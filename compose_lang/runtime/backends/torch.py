@@ -22,7 +22,8 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.threefry import threefry
+from compose_lang.runtime.native import NativeKernel
+from compose_lang.runtime.threefry import ROUNDS, threefry
 from compose_lang.runtime.tree import fold, leaves, tree_map
 
 
@@ -51,15 +52,17 @@ SPECIAL = SimpleNamespace(
 
 @torch.library.custom_op("compose_lang::threefry", mutates_args=())
 def threefry_on_numpy(
-    k0: torch.Tensor, k1: torch.Tensor, c0: torch.Tensor, c1: torch.Tensor
+    k0: torch.Tensor, k1: torch.Tensor, c0: torch.Tensor, c1: torch.Tensor, rounds: int
 ) -> list[torch.Tensor]:
     """Threefry in NumPy's 32-bit words: closed to torch.compile, which takes a minute over its rounds."""
     x0, x1, y0, y1 = (word.numpy().astype(np.uint32) for word in (k0, k1, c0, c1))
-    return [torch.from_numpy(word.astype(np.int64)) for word in threefry((x0, x1), (y0, y1))]
+    return [torch.from_numpy(word.astype(np.int64)) for word in threefry((x0, x1), (y0, y1), rounds)]
 
 
 @threefry_on_numpy.register_fake
-def _(k0: torch.Tensor, k1: torch.Tensor, c0: torch.Tensor, c1: torch.Tensor) -> list[torch.Tensor]:
+def _(
+    k0: torch.Tensor, k1: torch.Tensor, c0: torch.Tensor, c1: torch.Tensor, rounds: int
+) -> list[torch.Tensor]:
     shape = torch.broadcast_shapes(k0.shape, k1.shape, c0.shape, c1.shape)
     return [torch.empty(shape, dtype=torch.int64) for _ in range(2)]
 
@@ -161,12 +164,17 @@ class TorchBackend:
     def solve_triangular(self, lower: Array, right: Array) -> Array:
         return torch.linalg.solve_triangular(lower, right, upper=False)
 
-    def encipher(self, key: tuple[Array, Array], counter: tuple[Array, Array]) -> tuple[Array, Array]:
-        first, second = threefry_on_numpy(*key, *counter)
+    def encipher(
+        self, key: tuple[Array, Array], counter: tuple[Array, Array], rounds: int = ROUNDS
+    ) -> tuple[Array, Array]:
+        first, second = threefry_on_numpy(*key, *counter, rounds)
         return first, second
 
     def without_gradient(self, array: Array) -> Array:
         return array.detach()
+
+    def in_memory(self, array: Array) -> Array:
+        return array
 
     def set_at(self, array: Array, index: Any, value: Array) -> Array:
         value = torch.as_tensor(value).to(array.dtype)
@@ -193,6 +201,13 @@ class TorchBackend:
 
     def on_host(self, function: Callable[..., Any], *arrays: Array) -> Array:
         return self.asarray(np.asarray(function(*map(self.to_numpy, arrays))), self.real)
+
+    def native(self, kernel: NativeKernel, changed: int, *arrays: Array) -> tuple[Array, ...]:
+        # 64-bit integers hold 32-bit words here
+        given = [np.asarray(self.to_numpy(a)) for a in arrays]
+        words = [a.astype(np.uint32) if a.dtype == np.int64 else a for a in given]
+        made = kernel(changed, *words)
+        return tuple(torch.from_numpy(a.astype(g.dtype)) for a, g in zip(made, given, strict=False))
 
     @contextmanager
     def scope(self) -> Iterator[None]:

@@ -3,6 +3,8 @@
 Every site of a class draws its value from its conditional distribution, softmax of minus the energies of its
 values, by one uniform and the inverse of the distribution function. A value that breaks a hard constraint has
 infinite energy and is never drawn; where every value does, the site keeps the one it has.
+
+Variables whose factors are all over one site or two have faster forms, see `runtime/pairwise`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import Any
 from compose_lang.runtime.backend import Array, Backend, Tree
 from compose_lang.runtime.colour_classes import sweep
 from compose_lang.runtime.kernel import BoundKernel, DiscreteBlock, Kernel, NoiseSpec, Position
+from compose_lang.runtime.pairwise.forms import by_form
+from compose_lang.runtime.pairwise.held import PairwiseBlock
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,12 @@ def softmax_weights(energies: Array, backend: Backend) -> Array:
     return xp.where(finite, xp.exp(least - energies), 0.0)
 
 
-def bind(block: DiscreteBlock, backend: Backend, options: Mapping[str, Any], warmup: int) -> BoundKernel:
+def bind(
+    block: DiscreteBlock | PairwiseBlock, backend: Backend, options: Mapping[str, Any], warmup: int
+) -> BoundKernel:
     """Gibbs over a block whose values can be listed."""
+    if isinstance(block, PairwiseBlock):
+        return by_form(block, backend)
     assert block.values is not None, "the planner gives gibbs finite blocks only"
     return Gibbs(block, backend, block.values)
 

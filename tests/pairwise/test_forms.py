@@ -1,0 +1,261 @@
+"""Each form draws from exact conditionals, the same on every backend and in C, whatever runs beside it."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from compose_lang.compiler.gibbs_form import Form
+from compose_lang.compiler.graph import FactorGraph
+from compose_lang.compiler.neighbours import Neighbours
+from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.pairwise.parities import join, split
+from tests.pairwise.forms import BACKENDS, energies, every_state, forms_of, graph_of, scattered, swept
+from tests.runtime.checks import BROKEN, SOUND, numbers
+
+TINY = {
+    "grid": "var s: spin[2, 3]\nfor (p, q) in grid(2, 3) { energy -0.5 * s[p] * s[q] }\nenergy 0.2 * s",
+    "torus": "var s: spin[2, 4]\nfor (p, q) in torus(2, 4) { energy -0.4 * s[p] * s[q] }",
+    "couplings": """
+        data J: real[6] = [0.3, -0.8, 1.2, 0.4, -0.2, 0.9]
+        var b: bool[7]
+        for i in range(6) { energy J[i] * b[i] * b[i + 1] + 0.3 * b[i] }
+    """,
+    "Potts": """
+        var z: category(3)[2, 2]
+        for (p, q) in grid(2, 2) { energy if z[p] == z[q] then -0.8 else 0.1 * p[0] }
+        z ~ Categorical([0.2, 0.3, 0.5])
+    """,
+    "odd cycle": "var s: spin[5]\nfor (i, j) in torus(5) { energy -0.4 * s[i] * s[j] }\nenergy 0.3 * s[0]",
+}
+FORMS = [(name, kind) for name, program in TINY.items() for kind in forms_of(graph_of(program))]
+
+
+RUNS = 60_000  #: over all states to start from
+
+
+def classes_of(form: Form, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """The sites that a sweep updates together, in its order."""
+    structure = form.structure
+    if isinstance(structure, Neighbours):
+        bounds = itertools.pairwise(structure.starts)
+        return [structure.order[a:b] for a, b in bounds]
+    parity = np.indices(shape).sum(axis=0).reshape(-1) % 2
+    return [np.flatnonzero(parity == k) for k in (0, 1)]
+
+
+def transition_matrix(graph: FactorGraph, classes: list[np.ndarray]) -> np.ndarray:
+    """The exact matrix (states, states) of a sweep: sites of a class by their conditionals, class after class."""
+    states = every_state(graph)
+    energy = energies(graph, states)
+    whole = np.eye(len(states))
+    for sites in classes:
+        others = np.setdiff1d(np.arange(states.shape[1]), sites)
+        rest = np.unique(states[:, others], axis=0, return_inverse=True)[1].reshape(-1)
+        alike = rest[:, None] == rest[None, :]
+        weights = np.where(alike, np.exp(energy.min() - energy)[None, :], 0.0)
+        whole = whole @ (weights / weights.sum(axis=1, keepdims=True))
+    return whole
+
+
+def agreement(graph: FactorGraph, form: Form) -> float:
+    """The p-value of a sweep from every state against its exact transition matrix: chi-square, small cells pooled."""
+    states = every_state(graph)
+    exact = transition_matrix(graph, classes_of(form, graph.variables[0].type.shape))
+    chains = RUNS // len(states)
+    end = swept(graph, form, np.repeat(states, chains, axis=0), 1)
+    counts = np.zeros_like(exact)
+    np.add.at(counts, (np.repeat(np.arange(len(states)), chains), numbers(states, end)), 1.0)
+    total, freedom = 0.0, 0
+    for found, expected in zip(counts, chains * exact, strict=True):
+        large = expected >= 5.0
+        cells = [np.append(x[large], x[~large].sum()) for x in (found, expected)]
+        kept = cells[1] >= 5.0
+        observed, wanted = (np.append(x[kept], x[~kept].sum()) for x in cells)
+        if not wanted[-1]:
+            observed, wanted = observed[:-1], wanted[:-1]
+        total += float(((observed - wanted) ** 2 / np.maximum(wanted, 1e-300)).sum())
+        freedom += len(wanted) - 1
+    return float(scipy.stats.chi2.sf(total, freedom))
+
+
+@pytest.mark.parametrize(("name", "kind"), FORMS)
+def test_a_sweep_has_its_exact_transition_matrix(name: str, kind: str) -> None:
+    graph = graph_of(TINY[name])
+    assert agreement(graph, forms_of(graph)[kind]) > SOUND
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_the_exact_matrix_leaves_the_density_invariant(name: str) -> None:
+    graph = graph_of(TINY[name])
+    energy = energies(graph, every_state(graph))
+    pi = np.exp(energy.min() - energy)
+    pi /= pi.sum()
+    for form in forms_of(graph).values():
+        matrix = transition_matrix(graph, classes_of(form, graph.variables[0].type.shape))
+        np.testing.assert_allclose(pi @ matrix, pi, atol=1e-12)
+
+
+def strips(extra: str = "") -> str:
+    """Lattices that fill words and are small to enumerate site by site: columns of 64 rows."""
+    return f"var s: spin[64, 2]\nfor (p, q) in torus(64, 2) {{ energy -0.45 * s[p] * s[q] }}\n{extra}"
+
+
+BITS = {
+    "torus": strips(),
+    "field": strips("energy 0.2 * s"),
+    "grid": "var s: spin[64, 3]\nfor (p, q) in grid(64, 3) { energy -0.4 * s[p] * s[q] }",
+    "two couplings": """
+        var s: spin[64, 4]
+        for i in range(64), j in range(4) {
+          energy -0.3 * s[i, j] * s[(i + 1) % 64, j] + 0.5 * s[i, j] * s[i, (j + 1) % 4]
+        }
+    """,
+    "three axes": "var s: spin[64, 3, 4]\nfor (p, q) in grid(64, 3, 4) { energy -0.25 * s[p] * s[q] }",
+    "wide": "var s: bool[128, 34]\nfor (p, q) in torus(128, 34) { energy -0.9 * s[p] * s[q] + 0.9 * s[p] }",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["bits", "bits, C"])
+@pytest.mark.parametrize("name", BITS)
+def test_bits_are_drawn_from_their_conditionals(name: str, kind: str) -> None:
+    """One sweep from random states: each site against the probability that the program gives it then."""
+    graph = graph_of(BITS[name])
+    chains = 40_000 // graph.variables[0].free_sites
+    start = scattered(graph, chains)
+    end = swept(graph, forms_of(graph)[kind], start, 1)
+    values = list(graph.variables[0].type.domain.values)
+    shape = graph.variables[0].type.shape
+    parity = np.indices(shape).sum(axis=0).reshape(-1) % 2
+    # the second parity is drawn given the first as it is afterwards
+    seen = {0: start, 1: np.where(parity == 0, end, start)}
+    rng = np.random.default_rng(1)
+    z = []
+    for site in rng.choice(start.shape[1], 12, replace=False):
+        states = seen[int(parity[site])].copy()
+        both = []
+        for value in values:
+            states[:, site] = value
+            both.append(energies(graph, states))
+        p = 1.0 / (1.0 + np.exp(both[1] - both[0]))
+        z.append(((end[:, site] == values[1]) - p) / np.sqrt(p * (1 - p)))
+    flat = np.concatenate(z)
+    assert abs(flat.mean()) * np.sqrt(flat.size) < 4.0
+    assert abs((flat**2).mean() - 1.0) * np.sqrt(flat.size / (flat**2).var()) < 4.0
+
+
+@pytest.mark.parametrize("name", ["couplings", "Potts"])
+def test_backends_give_the_same_draws_of_a_small_program(name: str) -> None:
+    same_on_every_backend(TINY[name])
+
+
+@pytest.mark.parametrize("name", ["grid", "two couplings"])
+def test_backends_give_the_same_draws_of_a_lattice(name: str) -> None:
+    same_on_every_backend(BITS[name])
+
+
+def same_on_every_backend(program: str) -> None:
+    graph = graph_of(program)
+    start = scattered(graph, 3)
+    for kind, form in forms_of(graph).items():
+        reference, *others = (swept(graph, form, start, 3, backend) for backend in BACKENDS)
+        assert (reference != start).any()
+        for other in others:
+            np.testing.assert_array_equal(other, reference, err_msg=kind)
+
+
+@pytest.mark.parametrize(
+    "program", [*TINY.values(), *BITS.values()], ids=[*TINY, *(f"bits {n}" for n in BITS)]
+)
+def test_c_gives_the_same_draws_and_so_do_thresholds(program: str) -> None:
+    graph = graph_of(program)
+    forms = forms_of(graph)
+    start = scattered(graph, 3)
+    for kind, form in forms.items():
+        if ", C" in kind:
+            found, plain = (swept(graph, f, start, 3) for f in (form, forms[kind[:-3]]))
+            np.testing.assert_array_equal(found, plain, err_msg=kind)
+    if "thresholds" in forms:  # they share their noise with products of ratios
+        both = [swept(graph, forms[kind], start, 3) for kind in ("slices", "thresholds")]
+        np.testing.assert_array_equal(*both)
+
+
+@pytest.mark.parametrize("kind", ["slices", "thresholds", "bits", "bits, C", "lists", "lists, C"])
+def test_a_chain_draws_the_same_alone_and_in_company(kind: str) -> None:
+    graph = graph_of(BITS["grid"])
+    form = forms_of(graph)[kind]
+    start = scattered(graph, 18)
+    together = swept(graph, form, start, 4)
+    alone = swept(graph, form, start[17:], 4, chains=np.array([17]))
+    np.testing.assert_array_equal(alone[0], together[17])
+    halves = swept(graph, form, swept(graph, form, start, 2), 2, first=2)
+    np.testing.assert_array_equal(halves, together)
+    assert not np.array_equal(swept(graph, form, start, 4, seed=1), together)
+
+
+def test_single_precision_serves_too() -> None:
+    graph = graph_of(BITS["grid"])
+    start = scattered(graph, 2)
+    for kind, form in forms_of(graph).items():
+        wide, narrow = (
+            swept(graph, form, start, 2, load_backend("numpy", p)) for p in ("float64", "float32")
+        )
+        assert (wide != narrow).mean() < 1e-3, kind
+
+
+@pytest.mark.parametrize("shape", [(6,), (7,), (4, 6), (3, 5), (2, 3, 4), (3, 3, 3)])
+def test_parities_come_apart_and_together(shape: tuple[int, ...]) -> None:
+    sizes = ", ".join(map(str, shape))
+    graph = graph_of(f"var s: spin[{sizes}]\nfor (p, q) in grid({sizes}) {{ energy s[p] * s[q] }}")
+    structure = forms_of(graph)["slices"].structure
+    sites = np.arange(2 * int(np.prod(shape))).reshape(2, -1)
+    first, second = split(sites, structure, np)
+    np.testing.assert_array_equal(join((first, second), structure, np), sites)
+    parity = np.indices(shape).sum(axis=0).reshape(-1) % 2
+    assert not parity[np.intersect1d(first[0], sites[0])].any() or shape[-1] % 2
+
+
+def planted(monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
+    """A mistake in the form it is named after."""
+    from compose_lang.runtime.pairwise import lists, slices
+
+    if mutant == "slices: the other neighbour":
+        sound = slices.Around.at
+        monkeypatch.setattr(slices.Around, "at", lambda self, o, k, odd: sound(self, o, 1 - k, odd))
+    elif mutant == "slices: both parities at once":
+
+        def sweep(self, held, noise, t):  # type: ignore[no-untyped-def]
+            words = [self.words(noise["key"], t, k) for k in (0, 1)]
+            return self.update(held[1], 0, words[0]), self.update(held[0], 1, words[1])
+
+        monkeypatch.setattr(slices.OnLattice, "sweep", sweep)
+    elif mutant == "slices: one word for both parities":
+        sound_words = slices.OnLattice.words
+        monkeypatch.setattr(slices.OnLattice, "words", lambda self, key, t, k: sound_words(self, key, t, 0))
+    elif mutant == "lists: colours ignored":
+        monkeypatch.setattr(lists, "colours", lambda graph: [(0, graph.sites)])
+    elif mutant == "lists: a wrong order":
+        sound_chosen = lists.chosen
+        monkeypatch.setattr(lists, "chosen", lambda w, words, b: 1 - sound_chosen(w, words, b))
+
+
+@pytest.mark.parametrize(
+    ("mutant", "name", "kind"),
+    [
+        ("slices: the other neighbour", "grid", "slices"),
+        ("slices: the other neighbour", "grid", "thresholds"),
+        ("slices: both parities at once", "torus", "slices"),
+        ("slices: one word for both parities", "torus", "thresholds"),
+        ("lists: colours ignored", "odd cycle", "lists"),
+        ("lists: a wrong order", "couplings", "lists"),
+    ],
+)
+def test_planted_mistakes_are_caught(
+    mutant: str, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = graph_of(TINY[name])
+    planted(monkeypatch, mutant)
+    assert agreement(graph, forms_of(graph)[kind]) < BROKEN
