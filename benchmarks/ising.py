@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 import compose_lang as cg
+from compose_lang.bindings import requested
 from compose_lang.compiler.colour import colour
 from compose_lang.compiler.plan import Plan, plan
 from compose_lang.runtime.backend import load_backend
@@ -88,7 +89,7 @@ def torus(n: int) -> np.ndarray:
 def compose(model: cg.Model, chains: int, change: Callable[[Plan], Plan] = lambda p: p) -> tuple[Timed, str]:
     """The timed kernel of a model, and the form that its plan names."""
     backend = load_backend("jax")
-    chosen = change(plan(model.program.graph, "jax"))
+    chosen = change(plan(model.program.graph, "jax", requested("gibbs")))
     density = Density(model.program.graph, chosen, backend)
     lanes = lanes_of(chains, "jax", max(b.chains_together for b in chosen.blocks))
     sweeper = Sweeper(density, chosen.blocks, backend, seed=0, warmup=0, chains=len(lanes[0]), keep=["m"])

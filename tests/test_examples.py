@@ -146,6 +146,12 @@ def test_neighbouring_states_differ_in_every_draw():
     assert [d.code for d in run.findings()] == []
 
 
+def test_the_map_has_as_many_colourings_as_have_been_counted():
+    """Counted by hand once: state by state, over the colours of those that still have a neighbour to come."""
+    model = cg.compile(EXAMPLES / "map_colouring/map_colouring.cg")
+    assert np.exp(model.log_evidence()) / 24 == pytest.approx(533_816_322_048, rel=1e-10)
+
+
 def test_single_sites_alone_do_not_mix_on_the_map():
     run = sample("map_colouring/map_colouring.cg", chains=4, draws=200, warmup=50, method="gibbs")
     assert np.nanmax(rhat(draws(run, "colour"))) > 1.5

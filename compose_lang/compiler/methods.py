@@ -45,7 +45,7 @@ EXACT = "exact"
 """Joint draws of finite variables by elimination."""
 
 METHODS: dict[str, Method] = {
-    EXACT: Method(frozenset({FINITE}), ("max_cost",)),
+    EXACT: Method(frozenset({FINITE}), ("max_cost",), sees="joint"),
     "gibbs": Method(frozenset({FINITE})),
     "swendsen_wang": Method(frozenset({FINITE}), sees="bonds"),
     "gwg": Method(frozenset({FINITE}), ("propose", "balance", "moves", "length", "step"), sees="changes"),

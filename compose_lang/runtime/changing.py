@@ -52,12 +52,9 @@ class Changing:
 
     def energy_and_changes(self, position: Position) -> tuple[Array, Array]:
         found: tuple[Array, Array] = self.density.compiled(
-            ("changes", self.name), lambda d, at: Changing(d, self.changes, self._tables_of(d)).weighed(at)
+            ("changes", self.name), lambda d, at: d.shown((self.name,), "changes").weighed(at)
         )(position)
         return found
-
-    def _tables_of(self, density: Density) -> Any:
-        return density.constants["changes"][self.name]
 
     def weighed(self, position: Position) -> tuple[Array, Array]:
         """Energy (chains,) and its differences (chains, sites, values)."""

@@ -10,51 +10,31 @@ Before: `compiler/graph.py` and `compiler/plan.py`. After: kernels and the drive
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.block import Block
-from compose_lang.compiler.clusters import Clusters, clusters
-from compose_lang.compiler.elimination import COMPILED
-from compose_lang.compiler.exact import Exact, exact
-from compose_lang.compiler.graph import FactorGraph, FactorGroup, Proposal, Variable
+from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.interpret import interpret, large_constants
 from compose_lang.compiler.ir import Node, postorder
-from compose_lang.compiler.keeping import Differing, differing, sums
-from compose_lang.compiler.local import LocalEnergy, local_energy
-from compose_lang.compiler.local_pairs import LocalPairs, local_pairs
-from compose_lang.compiler.local_permutations import LocalPermutations, local_permutations
-from compose_lang.compiler.methods import EXACT, GRADIENT, METHODS
+from compose_lang.compiler.methods import METHODS
 from compose_lang.compiler.parts import LEVEL, parts_of
 from compose_lang.compiler.plan import Plan
-from compose_lang.compiler.relax import changes
 from compose_lang.compiler.types import BOOL, INT, REAL, Type
-from compose_lang.diagnostics import InternalError
 from compose_lang.runtime import transforms
-from compose_lang.runtime.arrangements import Arrangements
 from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.blocks import Coordinates, Sites
-from compose_lang.runtime.bonds import Bonds
-from compose_lang.runtime.chains import Chains
-from compose_lang.runtime.changing import Changing
+from compose_lang.runtime.blocks import Coordinates
 from compose_lang.runtime.columns import Column
-from compose_lang.runtime.exact.joint import Joint, Summed
+from compose_lang.runtime.exact.joint import Joint
 from compose_lang.runtime.foreign.binding import bind
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.learn.prepare import Learned, by_part, prepare
 from compose_lang.runtime.learn.weighing import bound
-from compose_lang.runtime.pairs import Pairs
-from compose_lang.runtime.pairwise.forms import tables_of
-from compose_lang.runtime.pairwise.held import PairwiseBlock, on_backend
-from compose_lang.runtime.proposing import Proposed
+from compose_lang.runtime.seen import seen_of
 from compose_lang.runtime.starts import find_start
-from compose_lang.runtime.tree import tree_map
 
-Local = LocalEnergy | LocalPermutations
 Values = dict[str, Array]
 """Variable name -> (chains, *shape, *event): constrained values of all sites, observed ones among them."""
 
@@ -72,56 +52,13 @@ class Density:
         self.plan = plan
         self.backend = backend
         self.variables = {v.name: v for v in graph.variables}
-        self.proposals: dict[tuple[str, ...], Proposal] = {
-            block.variables: block.options["proposal"] for block in plan.blocks if "proposal" in block.options
-        }
-        self.summed: dict[tuple[str, ...], Summed] = {
-            names: summed_out(graph, plan, names, backend)
-            for names in dict.fromkeys(
-                names
-                for block in plan.blocks
-                for names in (*block.summed, *([block.variables] if block.kernel == EXACT else []))
-            )
-        }
-        self.forms = {block.variables[0]: block.form for block in plan.blocks if block.form is not None}
-        self.local = {
-            name: local_to(graph, self.variables[name], block.kernel)
-            for block in plan.blocks
-            for name in block.variables
-            if self.variables[name].is_discrete
-            and block.variables not in self.proposals
-            and block.variables not in self.summed
-            and METHODS[block.kernel].sees == "sites"
-            and block.form is None
-        }
-        self.clusters = {
-            name: clusters_of(graph, self.variables[name])
-            for block in plan.blocks
-            for name in block.variables
-            if self.variables[name].is_discrete and METHODS[block.kernel].sees == "bonds"
-        }
-        self.changes = {
-            name: changes(graph, self.variables[name], backend.name in GRADIENT)
-            for block in plan.blocks
-            for name in block.variables
-            if self.variables[name].is_discrete and METHODS[block.kernel].sees == "changes"
-        }
-        self.pairs = {
-            b.variables[0]: pairs_of(self, b) for b in plan.blocks if METHODS[b.kernel].sees == "sums"
-        }
-        self.chains = {
-            b.variables[0]: chains_of(self, b) for b in plan.blocks if METHODS[b.kernel].sees == "chains"
-        }
+        with backend.scope():
+            self.seen = seen_of(graph, plan, backend)
         roots = [g.energy for g in graph.groups] + [d.node for d in graph.derived]
         roots += [g.violation for g in graph.groups if g.violation is not None]
         roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
         roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
-        roots += [energy for local in self.local.values() for energy in local.energies]
-        roots += [energy for seen in self.clusters.values() for energy in seen.energies]
-        roots += [energy for known in self.changes.values() for energy in known.energies]
-        roots += [energy for around in self.pairs.values() for energy in around.energies]
-        roots += [n for p in self.proposals.values() for n in p.roots]
-        roots += [t.energy for s in self.summed.values() for t in s.exact.tables]
+        roots += [energy for seen in self.seen.values() for energy in seen.energies]
         self.inlined = large_constants(roots)
         self.parts = parts_of(roots)
         known = learned or {}
@@ -137,23 +74,12 @@ class Density:
         self.programs: dict[Any, Callable[..., Any]] = {}  #: see `compiled`
         #: torch.compile would unroll a recurrence, which takes longer than running it
         self.recurs = any(n.op == "scan" for n in postorder(roots)) or any(
-            run.rounds > 1 for s in self.summed.values() for run in s.elimination.runs
+            seen.loops for seen in self.seen.values()
         )
         with backend.scope():
             self.constants: dict[str, Any] = {
                 "data": [self._constant(n) for n in self.inlined],
-                "tables": {name: self._tables(local.tables) for name, local in self.local.items()},
-                "bonds": {
-                    name: tree_map(backend.asarray, found.tables) for name, found in self.clusters.items()
-                },
-                "changes": {
-                    name: None if found.local is None else self._tables(found.local.tables)
-                    for name, found in self.changes.items()
-                },
-                "summed": [self._tables(s.index) for s in self.summed.values()],
-                "pairs": {name: self._tables(local.tables) for name, local in self.pairs.items()},
-                "chains": {name: self._tables(found.tables) for name, found in self.chains.items()},
-                "forms": {name: on_backend(tables_of(f), backend) for name, f in self.forms.items()},
+                "seen": [seen.tables for seen in self.seen.values()],
                 "weights": [
                     {n: backend.asarray(w, backend.real) for n, w in self.learned.get(id(p), {}).items()}
                     for p in self.parts
@@ -192,11 +118,6 @@ class Density:
         assert n.value is not None
         dtype = {"real": self.backend.real, "int": self.backend.integer}.get(n.dtype)
         return self.backend.asarray(n.value[None], dtype)
-
-    def _tables(self, tables: Any) -> dict[str, Any]:
-        """Trees of index arrays on the backend."""
-        found: dict[str, Any] = tree_map(lambda t: self.backend.asarray(t, self.backend.integer), tables)
-        return found
 
     # --- values ---
 
@@ -394,50 +315,21 @@ class Density:
 
     # --- what kernels and the driver see ---
 
-    def block(
-        self, names: tuple[str, ...], kernel: str = ""
-    ) -> (
-        Coordinates
-        | Sites
-        | Bonds
-        | Changing
-        | Pairs
-        | Chains
-        | Arrangements
-        | Joint
-        | PairwiseBlock
-        | Proposed
-    ):
-        """What a kernel sees of some variables: coordinates of continuous ones, discrete ones' sites, a proposal."""
-        sees = METHODS[kernel].sees if kernel else "sites"
-        if sees == "bonds":
-            return Bonds(self, self.clusters[names[0]], self.constants["bonds"][names[0]])
-        if sees == "changes":
-            return Changing(self, self.changes[names[0]], self.constants["changes"][names[0]])
-        if sees == "sums":
-            return Pairs(self, self.pairs[names[0]], self.constants["pairs"][names[0]])
-        if sees == "chains":
-            return Chains(self, self.chains[names[0]], self.constants["chains"][names[0]])
-        if names in self.proposals:
-            return Proposed(self, self.proposals[names])
-        if names in self.summed:
-            return self.joint(names)
-        form = self.forms.get(names[0])
-        if form is not None:
-            values = self.variables[names[0]].type.domain.values
-            return PairwiseBlock(names[0], values, form, self.constants["forms"][names[0]])
-        local = self.local.get(names[0])
-        if local is None:
-            return Coordinates(self, names)
-        tables = self.constants["tables"][names[0]]
-        if isinstance(local, LocalPermutations):
-            return Arrangements(self, local, tables)
-        return Sites(self, local, tables)
+    def block(self, names: tuple[str, ...], kernel: str = "") -> Any:
+        """What a kernel sees of some variables; unnamed, one that goes site by site or draws them jointly."""
+        ways = [METHODS[kernel].sees] if kernel else ["sites", "joint"]
+        found = [sees for sees in ways if (names, sees) in self.seen]
+        return self.shown(names, found[0]) if found else Coordinates(self, names)
 
     def joint(self, names: tuple[str, ...]) -> Joint:
         """Finite variables that are summed out, or drawn jointly."""
-        place = list(self.summed).index(names)
-        return Joint(self, self.summed[names], self.constants["summed"][place])
+        found: Joint = self.shown(names, "joint")
+        return found
+
+    def shown(self, names: tuple[str, ...], sees: str) -> Any:
+        """What was made for kernels that see this of some variables, on the density's constants."""
+        place = list(self.seen).index((names, sees))
+        return self.seen[names, sees].show(self, self.constants["seen"][place])
 
     def initial(self, keys: Array, backend: Backend) -> Position:
         """A start of finite energy for each chain; a ComposeError says why where none is found."""
@@ -475,41 +367,3 @@ class Density:
         for d in self.graph.derived:
             found.append(Column(d.name, Type(plain[d.node.dtype], d.node.shape), True, None))
         return tuple(found)
-
-
-def summed_out(graph: FactorGraph, plan: Plan, names: tuple[str, ...], backend: Backend) -> Summed:
-    """What it takes to sum out some variables of a graph, which may not be the one that was planned for."""
-    found: Exact | str | None = plan.exact.get(names)
-    if found is None or isinstance(found, str) or found.graph is not graph:
-        found = exact(graph, [v for v in graph.variables if v.name in names], math.inf)
-        if isinstance(found, str):
-            raise InternalError(f"{', '.join(names)} cannot be summed out: {found}")
-    return Summed(found, found.elimination(COMPILED if backend.whole_programs else 1.0))
-
-
-def local_to(graph: FactorGraph, v: Variable, kernel: str) -> Local:
-    """The local energies of a discrete variable, for as many values of a site as the kernel weighs at a time."""
-    if v.type.domain.kind == "permutation":
-        return local_permutations(graph, v)
-    return local_energy(graph, v, len(v.support.values) if kernel == "gibbs" else 2)
-
-
-def clusters_of(graph: FactorGraph, v: Variable) -> Clusters:
-    """The clusters of a variable that the planner found to have some."""
-    found = clusters(graph, v)
-    assert not isinstance(found, str), found
-    return found
-
-
-def pairs_of(density: Density, block: Block) -> LocalPairs:
-    """The pairs of a variable that the planner found to have sets whose sums must stay."""
-    found = sums(density.graph, density.variables[block.variables[0]])
-    assert found is not None
-    return local_pairs(density.graph, found)
-
-
-def chains_of(density: Density, block: Block) -> Differing:
-    """The graph of a variable that the planner found to have sites which must differ."""
-    found = differing(density.graph, density.variables[block.variables[0]])
-    assert found is not None
-    return found

@@ -318,8 +318,8 @@ class Kernel:
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
     options: Mapping[str, Option]
     backends: frozenset[str] | None = None  #: None: all
-    sees: Literal["sites", "bonds", "changes", "sums", "chains"] = "sites"
-    """Of a finite variable: a `DiscreteBlock`, a `BondBlock`, a `ChangeBlock`, a `PairBlock` or a `ChainBlock`."""
+    sees: Literal["sites", "joint", "bonds", "changes", "sums", "chains"] = "sites"
+    """Of finite variables: a `DiscreteBlock`, `JointBlock`, `BondBlock`, `ChangeBlock`, `PairBlock` or `ChainBlock`."""
     approximate: str = ""  #: how draws fail to follow the density, or empty where they do
 
 

@@ -120,12 +120,21 @@ def test_onsager_and_yang(beta: float) -> None:
 def test_what_compose_runs_is_the_torus() -> None:
     """The whole way, from a program to its draws, with spins that are not stored."""
     run = cg.sample(
-        PROGRAM.format(n=64, m=64, beta=0.3), chains=4, draws=100, warmup=200, thin=5, seed=1, keep=("e",)
+        PROGRAM.format(n=64, m=64, beta=0.3),
+        chains=4,
+        draws=100,
+        warmup=200,
+        thin=5,
+        seed=1,
+        keep=("e",),
+        method="gibbs",
     )
     assert "bit by bit" in run.manifest.plan[0]["why"]
     each = run.posterior["e"].values.mean(axis=1)
     assert abs(each.mean() - energy_of_torus(64, 64, 0.3)) < 4 * max(each.std(ddof=1) / 2, 5e-4)
-    whole = cg.sample(PROGRAM.format(n=64, m=64, beta=0.3), chains=1, draws=5, warmup=200, thin=5, seed=1)
+    whole = cg.sample(
+        PROGRAM.format(n=64, m=64, beta=0.3), chains=1, draws=5, warmup=200, seed=1, method="gibbs"
+    )
     s = whole.posterior["s"].values[0]
     bonds = (s * np.roll(s, -1, 1)).sum((1, 2)) + (s * np.roll(s, -1, 2)).sum((1, 2))
     np.testing.assert_allclose(whole.posterior["e"].values[0], -bonds / 64**2, atol=1e-12)

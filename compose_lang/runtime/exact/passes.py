@@ -22,6 +22,7 @@ from compose_lang.runtime.exact.stacks import (
     at_round,
     distribution,
     everywhere,
+    in_order,
     least,
     mapped,
     marginal,
@@ -29,6 +30,7 @@ from compose_lang.runtime.exact.stacks import (
     repeated,
     resized,
     reverse,
+    rows_of,
     spread,
     summed,
     taken,
@@ -87,12 +89,7 @@ class Passes:
                     part = table[(slice(None), slice(None), *at)]
                     left = sorted(own.columns)
                     part = xp.permute_dims(part, (0, 1, *(2 + left.index(c) for c in own.columns)))
-                    if table.shape[1] == 1:
-                        rows = xp.where(rows >= 0, 0, -1)
-                    part = xp.concat([part, xp.zeros_like(part[:, :1])], axis=1)
-                    rows = xp.where(rows >= 0, rows, part.shape[1] - 1)
-                    part = taken(xp, part, rows)  # (chains, rounds, width, k, …)
-                    of_batch.append(xp.moveaxis(xp.sum(part, axis=3), 1, 0))
+                    of_batch.append(xp.moveaxis(rows_of(xp, part, own, rows), 1, 0))
                 of_run.append(of_batch)
             found.append(of_run)
         return found
@@ -262,11 +259,14 @@ class Passes:
                             part = xp.concat([part, xp.zeros(tuple(rest), dtype=part.dtype)], axis=2 + column)
                     parts[own.table].append(part)
         found = []
-        for table, of_table, cells in zip(tables, parts, self.cells, strict=True):
+        for t, (table, of_table, cells) in enumerate(zip(tables, parts, self.cells, strict=True)):
             if not of_table:
                 found.append(xp.zeros_like(table))
                 continue
-            every = xp.concat(of_table, axis=1)
+            every = of_table[0] if len(of_table) == 1 else xp.concat(of_table, axis=1)
+            if in_order(self.elimination.cells[t], every.shape[1]):
+                found.append(xp.sum(every, axis=1, keepdims=True) if table.shape[1] == 1 else every)
+                continue
             every = xp.concat([every, xp.zeros_like(every[:, :1])], axis=1)
             each = xp.take(every, xp.where(cells >= 0, cells, every.shape[1] - 1), axis=1)
             found.append(xp.sum(each, axis=1, keepdims=True) if table.shape[1] == 1 else each)

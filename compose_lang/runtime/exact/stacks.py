@@ -6,10 +6,13 @@ A stack is an array with the rounds first, or, where rounds are a loop of Python
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from compose_lang.compiler.elimination import Shape
+import numpy as np
+
+from compose_lang.compiler.elimination import Own, Shape
 from compose_lang.runtime.backend import Array, Backend, Tree
 from compose_lang.runtime.kernels.gibbs import softmax_weights
 
@@ -50,6 +53,26 @@ def everywhere(xp: Any, ys: Tree, path: Sequence[int]) -> Array:
     return xp.stack([there(y) for y in ys]) if isinstance(ys, Listed) else there(ys)
 
 
+def in_order(rows: np.ndarray, count: int) -> bool:
+    """Whether rows are all of as many as there are, in their order, so that nothing has to be gathered."""
+    return rows.size == count and np.array_equal(rows.reshape(-1), np.arange(count))
+
+
+def rows_of(xp: Any, part: Array, own: Own, rows: Array) -> Array:
+    """What instances (chains, instances or 1, *axes) of a table give to buckets, (chains, rounds, width, *axes)."""
+    rounds, width, k = own.rows.shape
+    axes = part.shape[2:]
+    if k == 1 and part.shape[1] == 1 and (own.rows >= 0).all():
+        return xp.broadcast_to(part[:, :, None], (part.shape[0], rounds, width, *axes))
+    if k == 1 and in_order(own.rows, part.shape[1]):
+        return part.reshape((part.shape[0], rounds, width, *axes))
+    if part.shape[1] == 1:
+        rows = xp.where(rows >= 0, 0, -1)
+    part = xp.concat([part, xp.zeros_like(part[:, :1])], axis=1)
+    rows = xp.where(rows >= 0, rows, part.shape[1] - 1)
+    return xp.sum(taken(xp, part, rows), axis=3)
+
+
 def taken(xp: Any, array: Array, rows: Array) -> Array:
     """Rows of the second axis: (chains, *rows, …)."""
     found = xp.take(array, rows.reshape((-1,)), axis=1)
@@ -85,6 +108,10 @@ def marginal(xp: Any, belief: Array, places: Sequence[int]) -> Array:
 def summed(total: Array, backend: Backend) -> Array:
     """-log Σ exp(-E) over the first axis of buckets; infinite where all of them are."""
     xp = backend.xp
+    if total.shape[2] == 2:  # half the exponentials
+        low = xp.minimum(total[:, :, 0], total[:, :, 1])
+        gap = xp.maximum(total[:, :, 0], total[:, :, 1]) - low
+        return low - xp.where(low < math.inf, xp.log(1.0 + xp.exp(-gap)), 0.0)
     low = xp.min(total, axis=2)
     low = xp.where(xp.isfinite(low), low, 0.0)
     return low - xp.log(xp.sum(xp.exp(low[:, :, None] - total), axis=2))

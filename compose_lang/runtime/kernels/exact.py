@@ -44,4 +44,5 @@ KERNEL = Kernel(
     serves=frozenset({"finite"}),
     bind=bind,
     options={"max_cost": Option(1e9, "entries of all joint tables at most")},
+    sees="joint",
 )
