@@ -105,6 +105,14 @@ def log_states(variables: Sequence[Variable]) -> float | None:
 
 
 def at_shares(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """Blocks whose kernels run at shares of the energy: hmc in place of nuts."""
-    why = "continuous with a gradient, at every share of the energy"
-    return tuple(replace(b, kernel="hmc", why=why) if b.kernel == "nuts" else b for b in blocks)
+    """Blocks whose kernels run at shares of the energy: hmc in place of nuts, gibbs by energies and not by a form."""
+    return tuple(at_share(b) for b in blocks)
+
+
+def at_share(block: Block) -> Block:
+    if block.kernel == "nuts":
+        return replace(block, kernel="hmc", why="continuous with a gradient, at every share of the energy")
+    if block.form is not None:  # made for the whole energy
+        why = "each site is drawn from its exact conditional, at every share of the energy"
+        return replace(block, form=None, why=why)
+    return block

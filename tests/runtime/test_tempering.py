@@ -78,6 +78,16 @@ def test_rounds_double_and_the_last_ends_with_the_warm_up() -> None:
     assert rounds(200) == [16, 48, 200]
 
 
+def test_a_lattice_is_drawn_at_its_share() -> None:
+    """Gibbs has forms for lattices that know the whole energy only: at a share of 0 all states are alike."""
+    text = "var s: spin[32, 32]\nfor (a, b) in grid(32, 32) { energy -0.22 * s[a] * s[b] }"
+    run = tempered(text, method="tempering(levels=3)", chains=8, draws=40, warmup=16)
+    energy = run.statistics["replica_energy"][:, :, 0]
+    deviation = 0.22 * np.sqrt(2 * 31 * 32)
+    assert abs(energy.mean()) < 4.5 * deviation / np.sqrt(energy.size)
+    assert energy.std() == pytest.approx(deviation, rel=0.2)
+
+
 MODES = """
 var x: real
 var y: positive ~ Exponential(2)
