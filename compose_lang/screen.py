@@ -113,7 +113,7 @@ class Screen:
                             progress.add_task(name, total=settings.sweeps, rate="compiling") for name in names
                         ]
                     part = "warm-up" if lane.sweeps < settings.warmup else "sampling"
-                    rate = f"{lane.rate:,.0f} sweeps/s, {part}" if lane.rate else "compiling"
+                    rate = f"{lane.pace.rate:,.0f} sweeps/s, {part}" if lane.pace.rate else "compiling"
                     for task in tasks[lane.number]:
                         progress.update(task, completed=lane.sweeps, rate=rate)
 

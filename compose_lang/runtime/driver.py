@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.ctrl_c import ctrl_c_sets
 from compose_lang.runtime.manifest import Status
+from compose_lang.runtime.pace import Pace
 from compose_lang.runtime.settings import Settings
 from compose_lang.runtime.storage import RunFolder
 from compose_lang.runtime.sweep import Advance
@@ -44,7 +45,7 @@ class LaneRun:
     number: int
     chains: list[int]
     sweeps: int = 0
-    rate: float = 0.0  #: sweeps a second, as last measured
+    pace: Pace = field(default_factory=Pace)
     batch: Any = field(default=None, repr=False)
 
     def __lt__(self, other: LaneRun) -> bool:
@@ -176,8 +177,8 @@ class Driver:
         draws, sweeps = self._chunk(lane)
         began = monotonic()
         result = self.sampler.advance(lane.batch, lane.sweeps, draws, sweeps)
-        # the first chunk's time is the compiler's
-        lane.rate = draws * sweeps / max(monotonic() - began, 1e-9) if self.compiled else 0.0
+        if self.compiled:  # the first chunk's time is the compiler's
+            lane.pace.learn(draws * sweeps, monotonic() - began)
         self.compiled = True
         self._require_numbers(lane, result)
         lane.batch = result.batch
@@ -187,7 +188,7 @@ class Driver:
 
     def _chunk(self, lane: LaneRun) -> tuple[int, int]:
         """Draws and sweeps a draw of the lane's next chunk; warm-up counts as one draw, which is not kept."""
-        wanted = max(1, round(min(lane.rate * CHUNK_SECONDS, 16 * max(1, lane.sweeps))))
+        wanted = lane.pace.sweeps_in(CHUNK_SECONDS)
         if lane.sweeps < self.settings.warmup:
             return 1, min(wanted, self.settings.warmup - lane.sweeps)
         left = (self.settings.sweeps - lane.sweeps) // self.settings.thin
