@@ -58,6 +58,8 @@ def explain_settings(settings: Settings, plan: Plan) -> str:
             f"seed {settings.seed}: {_count(settings.chains, 'population')} of {settings.draws:,} particles, each a "
             f"draw, {settings.backend} in {settings.precision}"
         )
+    if plan.optimising is not None and plan.optimising.is_exact:
+        return "solved by elimination: nothing is left to chance"
     if plan.optimising is not None:
         return (
             f"seed {settings.seed}: {settings.chains:,} searches, each annealed over {settings.warmup:,} sweeps, "

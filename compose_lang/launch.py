@@ -38,7 +38,7 @@ from compose_lang.runtime.columns import Column
 from compose_lang.runtime.ctrl_c import ctrl_c_sets
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.driver import Driver, Sampler, Watch, lanes_of
-from compose_lang.runtime.exact.independent import IndependentSweeper, Solved
+from compose_lang.runtime.exact.independent import BestPoint, IndependentSweeper, Solved
 from compose_lang.runtime.learn.files import digest
 from compose_lang.runtime.learn.fitted import lesson_of
 from compose_lang.runtime.learn.prepare import Learned, Lesson, by_part, prepare
@@ -128,7 +128,8 @@ def launch(
         if plan.annealing is not None:
             sampler: Sampler = walker(density, plan, settings, learned, names)
         elif solved is not None:
-            sampler = IndependentSweeper(solved, seed=settings.seed, chains=len(lanes[0].chains), keep=names)
+            draws: type[IndependentSweeper] = IndependentSweeper if plan.optimising is None else BestPoint
+            sampler = draws(solved, seed=settings.seed, chains=len(lanes[0].chains), keep=names)
         else:
             make: Any = Sweeper
             if plan.tempering is not None:
@@ -145,7 +146,7 @@ def launch(
                 keep=names,
             )
         outcome = Driver(sampler, folder, settings, watch, time_limit).run()
-        if solved is not None:
+        if solved is not None and plan.optimising is None:
             folder.manifest.log_evidence = {"value": solved.log_evidence, "error": 0.0}
         run = Run(folder)
         found += [

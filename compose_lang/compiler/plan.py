@@ -47,6 +47,8 @@ class Plan:
     @property
     def told(self) -> tuple[Block, ...]:
         """All that there is to tell the user of."""
+        if self.optimising is not None and self.optimising.is_exact:
+            return (self.optimising.block,)
         return (*self.blocks, *(w.block for w in (self.tempering, self.optimising) if w is not None))
 
 
@@ -69,6 +71,11 @@ def plan(
         chosen = {name: r for name, r in chosen.items() if r.method not in WALKS}
     tempered, chosen = tempering(graph, chosen)
     sought, chosen = optimising(graph, chosen)
+    if sought is not None and exactly and not chosen and not sought.has_continuous:
+        whole = choose(graph, free, {}, alone=True)
+        found = Plan(tuple(whole.blocks), exact=whole.exact, optimising=replace(sought, is_exact=True))
+        if found.is_exact:
+            return found
     at_full = tempered is None and sought is None
     # Along levels of noise every particle has its own: there finite variables are drawn exactly only if asked for.
     asked = [v for v in free if v.name in chosen]

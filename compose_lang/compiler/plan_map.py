@@ -16,15 +16,21 @@ from compose_lang.compiler.methods import FULL_ENERGY, MAP
 
 @dataclass(frozen=True)
 class Optimising:
-    """Which variables are sought a best point of: all that are free."""
+    """Which variables are sought a best point of: all that are free.
+
+    is_exact: whether elimination finds it, as for exact draws, so that there is no better one.
+    """
 
     variables: tuple[str, ...]
     has_finite: bool
     has_continuous: bool
+    is_exact: bool = False
 
     @property
     def block(self) -> Block:
         """How the plan tells of it."""
+        if self.is_exact:
+            return Block(self.variables, MAP, exact=True, why="by elimination: no point has less energy")
         ways = ["annealed by the kernels above as the energy's share rises"]
         if self.has_finite:
             ways.append("then greedily, site by site")

@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.graph import FactorGroup, Variable
-from compose_lang.compiler.ir import Axis, Node, constant, node, slot, transform
+from compose_lang.compiler.ir import Axis, Node, constant, node, postorder, slot, transform
 from compose_lang.compiler.scopes import once_each, scope
 
 MOST_ENTRIES = 2**24
 """Of one table, unless another limit is given."""
+MOST_NUMBERS = 2**26
+"""Of what an expression computes on its way to a table's entries."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +96,8 @@ class Table:
 def tabulate(group: FactorGroup, sites: Sites, most: int = MOST_ENTRIES) -> Table | None:
     """The table of a group over the variables of `sites` that it reads.
 
-    None where an instance reads too many sites to list, or the table has more than `most` entries.
+    None where an instance reads too many sites to list, the table has more than `most` entries, or what is computed on
+    the way to them has too many.
     """
     read = [v for v in sites.variables if v.name in group.variables]
     columns: list[tuple[Variable, np.ndarray]] = []
@@ -108,6 +111,9 @@ def tabulate(group: FactorGroup, sites: Sites, most: int = MOST_ENTRIES) -> Tabl
         entries *= float(len(v.type.domain.values)) ** found.shape[1]
         if entries > most:
             return None
+    widest = max((math.prod(n.shape) for n in postorder([group.energy]) if n.args), default=1)
+    if entries * widest > max(most, MOST_NUMBERS):
+        return None
     choices = tuple(Axis(len(v.type.domain.values), f"choice {k}") for k, (v, _) in enumerate(columns))
     shape = [a.size for a in group.axes]
     places, known = [], {}

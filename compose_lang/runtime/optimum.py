@@ -62,6 +62,8 @@ def shown(run: Run, most: int | None = MOST_ROWS) -> Table | Group:
         f"the best point found, of energy {found['energy']:.6g} nats, to which {reached} of {len(energies)} chains "
         "came; not a draw, and no proof that there is no better"
     )
+    if all(block["exact"] for block in run.manifest.plan):
+        note = f"the best point, of energy {found['energy']:.6g} nats, by elimination; not a draw"
     note += f"\n{hidden} more rows: --all shows them" if hidden else ""
     result = Table(box=None, pad_edge=False, collapse_padding=True)
     result.add_column("", no_wrap=True)

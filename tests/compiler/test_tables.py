@@ -67,3 +67,9 @@ def test_alike_instances_share_one_table() -> None:
 def test_too_large_a_table_is_none() -> None:
     graph = graph_of("var z: category(10)[9]\nenergy 0.1 * sum(z)^2")
     assert tabulate(graph.groups[0], Sites(graph.variables), most=10**6) is None
+
+
+def test_a_table_that_takes_too_much_on_the_way_is_none() -> None:
+    """8^8 entries would do, but each compares all pairs of 8 sites."""
+    graph = graph_of("var q: int(0, 7)[8]\nrequire all_different(q)")
+    assert tabulate(graph.groups[0], Sites(graph.variables)) is None

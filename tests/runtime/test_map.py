@@ -14,6 +14,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 import compose_lang as cg
+from compose_lang.compiler import plan_exact
 from compose_lang.runtime.density import Density
 
 GLASS = """
@@ -38,12 +39,19 @@ def ground_energy(down: np.ndarray, right: np.ndarray) -> float:
     return float(least.min())
 
 
+@pytest.fixture
+def by_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No elimination, which would find the best point of these small programs outright."""
+    monkeypatch.setattr(plan_exact, "MOST_ALONE", 0.0)
+
+
 def search(text: str, **settings: Any) -> Any:
     return cg.sample(
         text, method="map", **{"seed": 1, "chains": 8, "warmup": 200, "backend": "numpy"} | settings
     )
 
 
+@pytest.mark.usefixtures("by_search")
 @pytest.mark.parametrize(
     ("bonds", "n", "seed"), [("signs", 6, 0), ("signs", 8, 1), ("normal", 7, 2), ("normal", 8, 3)]
 )
@@ -59,6 +67,16 @@ def test_ground_states_of_glasses_are_the_exact_ones(bonds: str, n: int, seed: i
     )
 
 
+def test_elimination_finds_the_ground_state_by_itself() -> None:
+    rng = np.random.default_rng(4)
+    data = {"down": rng.standard_normal((7, 8)), "right": rng.standard_normal((8, 7))}
+    run = search(GLASS.format(n=8), data=data, chains=2)
+    assert run.manifest.plan[0]["exact"]
+    assert run.optimum["energy"] == pytest.approx(ground_energy(data["down"], data["right"]), abs=1e-9)
+    assert run.manifest.log_evidence is None
+
+
+@pytest.mark.usefixtures("by_search")
 def test_the_scale_of_the_energy_does_not_matter() -> None:
     rng = np.random.default_rng(5)
     data = {"down": 1e-4 * rng.standard_normal((5, 6)), "right": 1e-4 * rng.standard_normal((6, 5))}
@@ -112,6 +130,7 @@ def test_finite_and_continuous_variables_together() -> None:
     assert sum(run.optimum["values"]["z"]) == sum(best[1])
 
 
+@pytest.mark.usefixtures("by_search")
 def test_the_best_point_keeps_constraints() -> None:
     text = """
     var c: category(4)[6]
@@ -133,7 +152,8 @@ def test_an_assignment() -> None:
 
 
 def test_a_run_says_what_it_found(tmp_path: Path) -> None:
-    (tmp_path / "small.cg").write_text("var z: bool[3]\nenergy 0.4 * z[0] - z[1] * z[2]\nlet n = sum(z)\n")
+    text = "var z: bool[3]\nvar x: real\nenergy 0.4 * z[0] - z[1] * z[2] + (x - z[1])^2\nlet n = sum(z)\n"
+    (tmp_path / "small.cg").write_text(text)
     command = [sys.executable, "-c", "from compose_lang.cli import main; main()", "run", "small.cg"]
     flags = ["--method", "map", "--warmup", "20", "--backend", "numpy", "--no-progress"]
 
@@ -148,5 +168,7 @@ def test_a_run_says_what_it_found(tmp_path: Path) -> None:
     )
     assert "4 searches, each annealed over 20 sweeps" in told.stderr
     document = json.loads(run("--out", "b", "--json").stdout)
-    assert document["optimum"]["values"] == {"z": [False, True, True], "n": 2}
+    values = document["optimum"]["values"]
+    assert values.pop("x") == pytest.approx(1.0, abs=1e-6)
+    assert values == {"z": [False, True, True], "n": 2}
     assert document["summary"] == {} and document["diagnostics"] == []

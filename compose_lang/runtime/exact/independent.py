@@ -161,5 +161,28 @@ class IndependentSweeper:
         return like
 
 
+class BestPoint(IndependentSweeper):
+    """A `Sampler` whose one draw is the point of least energy, in every chain."""
+
+    def start(self, chains: Sequence[int]) -> NDArray[Any]:
+        self.solved.require_possible()
+        return np.zeros((len(chains), 2), dtype=np.uint32)
+
+    def advance(self, batch: NDArray[Any], done: int, draws: int, sweeps: int) -> Advance:
+        density, chains = self.solved.density, len(batch)
+        with self.lock:
+            values = {name: value[None] for name, value in self.solved.best().items()}
+        with self.solved.backend.scope():
+            found = density.record_values(values, 1)
+            energy = np.broadcast_to(density.energy_of_values(values), (chains,))
+        recorded = {}
+        for name, dtype in self.stored.items():
+            value = np.asarray(found[name])
+            whole = np.broadcast_to(value, (draws, chains, *value.shape[1:]))
+            recorded[f"draw.{name}"] = whole.astype(dtype or value.dtype)
+        recorded["stat.0.energy"] = np.broadcast_to(energy, (draws, chains)).copy()
+        return Advance(batch, recorded, energy.copy())
+
+
 STREAM = 1
 """The noise stream of draws."""
