@@ -13,7 +13,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from compose_lang.codes import CODES
-from compose_lang.compiler.methods import ANNEALED
+from compose_lang.compiler.methods import ANNEALED, MAP
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def explain_block(block: Block) -> str:
     options = ", ".join(f"{name}={value}" for name, value in block.options.items())
     kernel = f"{block.kernel}({options})" if options else block.kernel
     how = " exactly" if block.exact else ""
-    return f"  {kernel} draws {', '.join(block.variables)}{how}: {block.why}"
+    does = "seeks the best" if block.kernel == MAP else "draws"
+    return f"  {kernel} {does} {', '.join(block.variables)}{how}: {block.why}"
 
 
 def explain_settings(settings: Settings, plan: Plan) -> str:
