@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from compose_lang.compiler.graph import FactorGraph
     from compose_lang.compiler.joint import Joint
 
-REVISION = 1
+REVISION = 2
 """Raised when what a part learns from the same data changes: weights of an earlier revision are learned anew."""
 
 LEVEL = slot("noise level")
@@ -59,7 +59,8 @@ TRAINING = {"steps": 3000, "batch": 256, "rate": 1e-3, "seed": 0, "patience": 0}
 LEARNERS: dict[str, Learner] = {
     "diffusion": Learner(
         frozenset({"real"}),
-        {**TRAINING, "batch": 512, "form": "energy", "ema": 0.999, "finest": 0.01, "coarsest": 20.0, "drop": 0.1},
+        {**TRAINING, "batch": 512, "rate": 5e-3, "form": "energy", "ema": 0.999,
+         "finest": 0.01, "coarsest": 20.0, "drop": 0.1},
         ("mlp", (64, 64, 64)),
         EVERY_NET,
         normalised=True,

@@ -15,8 +15,9 @@ def main() -> None:
     first, second = (np.round(truth.bumps(rng, ROWS, axis), 4) for axis in (0, 1))
     lines = ["first,second", *(f"{a},{b}" for a, b in zip(first, second, strict=True))]
     (HERE / "factors.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    np.savez(HERE / "dots.npz", rising=truth.dots(rng, ROWS, 0), falling=truth.dots(rng, ROWS, 1))
-    np.savez(HERE / "joint.npz", product=truth.product(rng, 2 * ROWS), mixture=truth.mixture(rng, 2 * ROWS))
+    left, right = truth.ring(rng, ROWS, 0), truth.ring(rng, ROWS, 1)
+    np.savez(HERE / "rings.npz", left=left, right=right)
+    np.savez(HERE / "joint.npz", product=truth.product(rng, 2 * ROWS), mixture=np.concatenate([left, right]))
 
 
 if __name__ == "__main__":

@@ -126,10 +126,11 @@ def conditions(
 
 
 WAVES = 8
+LEVEL_SIZE = 2 * WAVES + 1
 
 
 def level_features(b: Backend, sigma: Array, finest: float, coarsest: float) -> Array:
-    """Features (n, 2 WAVES + 1) of noise levels (n,): waves of their logarithm, scaled to (-1, 1)."""
+    """Features (n, LEVEL_SIZE) of noise levels (n,): waves of their logarithm, scaled to (-1, 1)."""
     xp = b.xp
     low, high = math.log(finest), math.log(coarsest)
     place = (2.0 * xp.log(sigma) - (low + high)) / (high - low)

@@ -85,7 +85,7 @@ class Trainer:
         order = np.random.default_rng(int(options.get("seed", 0))).permutation(rows)
         held = min(MOST_HELD_OUT, max(1, int(HELD_OUT * rows)))
         self.held, self.used = order[:held], order[held:]
-        self.batch = int(min(options.get("batch", 1), max(1, len(self.used))))
+        self.batch = int(options.get("batch", 1))  # rows come again with other noise
 
     def optimiser(self) -> Any:
         import optax

@@ -9,6 +9,10 @@ every σ (Karras et al., NeurIPS 2022, table 1: c_in, c_skip and c_out of the de
 the net gives the gradient itself and there is no energy. The loss is the denoising one, |D(x₀ + σ ε) - x₀|² / c_out²
 (Vincent, Neural Computation 2011), with log σ uniform.
 
+That alone says little of how distant regions compare: at noise σ an error e of the denoiser is one of e / σ in their
+energies. So energies are also held to how they change with the noise. Given x, the mean of d - |ε|² is ∂E/∂log σ (Choi,
+Meng, Song and Ermon, AISTATS 2022), which leads from every region to the coarse levels that all have in common.
+
 Noise is counted in the units of the program's variables everywhere outside this file.
 """
 
@@ -32,7 +36,7 @@ from compose_lang.runtime.nets import load_net
 
 def ports(part: Part) -> net.Ports:
     shape = features.shape_of(part)
-    return net.Ports(shape, 2 * features.WAVES + 1 + features.condition_size(part), shape)
+    return net.Ports(shape, features.LEVEL_SIZE + features.condition_size(part), shape)
 
 
 def wanted(part: Part) -> dict[str, net.Weight]:
@@ -40,8 +44,13 @@ def wanted(part: Part) -> dict[str, net.Weight]:
     return load_net(part.net.kind).weights(part.net.sizes, ports(part))
 
 
+CHANGE = "net.change"  #: weights that training alone needs: how log Z changes with the level, for all inputs
+
+
 def begin(part: Part) -> dict[str, np.ndarray]:
     trained = {f"net.{n}": w for n, w in net.begin(wanted(part), int(part.options["seed"])).items()}
+    if part.options["form"] == "energy":
+        trained[CHANGE] = np.zeros((features.LEVEL_SIZE, 1 + features.condition_size(part)), dtype=np.float32)
     return {**features.scales(part), **trained}
 
 
@@ -81,19 +90,55 @@ def noise(part: Part) -> Mapping[str, NoiseSpec]:
     return {"sigma": NoiseSpec("uniform", ()), "normal": NoiseSpec("normal", features.shape_of(part))}
 
 
+SHARE = 0.1  #: of how energies change with the noise, beside their slopes, at coarse levels; less at fine ones
+
+
 def loss(part: Part, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
     x = scaled(part, b, weights, [rows[p.name] for p in part.subjects])
     n = x.shape[0]
     low, high = math.log(part.options["finest"]), math.log(part.options["coarsest"])
-    sigma = b.xp.exp(low + (high - low) * drawn["sigma"])
-    c = all_conditions(part, b, weights, sigma, [rows[p.name] for p in part.inputs], rows)
+    log_sigma = low + (high - low) * drawn["sigma"]
+    sigma = b.xp.exp(log_sigma)
+    inputs = [rows[p.name] for p in part.inputs]
     s = sigma.reshape((n, *(1,) * (x.ndim - 1)))
     whole = b.xp.sqrt(1.0 + s * s)
     noised = x + s * drawn["normal"]
     # D = noised / (1 + σ²) - σ / whole * slope, and c_out = σ / whole
     missing = (noised / (whole * whole) - x) * whole / s
-    error = missing - slope(part, b, weights, noised / whole, c)
-    return b.xp.mean((error * error).reshape((n, -1)), axis=1)
+    if part.options["form"] == "score":
+        c = all_conditions(part, b, weights, sigma, inputs, rows)
+        error = missing - slope(part, b, weights, noised / whole, c)
+        return b.xp.mean((error * error).reshape((n, -1)), axis=1)
+
+    def at(u: Array) -> Array:
+        """`bent` at noised coordinates and log σ, side by side in u (n, d + 1)."""
+        level = b.xp.exp(u[:, -1])
+        z = u[:, :-1] / b.xp.sqrt(1.0 + level * level)[:, None]
+        return bent(
+            part, b, weights, z.reshape(x.shape), all_conditions(part, b, weights, level, inputs, rows)
+        )
+
+    flat = noised.reshape((n, -1))
+    value, gradient = b.value_and_grad(at)(b.xp.concat([flat, log_sigma[:, None]], axis=1))
+    error = missing.reshape((n, -1)) - gradient[:, :-1] * whole.reshape((n, 1))
+    change = (gradient[:, -1] - value) / sigma + known_change(part, b, weights, flat, sigma, inputs, rows)
+    normal, d = drawn["normal"].reshape((n, -1)), flat.shape[1]
+    off = change - (d - b.xp.sum(normal * normal, axis=1))
+    c_out = sigma / b.xp.sqrt(1.0 + sigma * sigma)
+    return b.xp.mean(error * error, axis=1) + SHARE * c_out * off * off / d
+
+
+def known_change(
+    part: Part, b: Backend, weights: Weights, flat: Array, sigma: Array, inputs: Sequence[Any], rows: Any
+) -> Array:
+    """∂/∂log σ of the Gaussian's energy at noised x (n, d), and of log Z as far as it is learned: (n,)."""
+    n, d = flat.shape
+    variance = 1.0 + sigma * sigma
+    gauss = sigma * sigma * (d - b.xp.sum(flat * flat, axis=1) / variance) / variance
+    c = all_conditions(part, b, weights, sigma, inputs, rows)
+    level, given = c[:, : features.LEVEL_SIZE], c[:, features.LEVEL_SIZE :]
+    given = b.xp.concat([b.xp.ones((n, 1), dtype=b.real), given], axis=1)
+    return gauss + b.xp.sum((level @ weights[CHANGE]) * given, axis=1)
 
 
 def scaled(part: Part, b: Backend, weights: Weights, subjects: Sequence[Array]) -> Array:
