@@ -230,8 +230,8 @@ def shape(program: str, draws: int = 1000) -> np.ndarray:
 
 
 def test_ring_times_bar_has_the_two_modes_where_they_meet():
-    """Exactly known densities: 97 % of the draws are valid, in equal shares; 81 % where both are learned."""
-    for program, least in (("exact.cg", 0.97), ("product.cg", 0.81)):
+    """97 % of the draws are valid by exact densities, 95 % by learned ones, in equal shares."""
+    for program, least in (("exact.cg", 0.97), ("product.cg", 0.95)):
         x = shape(program).reshape(-1, 2)
         assert shapes.at_modes(x) > least
         assert abs((x[:, 1] > 0).mean() - 0.5) < 0.05
@@ -315,15 +315,15 @@ def test_a_product_of_learned_factors_is_nearer_than_a_joint_model(of_compositio
 
 
 def test_a_mixture_of_learned_factors_has_half_of_each(of_composition, tmp_path):
-    """mixture.cg on four dots of the rising and four of the falling diagonal."""
+    """mixture.cg on the two rings: each of sixteen blobs has its share."""
     benchmark = of_composition("data_efficiency")
     factors, _ = benchmark.data("mixture", 300, seed=1)
-    x = benchmark.drawn("mixture.cg", factors, 1, tmp_path, steps=500)
-    place = benchmark.truth.CENTRES
-    dots = np.concatenate([np.stack([place, place], axis=1), np.stack([place, -place], axis=1)])
-    shares = benchmark.metrics.mode_shares(x, dots, 0.5)
-    assert shares[:4].sum() == pytest.approx(0.5, abs=0.13)
-    assert shares[-1] < 0.1
+    _, x = benchmark.learned("mixture.cg", factors, 1, tmp_path, steps=500)
+    blobs = np.concatenate([benchmark.truth.places(0), benchmark.truth.places(1)])
+    shares = benchmark.metrics.mode_shares(x, blobs, 0.15)
+    assert shares[-1] < 0.3
+    assert shares[:8].sum() / shares[:-1].sum() == pytest.approx(0.5, abs=0.06)
+    assert shares[:-1].min() > 0.2 / 16
 
 
 # --- tables: factored.cg, joint.cg ---------------------------------------------------------------------
