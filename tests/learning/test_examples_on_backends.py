@@ -25,7 +25,7 @@ LEARNED = [str(p.relative_to(EXAMPLES)) for p in sorted(EXAMPLES.glob("*/*.cg"))
 
 
 def agree(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether draws (chain, draw, element) have means, and means of squares, that differ by 5 standard errors at most."""
+    """Whether means of draws (chain, draw, element), and of their squares, differ by 5 standard errors at most."""
     one, other = (np.concatenate([x, x * x], axis=2) for x in (one, other))
     error = np.hypot(mcse_mean(one), mcse_mean(other))
     apart = np.abs(one.mean((0, 1)) - other.mean((0, 1)))
@@ -57,4 +57,4 @@ def test_an_example_says_the_same_on_both_backends(program: str, tmp_path: Path)
 def test_draws_that_are_elsewhere_do_not_agree():
     x = np.random.default_rng(0).standard_normal((1, 200, 3))
     assert agree(x, x) and agree(x, x[:, ::-1])
-    assert not agree(x, x + [0, 0.9, 0]) and not agree(x, 2 * x)
+    assert not agree(x, x + np.array([0, 0.9, 0])) and not agree(x, 2 * x)

@@ -90,7 +90,9 @@ def noise(part: Part) -> Mapping[str, NoiseSpec]:
     return {"sigma": NoiseSpec("uniform", ()), "normal": NoiseSpec("normal", features.shape_of(part))}
 
 
-SHARE = 0.1  #: of how energies change with the noise, beside their slopes, at coarse levels; less at fine ones
+SHARE = (
+    0.1  #: of how energies change with the noise, beside their slopes, at coarse levels; less at fine ones
+)
 
 
 def loss(part: Part, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
