@@ -18,7 +18,12 @@ QUICK = {"shapes/product.cg", "tables/factored.cg"}
 
 
 def learns(program: Path) -> bool:
-    return re.search(r"= *\s*(learn|load)\b", program.read_text(encoding="utf-8")) is not None
+    """Whether a program learns or loads, and draws."""
+    text = program.read_text(encoding="utf-8")
+    return (
+        re.search(r"=\s*(learn|load)\b", text) is not None
+        and re.search(r"^var\b", text, re.MULTILINE) is not None
+    )
 
 
 LEARNED = [str(p.relative_to(EXAMPLES)) for p in sorted(EXAMPLES.glob("*/*.cg")) if learns(p)]
