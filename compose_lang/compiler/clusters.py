@@ -21,7 +21,8 @@ from compose_lang.compiler.ir import Node
 from compose_lang.compiler.tables import Sites, Table, tabulate
 
 TOLERANCE = 1e-9  #: of energies that should add up, in their own size
-LARGEST_UNASKED = 100_000  #: sites; beyond that labelling the clusters costs too much to be done unasked
+LARGEST_UNASKED = 20_000
+"""Sites that are moved by clusters unasked: labelling them takes as long as some hundred sweeps of lattices by bits."""
 
 
 @dataclass(frozen=True, eq=False)
