@@ -47,6 +47,7 @@ EXACT = "exact"
 METHODS: dict[str, Method] = {
     EXACT: Method(frozenset({FINITE}), ("max_cost",), sees="joint"),
     "gibbs": Method(frozenset({FINITE})),
+    "trees": Method(frozenset({FINITE}), sees="forests"),
     "swendsen_wang": Method(frozenset({FINITE}), sees="bonds"),
     "gwg": Method(frozenset({FINITE}), ("propose", "balance", "moves", "length", "step"), sees="changes"),
     "exchange": Method(frozenset({FINITE}), sees="sums"),

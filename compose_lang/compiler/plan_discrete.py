@@ -8,6 +8,7 @@ from __future__ import annotations
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.clusters import clusters
 from compose_lang.compiler.context import fail
+from compose_lang.compiler.forests import forests, told
 from compose_lang.compiler.gibbs_form import gibbs_form
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
 from compose_lang.compiler.keeping import require_structure
@@ -20,6 +21,8 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None, ref
     if request is not None:
         if request.method == "swendsen_wang":
             require_clusters(graph, v, request)
+        if request.method == "trees":
+            return trees_block(graph, v, request)
         require_structure(graph, v, request)
         if request.method == "gibbs":
             return gibbs_block(graph, v, "asked for")
@@ -54,3 +57,12 @@ def require_clusters(graph: FactorGraph, v: Variable, request: Request) -> None:
             f"`swendsen_wang` flips clusters of sites that prefer to agree, but `{v.name}` has none: {found}"
         )
         fail("CG0601", text, request.span or v.span, help="gibbs draws any finite variable")
+
+
+def trees_block(graph: FactorGraph, v: Variable, request: Request) -> Block:
+    """A block whose trees are drawn jointly; CG0601 where a variable has none to speak of."""
+    found = forests(graph, v)
+    if isinstance(found, str):
+        text = f"`trees` draws sites of `{v.name}` jointly that hang together as trees, but {found}"
+        fail("CG0601", text, request.span or v.span, help="gibbs draws any finite variable")
+    return Block((v.name,), request.method, dict(request.options), why=f"asked for: {told(v, found)}")

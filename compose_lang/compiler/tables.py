@@ -93,11 +93,12 @@ class Table:
         return array.reshape((chains, math.prod(instances), *sizes))
 
 
-def tabulate(group: FactorGroup, sites: Sites, most: int = MOST_ENTRIES) -> Table | None:
+def tabulate(group: FactorGroup, sites: Sites, most: int = MOST_ENTRIES, given: bool = False) -> Table | None:
     """The table of a group over the variables of `sites` that it reads.
 
-    None where an instance reads too many sites to list, the table has more than `most` entries, or what is computed on
-    the way to them has too many.
+    given: whether what is not free of these variables is as their leaves say, and not observed. None where an
+    instance reads too many sites to list, the table has more than `most` entries, or what is computed on the way to
+    them has too many.
     """
     read = [v for v in sites.variables if v.name in group.variables]
     columns: list[tuple[Variable, np.ndarray]] = []
@@ -106,7 +107,8 @@ def tabulate(group: FactorGroup, sites: Sites, most: int = MOST_ENTRIES) -> Tabl
         found = scope(group, v)
         if found is None:
             return None
-        found = each_site_once(found)
+        # of some of a variable's sites, an instance reads few at a time, but in any of its places
+        found = once_each(found) if given else each_site_once(found)
         columns += [(v, found[:, k]) for k in range(found.shape[1])]
         entries *= float(len(v.type.domain.values)) ** found.shape[1]
         if entries > most:
@@ -124,7 +126,9 @@ def tabulate(group: FactorGroup, sites: Sites, most: int = MOST_ENTRIES) -> Tabl
         places.append(place)
     replaced = {
         id(v.node): with_choices(
-            v, [(p, c) for (w, _), p, c in zip(columns, places, choices, strict=True) if w is v]
+            v.node if given else held(v),
+            v,
+            [(p, c) for (w, _), p, c in zip(columns, places, choices, strict=True) if w is v],
         )
         for v in read
     }
@@ -151,17 +155,26 @@ def each_site_once(read: np.ndarray) -> np.ndarray:
     return once_each(found) if again.any() else found
 
 
-def with_choices(v: Variable, columns: Sequence[tuple[Node, Axis]]) -> Node:
-    """A variable as an instance reads it: candidate values at some sites, elsewhere what is observed.
+def held(v: Variable) -> Node:
+    """A variable as it is observed; what is free may have any value, for an instance reads it as a choice."""
+    values = value_array(v)
+    return constant(
+        np.where(v.free, values[0], v.observed).astype(values.dtype), dtype=v.node.dtype, domain=v.node.domain
+    )
+
+
+def value_array(v: Variable) -> np.ndarray:
+    """A variable's values in their order."""
+    return np.array(v.type.domain.values, dtype=bool if v.node.dtype == "bool" else np.int64)
+
+
+def with_choices(found: Node, v: Variable, columns: Sequence[tuple[Node, Axis]]) -> Node:
+    """A variable as an instance reads it: candidate values at some sites, elsewhere what is found.
 
     columns: for each a site's number among all of the variable's, and the axis of its values.
     """
     numbers = constant(np.arange(v.type.sites).reshape(v.type.shape), dtype="int")
-    values = np.array(v.type.domain.values, dtype=bool if v.node.dtype == "bool" else np.int64)
-    # what is free and not read by an instance may have any value
-    held = np.where(v.free, values[0], v.observed).astype(values.dtype)
-    found = constant(held, dtype=v.node.dtype, domain=v.node.domain)
     for site, choice in columns:
-        candidate = constant(values, (choice,), dtype=v.node.dtype, domain=v.node.domain)
+        candidate = constant(value_array(v), (choice,), dtype=v.node.dtype, domain=v.node.domain)
         found = node("where", node("eq", numbers, site), candidate, found)
     return found

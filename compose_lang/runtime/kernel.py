@@ -7,6 +7,7 @@ invariant (or says in `approximate` how it does not). It sees the density throug
   the whole program as a function of it, log-Jacobian of the transforms included;
 - `DiscreteBlock`: the sites of one discrete variable, split into classes whose sites share no factor, and the
   energies of candidate values from the factors that touch a site;
+- `ForestBlock`: the sites of one finite variable in classes that hang together as trees, each drawn given the others;
 - `BondBlock`: the sites of one finite variable as pairs that prefer to agree or to differ, in fields;
 - `ChangeBlock`: the sites of one finite variable, and roughly what every single change of them does to the energy;
 - `PairBlock`: sets of the sites of one discrete variable whose sums must stay, and the energies of pairs;
@@ -93,6 +94,19 @@ class DiscreteBlock(Protocol):
 
     def assign(self, position: Position, cls: Any, values: Array) -> Position:
         """The position with the class's sites set to values (chains, width); padding is ignored."""
+        ...
+
+
+class ForestBlock(Protocol):
+    name: str
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many sites each class has; a site may be in several."""
+        ...
+
+    def draw(self, position: Position, cls: int, uniform: Array) -> Position:
+        """The position with a class drawn jointly given all else. uniform (chains, sites of the class): in (0, 1)."""
         ...
 
 
@@ -318,12 +332,13 @@ class Kernel:
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
     options: Mapping[str, Option]
     backends: frozenset[str] | None = None  #: None: all
-    sees: Literal["sites", "joint", "bonds", "changes", "sums", "chains"] = "sites"
-    """Of finite variables: a `DiscreteBlock`, `JointBlock`, `BondBlock`, `ChangeBlock`, `PairBlock` or `ChainBlock`."""
+    sees: Literal["sites", "joint", "forests", "bonds", "changes", "sums", "chains"] = "sites"
+    """Of finite variables: a `DiscreteBlock`, `JointBlock`, `ForestBlock`, `BondBlock`, `ChangeBlock`, `PairBlock` or
+    `ChainBlock`."""
     approximate: str = ""  #: how draws fail to follow the density, or empty where they do
 
 
 __all__ = [
-    "Backend", "BondBlock", "BoundKernel", "ChangeBlock", "ContinuousBlock", "DiscreteBlock", "Kernel", "NoiseSpec",
-    "Option", "Position",
+    "Backend", "BondBlock", "BoundKernel", "ChangeBlock", "ContinuousBlock", "DiscreteBlock", "ForestBlock", "Kernel",
+    "NoiseSpec", "Option", "Position",
 ]  # fmt: skip

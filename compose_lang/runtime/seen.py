@@ -17,6 +17,7 @@ from compose_lang.compiler.block import Block
 from compose_lang.compiler.clusters import clusters
 from compose_lang.compiler.elimination import COMPILED
 from compose_lang.compiler.exact import Exact, exact
+from compose_lang.compiler.forests import forests
 from compose_lang.compiler.graph import FactorGraph, Variable
 from compose_lang.compiler.ir import Node
 from compose_lang.compiler.keeping import differing, sums
@@ -34,6 +35,7 @@ from compose_lang.runtime.bonds import Bonds
 from compose_lang.runtime.chains import Chains
 from compose_lang.runtime.changing import Changing
 from compose_lang.runtime.exact.joint import Joint, Summed
+from compose_lang.runtime.groves import Groves, planted
 from compose_lang.runtime.pairs import Pairs
 from compose_lang.runtime.pairwise.forms import tables_of
 from compose_lang.runtime.pairwise.held import PairwiseBlock, on_backend
@@ -117,6 +119,20 @@ def sites(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Se
     return Seen(local.energies, held, lambda density, t: Sites(density, local, t))
 
 
+def groves(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Seen:
+    """Classes of sites that hang together as trees."""
+    found = forests(graph, v)
+    assert not isinstance(found, str), found
+    padding = COMPILED if backend.whole_programs else 1.0
+    classes = [planted(v, part, padding) for part in found]
+    return Seen(
+        [t.energy for part in found for t in part.tables],
+        integers([c.tables for c in classes], backend),
+        lambda density, t: Groves(density, v, classes, t),
+        any(run.rounds > 1 for c in classes for run in c.summed.elimination.runs),
+    )
+
+
 def bonds(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Seen:
     """Pairs that prefer to agree or to differ, in fields."""
     found = clusters(graph, v)
@@ -149,6 +165,7 @@ def chains(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> S
 
 OF_ONE: dict[str, Callable[[FactorGraph, Variable, Block, Backend], Seen]] = {
     "sites": sites,
+    "forests": groves,
     "bonds": bonds,
     "changes": changing,
     "sums": pairs,

@@ -56,6 +56,17 @@ CHAINS = {
     "with another constraint": "var s: int(0, 3)[3]\nrequire all_different(s)\nrequire s[0] + s[1] != 3\n"
     "energy 0.4 * (s[1] == 2)",
 }
+TREES = {
+    "a square of spins in fields": "var s: spin[2, 2]\nfor (a, b) in grid(2, 2) { energy -0.4 * s[a] * s[b] }\n"
+    "energy -0.5 * s[0, 0] + 0.3 * s[1, 0]",
+    "a triangle of three values": "var s: category(3)[3]\n"
+    "for (i, j) in pairs(3) { energy if s[i] == s[j] then 0.3 * i - 0.6 else 0 }\n"
+    "let w = [0.0, 0.5, -0.4]\nenergy w[s[1]]",
+    "all must differ": "var s: category(4)[3]\nfor (i, j) in pairs(3) { require s[i] != s[j] }\n"
+    "energy -0.4 * s[0] + 0.3 * s[1] * s[2]",
+    "three at once, one observed": "var s: spin[5]\nobserve s[3] = 1\nenergy 0.4 * s[0] * s[1] * s[2]\n"
+    "for (i, j) in chain(5) { energy -0.3 * s[i] * s[j] }\nenergy 0.5 * s[0] * s[4] - 0.3 * s[3] * s[1]",
+}
 
 
 @dataclass(frozen=True)

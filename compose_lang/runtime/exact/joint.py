@@ -106,13 +106,19 @@ class Joint:
 
     def draw(self, position: Position, uniform: Array) -> Position:
         """The position with the variables drawn jointly given all else. uniform (chains, sites): in (0, 1)."""
-        density, passes = self.density, self.passes
-        values, _ = density.constrain(position)
-        up = passes.upward(passes.gather(self.tables(density.bindings(values))))
-        drawn = self.summed.values(passes.draw(up, uniform), density.backend)
+        xp = self.density.backend.xp
+        drawn, possible = self.drawn(position, uniform)
         found = dict(position)
         for name, value in drawn.items():
-            possible = density.backend.xp.isfinite(up.energy)[:, None]
-            value = density.backend.xp.astype(value, position[name].dtype)
-            found[name] = density.backend.xp.where(possible, value, position[name])
+            value = xp.astype(value, position[name].dtype)
+            found[name] = xp.where(possible[:, None], value, position[name])
         return found
+
+    def drawn(self, position: Position, uniform: Array) -> tuple[dict[str, Array], Array]:
+        """Values (chains, free sites) of each variable, drawn jointly given all else; and whether any are possible."""
+        density, passes = self.density, self.passes
+        values, _ = density.constrain(position)
+        tables = [density.shared(table) for table in self.tables(density.bindings(values))]
+        up = passes.upward(passes.gather(tables))
+        drawn = self.summed.values(passes.draw(up, uniform), density.backend)
+        return drawn, density.backend.xp.isfinite(up.energy)
