@@ -25,14 +25,14 @@ from compose_lang.compiler.plan import Plan
 from compose_lang.compiler.types import BOOL, INT, REAL, Type
 from compose_lang.runtime import transforms
 from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.blocks import Coordinates
+from compose_lang.runtime.blocks.coordinates import Coordinates
+from compose_lang.runtime.blocks.seen import seen_of
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.exact.joint import Joint
 from compose_lang.runtime.foreign.binding import bind
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.learn.prepare import Learned, by_part, prepare
 from compose_lang.runtime.learn.weighing import bound
-from compose_lang.runtime.seen import seen_of
 from compose_lang.runtime.starts import find_start
 
 Values = dict[str, Array]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from compose_lang.compiler.plan_map import Optimising
 from compose_lang.runtime import noise
 from compose_lang.runtime.backend import Array, Tree, load_backend
-from compose_lang.runtime.blocks import Coordinates
+from compose_lang.runtime.blocks.coordinates import Coordinates
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.metropolis import choose
 from compose_lang.runtime.starts import scattered

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose_lang.compiler.graph import Proposal
+from compose_lang.compiler.graph import Proposal, moved_with
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.types import Domain
 from compose_lang.compiler.values import value_range
 from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.blocks import groups_of, moved_with
+from compose_lang.runtime.blocks.coordinates import groups_of
 from compose_lang.runtime.kernel import NoiseSpec, Position, ProposalBlock
 from compose_lang.runtime.metropolis import acceptance, choose
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from compose_lang.compiler.graph import FactorGraph
 from compose_lang.compiler.plan import Plan
 from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.blocks import Coordinates
+from compose_lang.runtime.blocks.coordinates import Coordinates
 from compose_lang.runtime.density import Density
 
 Numbers = NDArray[np.float64]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from compose_lang.compiler import local
-from compose_lang.runtime.arrangements import Arrangements
-from compose_lang.runtime.blocks import Sites
+from compose_lang.runtime.blocks.arrangements import Arrangements
+from compose_lang.runtime.blocks.sites import Sites
 from compose_lang.runtime.density import Density
 from tests.compiler.discrete_programs import DISCRETE, ORDERINGS
 from tests.compiler.points import density_of, graph_of, random_values

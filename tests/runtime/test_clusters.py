@@ -210,7 +210,7 @@ def test_fields_of_the_root_alone() -> None:
 
 def test_bonds_between_what_disagrees(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offsets forgotten: pairs that prefer to differ are bound where they agree."""
-    from compose_lang.runtime.bonds import Bonds
+    from compose_lang.runtime.blocks.bonds import Bonds
 
     assert invariance(SwendsenWang, "pairs that differ") > SOUND
     monkeypatch.setattr(Bonds, "offsets", property(lambda block: 0 * block.tables["offsets"]))

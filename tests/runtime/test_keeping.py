@@ -14,8 +14,8 @@ import compose_lang as cg
 from compose_lang.bindings import requested
 from compose_lang.compiler.plan import Plan, plan
 from compose_lang.compiler.reach import unreached
-from compose_lang.runtime import pairs
 from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.blocks import pairs
 from compose_lang.runtime.convergence import rhat
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.kernels import exchange, gibbs, kempe, load_kernel

@@ -17,8 +17,8 @@ from compose_lang.compiler.colour import conflicts
 from compose_lang.compiler.forests import MOST_CLASSES, classes_of, forests
 from compose_lang.compiler.scopes import scope
 from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.blocks.groves import Groves
 from compose_lang.runtime.enumeration import enumerate_states
-from compose_lang.runtime.groves import Groves
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.trees import Trees
 from tests.compiler.points import graph_of

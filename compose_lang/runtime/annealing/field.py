@@ -24,7 +24,7 @@ from compose_lang.compiler.operation import align
 from compose_lang.compiler.ops.learned import arguments
 from compose_lang.runtime.annealing.softening import Softening
 from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.blocks import Coordinates
+from compose_lang.runtime.blocks.coordinates import Coordinates
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.learn.weighing import Weighing
 

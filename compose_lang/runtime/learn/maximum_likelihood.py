@@ -26,7 +26,7 @@ from compose_lang.compiler.plan import Plan, plan
 from compose_lang.compiler.variables import some_value
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.backend import Array, load_backend
-from compose_lang.runtime.blocks import Coordinates
+from compose_lang.runtime.blocks.coordinates import Coordinates
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.kernel import Position
 from compose_lang.runtime.learn.prepare import by_part, prepare

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from compose_lang.compiler.relax import Changes
 from compose_lang.runtime.backend import Array
-from compose_lang.runtime.blocks import Sites
+from compose_lang.runtime.blocks.sites import Sites
 from compose_lang.runtime.kernel import Position
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local_pairs import LocalPairs, PairGroup
 from compose_lang.runtime.backend import Array
-from compose_lang.runtime.blocks import row
+from compose_lang.runtime.blocks.sites import row
 from compose_lang.runtime.kernel import Position
 
 if TYPE_CHECKING:

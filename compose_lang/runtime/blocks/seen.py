@@ -28,15 +28,15 @@ from compose_lang.compiler.methods import GRADIENT, METHODS
 from compose_lang.compiler.plan import Plan
 from compose_lang.compiler.relax import changes
 from compose_lang.diagnostics import InternalError
-from compose_lang.runtime.arrangements import Arrangements
 from compose_lang.runtime.backend import Backend, Tree
-from compose_lang.runtime.blocks import Sites
-from compose_lang.runtime.bonds import Bonds
-from compose_lang.runtime.chains import Chains
-from compose_lang.runtime.changing import Changing
+from compose_lang.runtime.blocks.arrangements import Arrangements
+from compose_lang.runtime.blocks.bonds import Bonds
+from compose_lang.runtime.blocks.chains import Chains
+from compose_lang.runtime.blocks.changing import Changing
+from compose_lang.runtime.blocks.groves import Groves, planted
+from compose_lang.runtime.blocks.pairs import Pairs
+from compose_lang.runtime.blocks.sites import Sites
 from compose_lang.runtime.exact.joint import Joint, Summed
-from compose_lang.runtime.groves import Groves, planted
-from compose_lang.runtime.pairs import Pairs
 from compose_lang.runtime.pairwise.forms import tables_of
 from compose_lang.runtime.pairwise.held import PairwiseBlock, on_backend
 from compose_lang.runtime.proposing import Proposed

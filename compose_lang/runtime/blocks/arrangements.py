@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local_permutations import Around, LocalPermutationGroup, LocalPermutations
 from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.blocks import row
+from compose_lang.runtime.blocks.sites import row
 from compose_lang.runtime.kernel import Position, Weigh
 
 if TYPE_CHECKING:

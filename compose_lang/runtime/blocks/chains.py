@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose_lang.compiler.graph import FactorGroup
+from compose_lang.compiler.graph import FactorGroup, moved_with
 from compose_lang.compiler.keeping import Differing
 from compose_lang.runtime.backend import Array
-from compose_lang.runtime.blocks import groups_of, moved_with
+from compose_lang.runtime.blocks.coordinates import groups_of
 from compose_lang.runtime.kernel import Position
 
 if TYPE_CHECKING:
