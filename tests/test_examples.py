@@ -243,6 +243,7 @@ def test_a_mixture_of_learned_shapes_keeps_its_shares():
     assert abs((np.abs(x[:, 0]) > 0.2).mean() - 0.6) < 0.05
 
 
+@pytest.mark.slow
 def test_a_contrast_of_learned_shapes_leaves_seven_modes():
     x = shape("contrast.cg").reshape(-1, 2)
     density = shapes.compositions()["contrast(Ring, Blob, strength=30)"][1]
@@ -269,10 +270,10 @@ def pictures(program: str, variable: str, draws: int, data: Any = None, **consta
 
 
 #: steps of training: fewer than the programs say, and as many
-STEPS = [800, pytest.param(4000, marks=pytest.mark.slow)]
+ALL = pytest.param(4000, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("steps", [500, ALL])
 def test_the_tapestry_shows_what_was_asked_for_on_one_sheet(steps: int):
     canvas = pictures("tapestry/tapestry.cg", "canvas", 8, steps=steps)
     with np.load(EXAMPLES / "tapestry/pieces.npz") as file:
@@ -283,14 +284,14 @@ def test_the_tapestry_shows_what_was_asked_for_on_one_sheet(steps: int):
 
 
 @pytest.mark.parametrize(
-    ("asked", "steps"), [([0, 4], 2000), pytest.param([0, 2, 3, 7, 8], 4000, marks=pytest.mark.slow)]
+    ("asked", "steps"), [([0, 4], 1200), pytest.param([0, 2, 3, 7, 8], 4000, marks=pytest.mark.slow)]
 )
 def test_scenes_show_an_object_in_every_place_that_was_asked_for(asked: list[int], steps: int):
     found = pictures("scenes/scenes.cg", "scene", 24, {"asked": asked}, steps=steps)
     assert scenes.valid_share(found, asked) > 0.9
 
 
-@pytest.mark.parametrize("steps", STEPS)
+@pytest.mark.parametrize("steps", [800, ALL])
 def test_the_product_has_the_content_of_the_large_model_and_the_style_of_the_small_one(steps: int):
     found = style.measured(pictures("style/style.cg", "x", 8, steps=steps))
     assert found["content"] > 0.85 and found["style"] > 0.85
@@ -306,6 +307,7 @@ def of_composition(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return lambda name: importlib.import_module(f"benchmarks.composition.{name}")
 
 
+@pytest.mark.slow
 def test_a_product_of_learned_factors_is_nearer_than_a_joint_model(of_composition):
     """One of the benchmark's points: product.cg against joint.cg, which has twice the data of each factor."""
     benchmark = of_composition("data_efficiency")

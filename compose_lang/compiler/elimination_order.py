@@ -91,7 +91,8 @@ def joined(scopes: Sequence[np.ndarray], count: int) -> np.ndarray:
     for scope in scopes:
         for i in range(scope.shape[1]):
             for j in range(i):
-                real = (scope[:, i] >= 0) & (scope[:, j] >= 0)
+                # what reads a site in two ways joins it to no other
+                real = (scope[:, i] >= 0) & (scope[:, j] >= 0) & (scope[:, i] != scope[:, j])
                 a, b = scope[real, i], scope[real, j]
                 found.append(each_once(np.minimum(a, b) * count + np.maximum(a, b)))
     codes = each_once(np.concatenate(found))

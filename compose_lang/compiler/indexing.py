@@ -9,7 +9,17 @@ import numpy as np
 
 from compose_lang.compiler import expressions, recurrences, texts
 from compose_lang.compiler.context import Context, fail
-from compose_lang.compiler.ir import Axis, Node, cast_to, constant, gather, leaves, node, transform
+from compose_lang.compiler.ir import (
+    Axis,
+    Node,
+    cast_to,
+    constant,
+    gather,
+    known_to_be,
+    leaves,
+    node,
+    transform,
+)
 from compose_lang.compiler.values import Cell, Texts, as_node, describe, static_int
 from compose_lang.diagnostics import Label, Span
 from compose_lang.grammar import ast
@@ -69,23 +79,20 @@ def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e
             if places is None:
                 steps[k] = slice_bounds(ctx, item, x.shape[k])
             else:
-                x = take(x, k, places)
-                x.domain = domain
+                x = known_to_be(take(x, k, places), domain)
     if domain is not None and domain.event_shape:
         first = len(x.shape) - len(domain.event_shape)
         cut = [k for k, item in enumerate(items) if not isinstance(item, ast.Slice) or steps[k] is not None]
         domain = domain.part if any(k >= first for k in cut) else domain
     if any(s is not None for s in steps):
-        x = node("slice", x, attrs=(tuple(steps),))
-        x.domain = domain
+        x = known_to_be(node("slice", x, attrs=(tuple(steps),)), domain)
     picked = [k for k, item in enumerate(items) if not isinstance(item, ast.Slice)]
     if not picked:
         return x
     indices = [checked_index(ctx, items[k], x.shape[k], spans[k], e) for k in picked]
     rest = [k for k in range(len(x.shape)) if k not in picked]
     if picked != list(range(len(picked))):
-        x = node("transpose", x, attrs=((*picked, *rest),))
-        x.domain = domain
+        x = known_to_be(node("transpose", x, attrs=((*picked, *rest),)), domain)
     made = gather(x, indices)
     inserted = len(made.shape) - len(rest)
     before = sum(1 for k in rest if k < picked[0])
@@ -96,9 +103,7 @@ def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e
             *range(inserted + before, len(made.shape)),
         )
         made = node("transpose", made, attrs=(order,))
-    if made.domain is None:
-        made.domain = domain
-    return made
+    return known_to_be(made, domain) if made.domain is None else made
 
 
 def window(ctx: Context, item: ast.Slice, size: int, e: ast.Index) -> Node | None:

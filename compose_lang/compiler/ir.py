@@ -310,7 +310,15 @@ def gather(x: Node, indices: Sequence[Node]) -> Node:
     made = node("gather", x, *indices)
     if x.domain is not None and made.domain is None:
         within = len(indices) > rank - len(x.domain.event_shape)
-        made.domain = x.domain.part if within else x.domain
+        return known_to_be(made, x.domain.part if within else x.domain)
+    return made
+
+
+def known_to_be(made: Node, domain: Domain | None) -> Node:
+    """A node of which it is known where its values lie; a constant is shared by its value, and so made anew."""
+    if made.value is not None:
+        return constant(made.value, made.axes, made.dtype, domain)
+    made.domain = domain
     return made
 
 
@@ -347,7 +355,10 @@ def rebuild(n: Node, args: Sequence[Node]) -> Node:
 
 #: operations that are rebuilt by more than `node`: (node, new arguments) -> node
 REMAKE: dict[str, Callable[[Node, Sequence[Node]], Node]] = {
-    "gather": lambda n, args: gather(args[0], args[1:])
+    "gather": lambda n, args: gather(args[0], args[1:]),
+    # what is reduced or collected may not vary any more
+    "reduce_axis": lambda n, args: reduce_axis(n.attrs[0], args[0], n.attrs[1]),
+    "collect": lambda n, args: collect(args[0], n.attrs[0]),
 }
 
 
@@ -376,9 +387,7 @@ def gather_axes(leaf: Node, mapping: Mapping[Axis, Node]) -> Node:
     lifted = leaf
     for a in reversed(chosen):
         lifted = collect(lifted, a)
-    made = node("gather", lifted, *(mapping[a] for a in chosen))
-    made.domain = leaf.domain
-    return made
+    return known_to_be(node("gather", lifted, *(mapping[a] for a in chosen)), leaf.domain)
 
 
 def collect(x: Node, axis: Axis) -> Node:

@@ -93,7 +93,10 @@ def _run_scan(b: Any, n: Node, xs: list[Any]) -> tuple[Any, ...]:
         for x, of, leaf in zip(inits, init_nodes, leaves, strict=True)
     )
     moved = tuple(
-        xp.moveaxis(x, 1 + of.axes.index(spec.time), 0) for x, of in zip(steps, step_nodes, strict=True)
+        xp.moveaxis(x, 1 + of.axes.index(spec.time), 0)
+        if spec.time in of.axes  # a table of candidate values may have left nothing that differs
+        else xp.broadcast_to(x[None], (spec.time.size, *x.shape))
+        for x, of in zip(steps, step_nodes, strict=True)
     )
 
     def body(state: tuple[Any, ...], now: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

@@ -29,6 +29,7 @@ def replicas(text: str, chains: int = 16, draws: int = 800, **settings: Any) -> 
     return cg.sample(text, seed=3, chains=chains, draws=draws, warmup=200, **settings)
 
 
+@pytest.mark.slow
 def test_compositions_and_how_levels_exchange(monkeypatch: pytest.MonkeyPatch):
     """A product, a power of what has a score and no energy, and a contrast, side by side in one chain."""
     text = """

@@ -140,7 +140,7 @@ var x: real ~ P
 """
 
 
-@pytest.mark.parametrize("verb", [["learn"], ["run"]], ids=" ".join)
+@pytest.mark.parametrize("verb", [["learn"], pytest.param(["run"], marks=pytest.mark.slow)], ids=" ".join)
 def test_ctrl_c_keeps_what_was_learned(learned, verb):
     Path("long.cg").write_text(LONG)
     process = subprocess.Popen(

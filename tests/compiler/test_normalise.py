@@ -83,7 +83,7 @@ def test_truncated_normal(low, high, x):
     )
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.slow)])
 def test_the_gradient_follows_the_inputs(backend):
     """Of log Z in a random scale: that of a normal density, whose constant is known."""
     program = FACTORS + "data x: real = 0.7\nvar s: positive ~ Exponential(1)\nx ~ "

@@ -27,7 +27,9 @@ FINITE = {
 }  # fmt: skip
 REAL = {"r: real": "0.5", "v: real[2] = none": "[0.1, -0.2]", "p: positive": "1.5"}
 SMALL: dict[str, dict[str, Any]] = {"ebm": {"buffer": 32, "langevin": 2}, "flow": {"layers": 1}}
-LONG = {("diffusion", net) for net in ("attention", "gnn")} | {("ebm", net) for net in EVERY_NET - {"mlp"}}
+LONG = {("diffusion", net) for net in ("attention", "conv", "gnn", "unet")} | {
+    ("ebm", net) for net in EVERY_NET - {"mlp"}
+}
 WAYS = [
     pytest.param(method, net, marks=[pytest.mark.slow] if (method, net) in LONG else [])
     for method, learner in LEARNERS.items()

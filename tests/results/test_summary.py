@@ -31,6 +31,7 @@ def run_of(*columns: tuple[Column, np.ndarray], kernel: str = "stand_in", **stat
         chains=chains,
         draws=draws,
         statistics=statistics,
+        optimum=None,
         manifest=SimpleNamespace(plan=[{"kernel": kernel, "variables": ["x"]}]),
     )
     run.summaries = summarise(run)

@@ -228,7 +228,9 @@ def held_out(shape: tuple[int, ...], data: np.ndarray, net: Net, steps: int) -> 
     return seen[-1].held_out
 
 
-@pytest.mark.parametrize("net", [Net("conv", (16, 16)), Net("unet", (16, 32))], ids=str)
+@pytest.mark.parametrize(
+    "net", [Net("conv", (16, 16)), pytest.param(Net("unet", (16, 32)), marks=pytest.mark.slow)], ids=str
+)
 def test_learns_digits(net: Net) -> None:
     from sklearn.datasets import load_digits
 

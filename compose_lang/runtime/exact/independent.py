@@ -24,6 +24,8 @@ from compose_lang.runtime.density import Density
 from compose_lang.runtime.exact.joint import Joint
 from compose_lang.runtime.exact.passes import Upward
 from compose_lang.runtime.kernel import NoiseSpec
+from compose_lang.runtime.solver import Impossible, solve
+from compose_lang.runtime.starts import impossible
 from compose_lang.runtime.sweep import Advance, stored_dtype
 
 MOST_NUMBERS = 2**21  #: that are drawn at a time
@@ -77,6 +79,10 @@ class Solved:
     def require_possible(self) -> None:
         """CG0502 (exit code 4) where no joint value has a weight."""
         if self.log_evidence == -np.inf:
+            hard = self.graph.hard
+            proof = solve(hard, [0]) if hard is not None and hard.relations else None
+            if isinstance(proof, Impossible):  # which names what excludes each other
+                raise impossible(proof)
             required = [g for g in self.graph.groups if g.kind == "require"]
             text = "no point satisfies the constraints: every joint value has an infinite energy"
             raise ComposeError(
