@@ -9,47 +9,22 @@ from typing import TYPE_CHECKING, Any
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local_permutations import Around, LocalPermutationGroup, LocalPermutations
 from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.blocks.sites import row
+from compose_lang.runtime.blocks.classes import Classes
 from compose_lang.runtime.kernel import Position, Weigh
 
 if TYPE_CHECKING:
-    from compose_lang.runtime.density import Density
+    pass
 
 
 @dataclass(frozen=True, eq=False)
-class Arrangements:
+class Arrangements(Classes):
     """A `PermutationBlock`: the free orderings of one variable, in the position as (chains, sites, length)."""
 
-    density: Density
     local: LocalPermutations
-    tables: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        return self.local.variable.name
-
-    @property
-    def sites(self) -> int:
-        return self.local.variable.free_sites
 
     @property
     def length(self) -> int:
         return self.local.variable.type.domain.size
-
-    @property
-    def classes(self) -> int:
-        return int(self.local.classes.shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.local.classes.shape[1])
-
-    def sites_of(self, cls: Any) -> Array:
-        return row(self.tables["classes"], cls)
-
-    def current(self, position: Position, cls: Any) -> Array:
-        sites = self.sites_of(cls)
-        return position[self.name][:, self.density.backend.xp.where(sites < self.sites, sites, 0)]
 
     def weigh(self, position: Position, cls: Any) -> Weigh:
         xp, real = self.density.backend.xp, self.density.backend.real
@@ -81,14 +56,6 @@ class Arrangements:
         first, second = of_place[members, places[..., 0]], of_place[members, places[..., 1]]
         again = xp.any(second[..., :, None] == first[..., None, :], axis=-1)
         return group.pair, xp.concat([first, xp.where(again, -1, second)], axis=-1)
-
-    def assign(self, position: Position, cls: Any, values: Array) -> Position:
-        held, xp = position[self.name], self.density.backend.xp
-        # one ordering more takes what is written for padding
-        room = xp.concat([held, held[:, :1]], axis=1)
-        values = xp.astype(values, held.dtype)
-        written = self.density.backend.set_at(room, (slice(None), self.sites_of(cls)), values)
-        return {**position, self.name: written[:, : self.sites]}
 
 
 def member_bindings(

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compose_lang.compiler.clusters import Clusters
+from compose_lang.compiler.graph import Variable
 from compose_lang.compiler.interpret import interpret
 from compose_lang.runtime.backend import Array
+from compose_lang.runtime.blocks.counted import Counted
 from compose_lang.runtime.kernel import Position
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Bonds:
+class Bonds(Counted):
     """The block as a density gives it."""
 
     density: Density
@@ -26,16 +28,8 @@ class Bonds:
     tables: dict[str, Any]
 
     @property
-    def name(self) -> str:
-        return self.clusters.variable.name
-
-    @property
-    def sites(self) -> int:
-        return self.clusters.variable.free_sites
-
-    @property
-    def values(self) -> range:
-        return self.clusters.variable.type.domain.values
+    def variable(self) -> Variable:
+        return self.clusters.variable
 
     @property
     def pairs(self) -> int:
@@ -79,12 +73,3 @@ class Bonds:
         return self.density.shared(
             total if self.clusters.field is None else total + self.tables["field"][None]
         )
-
-    def places(self, position: Position) -> Array:
-        """Which value each site has, counted from 0: (chains, sites)."""
-        return (position[self.name] - self.values.start) // self.values.step
-
-    def assign(self, position: Position, places: Array) -> Position:
-        held = position[self.name]
-        values = self.values.start + self.values.step * places
-        return {**position, self.name: self.density.backend.xp.astype(values, held.dtype)}

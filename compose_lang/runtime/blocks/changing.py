@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from compose_lang.compiler.graph import Variable
 from compose_lang.compiler.relax import Changes
 from compose_lang.runtime.backend import Array
+from compose_lang.runtime.blocks.counted import Counted
 from compose_lang.runtime.blocks.sites import Sites
 from compose_lang.runtime.kernel import Position
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Changing:
+class Changing(Counted):
     """The block as a density gives it."""
 
     density: Density
@@ -26,29 +28,12 @@ class Changing:
     tables: Any  #: of the groups whose differences are exact
 
     @property
-    def name(self) -> str:
-        return self.changes.variable.name
-
-    @property
-    def sites(self) -> int:
-        return self.changes.variable.free_sites
-
-    @property
-    def values(self) -> range:
-        return self.changes.variable.type.domain.values
+    def variable(self) -> Variable:
+        return self.changes.variable
 
     @property
     def ordered(self) -> bool:
         return self.changes.variable.type.domain.kind == "int"
-
-    def places(self, position: Position) -> Array:
-        """Which value each site has, counted from 0: (chains, sites)."""
-        return (position[self.name] - self.values.start) // self.values.step
-
-    def assign(self, position: Position, places: Array) -> Position:
-        held = position[self.name]
-        values = self.values.start + self.values.step * places
-        return {**position, self.name: self.density.backend.xp.astype(values, held.dtype)}
 
     def energy_and_changes(self, position: Position) -> tuple[Array, Array]:
         found: tuple[Array, Array] = self.density.compiled(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local_pairs import LocalPairs, PairGroup
 from compose_lang.runtime.backend import Array
-from compose_lang.runtime.blocks.sites import row
+from compose_lang.runtime.blocks.classes import row, written
 from compose_lang.runtime.kernel import Position
 
 if TYPE_CHECKING:
@@ -114,9 +114,6 @@ class Pairs:
         return self.density.backend.xp.take_along_axis(held, at, axis=1)
 
     def assign(self, position: Position, sites: Array, values: Array) -> Position:
-        xp, held = self.density.backend.xp, position[self.name]
-        # one column more takes what is written for padding
-        room = xp.concat([held, held[:, :1]], axis=1)
-        chains = xp.arange(held.shape[0], dtype=sites.dtype)[:, None]
-        written = self.density.backend.set_at(room, (chains, sites), xp.astype(values, held.dtype))
-        return {**position, self.name: written[:, : self.sites]}
+        held, backend = position[self.name], self.density.backend
+        chains = backend.xp.arange(held.shape[0], dtype=sites.dtype)[:, None]
+        return {**position, self.name: written(backend, held, (chains, sites), values)}

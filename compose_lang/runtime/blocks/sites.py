@@ -9,27 +9,18 @@ from typing import TYPE_CHECKING, Any
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local import LocalEnergy, LocalGroup
 from compose_lang.runtime.backend import Array
+from compose_lang.runtime.blocks.classes import Classes, row
 from compose_lang.runtime.kernel import Position
 
 if TYPE_CHECKING:
-    from compose_lang.runtime.density import Density
+    pass
 
 
 @dataclass(frozen=True, eq=False)
-class Sites:
+class Sites(Classes):
     """A `DiscreteBlock`: the free sites of one variable, in classes that share no factor."""
 
-    density: Density
     local: LocalEnergy
-    tables: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        return self.local.variable.name
-
-    @property
-    def sites(self) -> int:
-        return self.local.sites
 
     @property
     def values(self) -> Sequence[int] | None:
@@ -43,21 +34,6 @@ class Sites:
     @property
     def upper(self) -> float:
         return self.local.variable.support.upper
-
-    @property
-    def classes(self) -> int:
-        return int(self.local.classes.shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.local.classes.shape[1])
-
-    def sites_of(self, cls: Any) -> Array:
-        return row(self.tables["classes"], cls)
-
-    def current(self, position: Position, cls: Any) -> Array:
-        sites = self.sites_of(cls)
-        return position[self.name][:, self.density.backend.xp.where(sites < self.sites, sites, 0)]
 
     def energies(self, position: Position, cls: Any, candidates: Array) -> Array:
         # Not compiled by itself for torch: over the tables' indices torch.compile took minutes, where a sweep of
@@ -100,18 +76,3 @@ class Sites:
         lead = energy.shape[0]
         energy = energy.reshape((lead, width, degree, energy.shape[-1]))
         return xp.sum(energy, axis=2)
-
-    def assign(self, position: Position, cls: Any, values: Array) -> Position:
-        sites = self.sites_of(cls)
-        held = position[self.name]
-        xp = self.density.backend.xp
-        # one column more takes what is written for padding
-        room = xp.concat([held, held[:, :1]], axis=1)
-        values = xp.astype(values, held.dtype)
-        written = self.density.backend.set_at(room, (slice(None), sites), values)
-        return {**position, self.name: written[:, : self.sites]}
-
-
-def row(table: Array, cls: Any) -> Array:
-    """The row of a class; torch would read a number out of a scalar array, which it cannot where it traces."""
-    return table[cls] if isinstance(cls, int) else table[cls.reshape((1,))][0]
