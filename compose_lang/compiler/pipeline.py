@@ -5,7 +5,9 @@ Nothing here imports JAX or PyTorch. What is raised is a `ComposeError` with all
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -45,6 +47,19 @@ class CompiledProgram:
     params: Mapping[str, np.ndarray] = field(default_factory=dict)  #: what was found for them
 
 
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Pause the garbage collector: it would go through all the small nodes that a compilation makes and keeps."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@without_collection()
 def compile_program(
     source: Source,
     data: Mapping[str, Any] | None = None,

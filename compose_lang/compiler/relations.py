@@ -144,9 +144,9 @@ class Reading:
 
 def hard(graph: FactorGraph) -> Hard | None:
     """The relations of a graph, with domains not yet propagated; None where it has none."""
-    groups = [g for g in graph.groups if may_forbid(g)]
     finite = [v for v in graph.variables if is_listed(v)]
     names = {v.name for v in finite}
+    groups = [g for g in graph.groups if g.variables & names and may_forbid(g)]
     touched = [v for v in finite if any(v.name in g.variables for g in groups)]
     if not touched:
         return None
@@ -154,8 +154,6 @@ def hard(graph: FactorGraph) -> Hard | None:
     found: list[Relation] = []
     missed: list[FactorGroup] = []
     for g in groups:
-        if not g.variables & names:
-            continue
         if not g.variables <= names:
             missed.append(g)
             continue
