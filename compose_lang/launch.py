@@ -187,7 +187,7 @@ def walker(
     assert walked is not None
     by_population = walked.method == ANNEALED
     freed = Density(walked.anneal.graph, plan, density.backend, learned)
-    reach = math.inf if by_population else REACH
+    reach = math.inf if by_population or walked.anneal.choices else REACH
     levels = schedule(walked.anneal, learned, walked.levels, dict(walked.options), reach)
     return (PopulationSweeper if by_population else ReplicaSweeper)(
         Field(walked.anneal, freed, Softening(float(levels.levels[0]), float(levels.levels[-1]))),

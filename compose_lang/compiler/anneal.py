@@ -60,8 +60,8 @@ class Anneal:
     notes: tuple[str, ...] = field(default=())
 
 
-def anneal(graph: FactorGraph, *, by_choices: bool = True) -> Anneal | None:
-    """How to walk a program's levels; by_choices: whether each particle follows one part of a mixture (`choices`)."""
+def anneal(graph: FactorGraph) -> Anneal | None:
+    """How to walk a program's levels."""
     levelled = [g for g in graph.groups if depends_on_level(g.energy)]
     if not levelled:
         return None
@@ -77,7 +77,7 @@ def anneal(graph: FactorGraph, *, by_choices: bool = True) -> Anneal | None:
     for g in graph.groups:
         if depends_on_level(g.energy):
             found, why = flow(g, frozenset(moved))
-            chosen = as_choice(g, len(choices)) if by_choices else None
+            chosen = as_choice(g, len(choices))
             if chosen is not None:
                 followed, _ = flow(chosen[0], frozenset(moved))
                 if followed is not None and followed.linear:
@@ -99,7 +99,7 @@ def anneal(graph: FactorGraph, *, by_choices: bool = True) -> Anneal | None:
                 fail("CG0415", text, g.span, help='learn it with form="energy"')
     if choices:
         graph = replace(graph, variables=(*graph.variables, *(c.variable for c in choices)))
-        notes.append("mixtures: a particle follows one part from the coarsest noise on, drawn by the weights")
+        notes.append("mixtures: which part it follows is drawn at the coarsest noise, by the weights")
     return Anneal(
         graph,
         moved,

@@ -1,4 +1,4 @@
-"""Mixtures as choices: which part a particle belongs to is drawn once, at the coarsest noise, and stays.
+"""Mixtures as choices: which part a particle belongs to is drawn at the coarsest noise, and stays on finer levels.
 
 A mixture of densities with noise is the mixture with noise, part by part and with the same weights, so a particle may
 follow its own part all the way down. Its share then never hangs on the parts' energies, which learned densities know

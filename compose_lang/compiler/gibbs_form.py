@@ -19,7 +19,7 @@ LEAST_SITES = 256
 """Below, a sweep takes no time worth saving."""
 LEAST_ROWS = 2 * BITS
 CHAINS_IN_A_ROW = 16
-MOST_TABLED = 2**26
+MOST_TABLED = 2**27
 """Thresholds by joint values of neighbours, which the lists in C look up."""
 
 
@@ -57,14 +57,14 @@ def gibbs_form(graph: FactorGraph, variable: Variable, least: int = LEAST_SITES)
             return Form(
                 "thresholds", few
             ), "a lattice with few local fields: neighbours are slices, a threshold for each"
-        return Form("slices", on_lattice), "a lattice of pairs: neighbours are slices, weights are products"
     lists = neighbours(found)
-    if lists is not None:
-        what = "a graph of pairs: lists of neighbours, weights are products"
-        if lists.values == 2 and lists.sites << len(lists.lists) <= MOST_TABLED:
-            return by_best_means(Form("lists", lists), what)
-        return Form("lists", lists), what
-    return None, "by the energies of its factors, since its sites have too many neighbours"
+    tabled = lists is not None and lists.values == 2 and lists.sites << len(lists.lists) <= MOST_TABLED
+    if on_lattice is not None and not (tabled and c_compiler()):
+        return Form("slices", on_lattice), "a lattice of pairs: neighbours are slices, weights are products"
+    if lists is None:
+        return None, "by the energies of its factors, since its sites have too many neighbours"
+    form, what = Form("lists", lists), "a graph of pairs: lists of neighbours, weights are products"
+    return by_best_means(form, what) if tabled else (form, what)
 
 
 def by_best_means(form: Form, what: str) -> tuple[Form, str]:

@@ -21,6 +21,8 @@ from compose_lang.compiler.tables import Sites, Table, tabulate
 
 MOST_VALUES = 8
 """Of a site: with more, comparing a neighbour with each value costs more than looking energies up."""
+MOST_ENTRIES = 2**27
+"""Of one factor group's table: 10^7 sites of two values on a square grid have 8 * 10^7."""
 MOST_NATS = 60.0
 """By which one value may be preferred to another: ratios of weights stay within single precision's range."""
 
@@ -70,8 +72,10 @@ def pairwise(graph: FactorGraph, variable: Variable) -> Pairwise | str:
         if group.variables != {variable.name}:
             return f"`{group.label}` reads other variables too"
         for term in terms(group.energy):
-            table = tabulate(replace(group, energy=term), Sites((variable,)))
-            if table is None or table.sites.shape[1] > 2:
+            table = tabulate(replace(group, energy=term), Sites((variable,)), MOST_ENTRIES)
+            if table is None:
+                return f"`{group.label}` reads too many sites to list"
+            if table.sites.shape[1] > 2:
                 return f"`{group.label}` reads more than two sites at once"
             if not table.is_known or not np.isfinite(table.values).all():
                 return f"`{group.label}` forbids values"

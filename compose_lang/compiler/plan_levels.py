@@ -48,9 +48,6 @@ def annealing(graph: FactorGraph, chosen: Mapping[str, Request], backend: str) -
         return None
     options = dict(requests[0].options) if requests else {}
     method = requests[0].method if requests else ANNEALED
-    if method == TEMPERING:  # a replica that kept its part for good would not mix
-        found = anneal(graph, by_choices=False)
-        assert found is not None
     for r in requests[1:]:
         if (r.method, dict(r.options)) != (method, options):
             names = ", ".join(found.transported)

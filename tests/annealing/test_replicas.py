@@ -6,6 +6,7 @@ The z-scores have 15 degrees of freedom: a sound one is above 5.5 in one of 10,0
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ import compose_lang as cg
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime import findings
 from compose_lang.runtime.annealing import exchange
+from compose_lang.runtime.annealing import replicas as replicas_module
+from compose_lang.runtime.learners import diffusion
 
 from .conftest import GRID, MEASURES, program, weight, worst, z_score
+from .exact_diffusion import LEARNER
 
 SOUND, BROKEN = 4.5, 7.0
 A, C = weight("A"), weight("C")
@@ -51,15 +55,43 @@ def test_compositions_and_how_levels_exchange(monkeypatch: pytest.MonkeyPatch):
     assert "of 40 take" in told.message and "raise levels= (now 40)" in str(told.help)
 
 
+MIXED = 0.2 * A + 0.8 * C
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("composed", "truth"), [("0.2 * A + 0.8 * C", 0.2 * A + 0.8 * C), ("C * (A / C) ^ 0.3", GUIDED)]
+    ("composed", "truth", "form"),
+    [
+        ("0.2 * A + 0.8 * C", MIXED, "energy"),
+        ("0.2 * A + 0.8 * C", MIXED, "score"),
+        ("(0.2 * A + 0.8 * C) * A", MIXED * A, "energy"),
+        ("C * (A / C) ^ 0.3", GUIDED, "energy"),
+    ],
 )
-def test_more_compositions(composed: str, truth: np.ndarray):
-    assert (
-        worst(np.asarray(replicas(program(f"var x: real ~ {composed}" + ASKED)).posterior["x"]), truth)
-        < SOUND
-    )
+def test_more_compositions(composed: str, truth: np.ndarray, form: str):
+    run = replicas(program(f"var x: real ~ {composed}" + ASKED, form))
+    assert worst(np.asarray(run.posterior["x"]), truth) < SOUND
+
+
+@pytest.mark.slow
+def test_parts_that_are_drawn_by_other_weights_are_caught(monkeypatch: pytest.MonkeyPatch):
+    sound = replicas_module.parts
+    monkeypatch.setattr(replicas_module, "parts", lambda *given: {n: 1 - z for n, z in sound(*given).items()})
+    x = np.asarray(replicas(program("var x: real ~ 0.2 * A + 0.8 * C" + ASKED)).posterior["x"])
+    assert worst(x, MIXED) > BROKEN
+
+
+def test_shares_of_a_mixture_hang_on_no_fine_energy(monkeypatch: pytest.MonkeyPatch):
+    """Energies that are off by two nats where the noise is fine, as learned ones are, change no draw."""
+
+    def off(part: Any, b: Any, weights: Any, level: Any, *arguments: Any) -> Any:
+        error = b.xp.where(level < 0.5, 2.0, 0.0) if part.name == "A" else 0.0
+        return LEARNER.energy(part, b, weights, level, *arguments) + error
+
+    text = program("var x: real ~ 0.2 * A + 0.8 * C\ninfer x by tempering(levels=6, coarsest=8)")
+    sound = replicas(text, chains=1, draws=50)
+    monkeypatch.setattr(diffusion, "LEARNER", dataclasses.replace(LEARNER, energy=off))
+    np.testing.assert_array_equal(replicas(text, chains=1, draws=50).posterior["x"], sound.posterior["x"])
 
 
 @pytest.mark.slow
@@ -166,7 +198,7 @@ def test_what_a_plan_says():
         ('infer x by tempering(weights="off")', "CG0602"),
         ("infer x by tempering\ninfer y by annealed", "CG0601"),
         (
-            'density S(x: real) = learn diffusion(x=a, form="score")\nx ~ 0.5 * S + 0.5 * C\ninfer by tempering',
+            'density S(x: real) = learn diffusion(x=a, form="score")\nx ~ contrast(S, C)\ninfer by tempering',
             "CG0415",
         ),
     ],

@@ -20,16 +20,19 @@ def start_elsewhere(field: Field, keys: Array, level: Array) -> Position:
         position = {name: xp.zeros((n, *shape), dtype=b.real) for name, shape in field.block.shapes.items()}
     else:
         position = find_start(density.at_level(level), keys)
-    return {**position, **parts(field, keys)}
+    return {**position, **parts(field, keys, density.backend.asarray(-2))}
 
 
-def parts(field: Field, keys: Array) -> Position:
+def parts(field: Field, keys: Array, t: Array) -> Position:
     """Which part of each mixture a particle belongs to, drawn by the weights: (n, copies) for each choice."""
     b, xp = field.backend, field.backend.xp
+    ends = {
+        c.variable.name: np.cumsum(c.weights.reshape(-1, c.weights.shape[-1]), axis=1)[:, :-1]
+        for c in field.anneal.choices
+    }
+    spec = {name: NoiseSpec("uniform", (len(x),)) for name, x in ends.items()}
     found = {}
-    for number, c in enumerate(field.anneal.choices):
-        ends = np.cumsum(c.weights.reshape(-1, c.weights.shape[-1]), axis=1)[:, :-1]
-        drawn = noise.draw({"part": NoiseSpec("uniform", (len(ends),))}, keys, b.asarray(-2 - number), b)
-        above = drawn["part"][:, :, None] > b.asarray(ends[None], b.real)
-        found[c.variable.name] = xp.sum(xp.astype(above, b.integer), axis=2)
+    for name, drawn in noise.draw(spec, keys, t, b).items():
+        above = drawn[:, :, None] > b.asarray(ends[name][None], b.real)
+        found[name] = xp.sum(xp.astype(above, b.integer), axis=2)
     return found

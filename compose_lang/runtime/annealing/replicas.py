@@ -2,7 +2,9 @@
 
 A sweep moves every replica by MCMC at its own level, all levels as one batch. Then neighbours exchange (`exchange`):
 pairs (0, 1), (2, 3), … in even sweeps, (1, 2), (3, 4), … in odd ones. Variables without noise go along with those that
-carry it. The draws are the replica at the finest level. Steps adapt during the warm-up alone, a factor for each level.
+carry it, and so does the part of a mixture that a replica follows (`compiler/choices`): the coarsest replica draws it
+anew, where noise has made the parts alike. The draws are the replica at the finest level. Steps adapt during the warm-up
+alone, a factor for each level.
 """
 
 from __future__ import annotations
@@ -15,24 +17,28 @@ import numpy as np
 from compose_lang.runtime import noise
 from compose_lang.runtime.annealing import moves
 from compose_lang.runtime.annealing.carrying import carried
+from compose_lang.runtime.annealing.elsewhere import parts
 from compose_lang.runtime.annealing.exchange import proposed
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.annealing.levelled import BLOCK_STREAM, MOST_PARTICLES, MOVE_STREAM, Levelled
 from compose_lang.runtime.backend import Array, Tree
 from compose_lang.runtime.kernel import NoiseSpec, Position
-from compose_lang.runtime.metropolis import choose
+from compose_lang.runtime.metropolis import acceptance, choose
 from compose_lang.runtime.sweep import CHUNK_BYTES, Advance
 from compose_lang.runtime.tree import tree_map
 
-EXCHANGE_STREAM = 10_003
-REACH = 4.0  #: of the data's spread, the coarsest noise unasked: MCMC alone mixes there
+EXCHANGE_STREAM, CHOICE_STREAM = 10_003, 10_004
+REACH = (
+    4.0  #: of the data's spread, the coarsest noise unasked: MCMC alone mixes there; parts are not yet alike
+)
+OWN_STREAMS = (MOVE_STREAM, EXCHANGE_STREAM, CHOICE_STREAM)
 GAIN, SETTLING = 1.0, 20.0  #: of the steps' adaptation: the first, and the sweeps after which it slows down
 
 
 class Replicas(NamedTuple):
     """A chain between two sweeps: K replicas, the first at the coarsest level."""
 
-    keys: tuple[Array, ...]  #: (K, 2), of moves, of exchanges, and of each other kernel
+    keys: tuple[Array, ...]  #: (K, 2), of moves, of exchanges, of choices, and of each other kernel
     position: Position
     states: Tree  #: of the kernels that move other variables, a row for each level
     log_step: Array  #: (K,): the factors of the steps
@@ -64,7 +70,7 @@ class ReplicaSweeper(Levelled):
         with b.scope():
             position, _, _ = self._noisiest(numbers)
             streams = [BLOCK_STREAM + 2 * k + 1 for k in range(len(self.blocks))]
-            keys = tuple(self._keys(numbers, stream) for stream in (MOVE_STREAM, EXCHANGE_STREAM, *streams))
+            keys = tuple(self._keys(numbers, stream) for stream in (*OWN_STREAMS, *streams))
             position = self._descend(self.density.constants, keys, position)
             states = self._kernel_states(position, numbers, self._levels)
             each = xp.zeros((self.count,), dtype=b.real)
@@ -156,7 +162,7 @@ class Walker:
 
     def sweep(self, r: Replicas, t: Array) -> Replicas:
         """Move every replica at its level, then let every other pair of neighbours exchange."""
-        return self.exchanged(self.moved(r, t), t)
+        return self.exchanged(self.chosen_anew(self.moved(r, t), t), t)
 
     def shown(self, r: Replicas) -> tuple[Position, dict[str, Array]]:
         """The finest replica, and what is told of a sweep."""
@@ -202,10 +208,29 @@ class Walker:
         *_, log_step, accepted = found = b.loop(0, count, once, (u, *force(u), r.log_step, 0.0 * level))
         position, states = block.unravel(r.position, found[0]), []
         kernels = sweeper._bound(field.density.at_level(level))
-        for kernel, state, keys in zip(kernels, r.states, r.keys[2:], strict=True):
+        for kernel, state, keys in zip(kernels, r.states, r.keys[len(OWN_STREAMS) :], strict=True):
             position, after, _ = kernel.step(position, state, noise.draw(kernel.noise, keys, t, b), t)
             states.append(after)
         return r._replace(position=position, states=tuple(states), log_step=log_step, accepted=accepted)
+
+    def chosen_anew(self, r: Replicas, t: Array) -> Replicas:
+        """The coarsest replica's parts of mixtures: proposed by their weights, and taken by the parts' energies.
+
+        Scores have no energy: with them, what noise has left of the difference between parts is not corrected.
+        """
+        if not self.field.anneal.choices:
+            return r
+        b, xp = self.backend, self.backend.xp
+        field, level, keys = self.field, self.levels[:1], r.keys[2]
+        here = {name: x[:1] for name, x in r.position.items()}
+        there = {**here, **parts(field, keys[:1], t)}
+        if not field.anneal.has_scores_only:
+            u = field.block.ravel(here)
+            drawn = noise.draw({"accept": NoiseSpec("uniform", ())}, keys[1:2], t, b)["accept"]
+            probability = acceptance(field.noised(u, here, level), field.noised(u, there, level), b)
+            there = {name: choose(drawn < probability, x, here[name], b) for name, x in there.items()}
+        position = {name: xp.concat([there[name], x[1:]]) for name, x in r.position.items()}
+        return r._replace(position=position)
 
     def exchanged(self, r: Replicas, t: Array) -> Replicas:
         """Neighbours exchange: pairs that begin at an even level in even sweeps, at an odd one in odd sweeps."""
