@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ import scipy.stats
 from compose_lang.compiler.gibbs_form import Form
 from compose_lang.compiler.graph import FactorGraph
 from compose_lang.compiler.neighbours import Neighbours
+from compose_lang.runtime import native
 from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.pairwise import bits
 from compose_lang.runtime.pairwise.parities import join, split
 from tests.pairwise.forms import BACKENDS, energies, every_state, forms_of, graph_of, scattered, swept
 from tests.runtime.checks import BROKEN, SOUND, numbers
@@ -104,6 +108,7 @@ def strips(extra: str = "") -> str:
     return f"var s: spin[64, 2]\nfor (p, q) in torus(64, 2) {{ energy -0.45 * s[p] * s[q] }}\n{extra}"
 
 
+SOUND_Z, BROKEN_Z = 4.0, 7.0
 BITS = {
     "torus": strips(),
     "field": strips("energy 0.2 * s"),
@@ -122,29 +127,67 @@ BITS = {
 @pytest.mark.parametrize("kind", ["bits", "bits, C"])
 @pytest.mark.parametrize("name", BITS)
 def test_bits_are_drawn_from_their_conditionals(name: str, kind: str) -> None:
-    """One sweep from random states: each site against the probability that the program gives it then."""
     graph = graph_of(BITS[name])
-    chains = 40_000 // graph.variables[0].free_sites
-    start = scattered(graph, chains)
-    end = swept(graph, forms_of(graph)[kind], start, 1)
-    values = list(graph.variables[0].type.domain.values)
-    shape = graph.variables[0].type.shape
-    parity = np.indices(shape).sum(axis=0).reshape(-1) % 2
+    assert far_from_conditionals(graph, forms_of(graph)[kind]) < SOUND_Z
+
+
+def far_from_conditionals(graph: FactorGraph, form: Form) -> float:
+    """One sweep from random states: each site against the probability p that the program gives it then.
+
+    For each of some sites the sum over chains of (site - p) f in standard errors, for f = 1 and for f the sign of the
+    site before and after along each axis: does it hang on its neighbours as it should? Their squares make a chi-square;
+    what is returned is how many of its standard deviations it is above its mean.
+    """
+    v = graph.variables[0]
+    start = scattered(graph, 40_000 // v.free_sites)
+    end = swept(graph, form, start, 1)
+    low, high = v.type.domain.values
+    numbers = np.arange(v.free_sites).reshape(v.type.shape)
+    parity = np.indices(v.type.shape).sum(axis=0).reshape(-1) % 2
     # the second parity is drawn given the first as it is afterwards
     seen = {0: start, 1: np.where(parity == 0, end, start)}
-    rng = np.random.default_rng(1)
-    z = []
-    for site in rng.choice(start.shape[1], 12, replace=False):
+    away = []
+    for site in np.random.default_rng(1).choice(v.free_sites, 24, replace=False):
         states = seen[int(parity[site])].copy()
+        beside = {
+            np.roll(numbers, k, axis).reshape(-1)[site] for axis in range(numbers.ndim) for k in (-1, 1)
+        }
+        features = np.stack(
+            [np.ones(len(states)), *(np.where(states[:, n] == high, 1.0, -1.0) for n in sorted(beside))]
+        )
         both = []
-        for value in values:
+        for value in (low, high):
             states[:, site] = value
             both.append(energies(graph, states))
         p = 1.0 / (1.0 + np.exp(both[1] - both[0]))
-        z.append(((end[:, site] == values[1]) - p) / np.sqrt(p * (1 - p)))
-    flat = np.concatenate(z)
-    assert abs(flat.mean()) * np.sqrt(flat.size) < 4.0
-    assert abs((flat**2).mean() - 1.0) * np.sqrt(flat.size / (flat**2).var()) < 4.0
+        away.append((((end[:, site] == high) - p) * features).sum(1) / np.sqrt((p * (1 - p)).sum()))
+    squares = np.concatenate(away) ** 2
+    return float((squares.sum() - squares.size) / np.sqrt(2 * squares.size))
+
+
+@pytest.mark.parametrize(
+    "mutant", ["edges of blocks", "parities at once", "the lowest place last", "a count"]
+)
+def test_mistakes_in_bits_are_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if mutant == "edges of blocks":
+        monkeypatch.setattr(bits, "turned", lambda words, from_high_end: words)
+    elif mutant == "parities at once":
+
+        def sweep(self, held, noise, t):  # type: ignore[no-untyped-def]
+            return tuple(self.update(held[1 - k], k, noise["key"], t) for k in (0, 1))
+
+        monkeypatch.setattr(bits.Bits, "sweep", sweep)
+    elif mutant == "the lowest place last":
+        sound = bits.bit_tables
+        monkeypatch.setattr(
+            "compose_lang.runtime.pairwise.forms.bit_tables",
+            lambda few: [{**t, "thresholds": t["thresholds"][::-1].copy()} for t in sound(few)],
+        )
+    else:
+        sound_count = bits.exactly
+        monkeypatch.setattr(bits, "exactly", lambda masks: sound_count(masks)[::-1])
+    graph = graph_of(BITS["grid"])
+    assert far_from_conditionals(graph, forms_of(graph)["bits"]) > BROKEN_Z
 
 
 @pytest.mark.parametrize("name", ["couplings", "Potts"])
@@ -259,3 +302,45 @@ def test_planted_mistakes_are_caught(
     graph = graph_of(TINY[name])
     planted(monkeypatch, mutant)
     assert agreement(graph, forms_of(graph)[kind]) < BROKEN
+
+
+IN_C = {
+    "bits.c": [
+        ("below |= undecided & ~u & threshold;", "below |= undecided & u & ~threshold;"),
+        ("undecided &= ~(u ^ threshold);", ""),
+        ("(32 * parity + i) * WORDS", "i * WORDS"),
+        ("((r + m) & 1) ^ parity", "(r + m) & 1"),
+        ("TURN(row[q], 1) : TURN(row[q], 31)", "row[q] : row[q]"),
+        ("pad(first, padded);", ""),
+        ("tables + TABLES", "tables"),
+    ],
+    "lists.c": [
+        ("words[c] >= mine[place]", "words[c] < mine[place]"),
+        ("<< d;", "<< 0;"),
+        ("first[e] = x, second[e] = y;", "first[e] = x, second[e] = x;"),
+        ("(word)(start + i)", "(word)i"),
+        ("k0[e] = keys[2 * (e % (CHAINS))]", "k0[e] = keys[0]"),
+        ("site + half < stop", "site + half < stop - 1"),
+    ],
+}
+"""Mistakes in the sources, as what they replace and by what."""
+
+
+@pytest.mark.parametrize(
+    ("source", "sound", "broken"), [(source, *pair) for source, pairs in IN_C.items() for pair in pairs]
+)
+def test_mistakes_in_c_are_caught_beside_array_operations(
+    source: str, sound: str, broken: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kind = source.removesuffix(".c")
+    graph = graph_of(BITS["grid"])
+    forms, start = forms_of(graph), scattered(graph, 3)
+    monkeypatch.setattr(native, "HERE", shutil.copytree(native.HERE, tmp_path / "sources"))
+    monkeypatch.setattr(native, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(native, "compiled", native.compiled.__wrapped__)
+    text = (tmp_path / "sources" / source).read_text(encoding="utf-8")
+    assert text.count(sound) == 1
+    plain = swept(graph, forms[kind], start, 2)
+    np.testing.assert_array_equal(swept(graph, forms[f"{kind}, C"], start, 2), plain)
+    (tmp_path / "sources" / source).write_text(text.replace(sound, broken), encoding="utf-8")
+    assert (swept(graph, forms[f"{kind}, C"], start, 2) != plain).any()
