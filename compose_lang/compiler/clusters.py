@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compose_lang.compiler.block import Block
-from compose_lang.compiler.graph import FactorGraph, Variable
+from compose_lang.compiler.graph import FactorGraph, Variable, once
 from compose_lang.compiler.ir import Node
 from compose_lang.compiler.tables import Sites, Table, tabulate
 
@@ -76,6 +76,7 @@ class Clusters:
         return bool((component[:sites] == component[sites:]).any())
 
 
+@once
 def clusters(graph: FactorGraph, v: Variable) -> Clusters | str:
     """The clusters of a variable, or why it has none."""
     domain = v.type.domain

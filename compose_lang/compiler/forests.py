@@ -19,7 +19,7 @@ import numpy as np
 from compose_lang.compiler.colour import LARGEST_CLIQUE, adjacency, conflicts
 from compose_lang.compiler.elimination_order import Buckets, buckets
 from compose_lang.compiler.exact import Exact
-from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
+from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable, once
 from compose_lang.compiler.scopes import scope
 from compose_lang.compiler.tables import Sites, tabulate
 
@@ -29,6 +29,7 @@ MOST_CLASSES = (
 )
 
 
+@once
 def forests(graph: FactorGraph, v: Variable) -> tuple[Exact, ...] | str:
     """The classes of a variable, each with its tables given all else and its order; or why there are none."""
     if v.free_sites > MOST_SITES:

@@ -7,10 +7,11 @@ plate of a million factors is one group.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from compose_lang.diagnostics import Span
 
 if TYPE_CHECKING:
     from compose_lang.compiler.relations import Hard
+
+Asked = ParamSpec("Asked")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +151,26 @@ class FactorGraph:
     data: Mapping[str, Node] = field(default_factory=dict)
     offsets: Mapping[str, Offset] = field(default_factory=dict)  #: by variable, see noncentre.py
     hard: Hard | None = None  #: its hard constraints between finite sites as relations, see narrow.py
+    analyses: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)  #: what `once` has kept
 
     def variable(self, name: str) -> Variable:
         return next(v for v in self.variables if v.name == name)
+
+
+def once(
+    analysis: Callable[Concatenate[FactorGraph, Asked], Found],
+) -> Callable[Concatenate[FactorGraph, Asked], Found]:
+    """An analysis of a graph, made when it is first asked for: the planner asks, and so do the kernels' views."""
+
+    @functools.wraps(analysis)
+    def kept(graph: FactorGraph, *of: Asked.args, **options: Asked.kwargs) -> Found:
+        key = (analysis, *of, *options.items())
+        if key not in graph.analyses:
+            graph.analyses[key] = analysis(graph, *of, **options)
+        found: Found = graph.analyses[key]
+        return found
+
+    return kept
 
 
 def moved_with(graph: FactorGraph, names: Iterable[str]) -> frozenset[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.colour import adjacency, distinct
 from compose_lang.compiler.context import fail
-from compose_lang.compiler.graph import FactorGraph, FactorGroup, Request, Variable
+from compose_lang.compiler.graph import FactorGraph, FactorGroup, Request, Variable, once
 from compose_lang.compiler.relations import Different, Hard, Total
 
 MOST_EDGES = 10**7
@@ -63,6 +63,7 @@ class Sums:
     is_even: bool
 
 
+@once
 def differing(graph: FactorGraph, v: Variable) -> Differing | None:
     """The graph of a variable's sites that must differ; None where no two that move do."""
     hard = graph.hard
@@ -97,6 +98,7 @@ def is_on(r: Different, hard: Hard, v: Variable) -> bool:
     return within and r.is_plain and len(np.unique(r.codes[0, 0, :values])) == values
 
 
+@once
 def sums(graph: FactorGraph, v: Variable) -> Sums | None:
     """The sets of a variable's sites whose sum a constraint fixes; None where there is none of two that move."""
     hard = graph.hard
