@@ -5,6 +5,7 @@ Each takes the context and the call. `builtins.py` is the table that gives them 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -336,13 +337,12 @@ def filled(value: float) -> Callable[[Context, ast.Call], Node]:
 
 
 def all_different(ctx: Context, e: ast.Call) -> Node:
+    """Of all elements, whatever the shape: a box of a sudoku is a matrix."""
     (x,) = operands(ctx, e, 1)
-    if len(x.shape) != 1:
-        fail("CG0204", f"all_different takes a vector, not {describe(x)}", e.span)
-    if x.shape[0] < 2:
+    n = math.prod(x.shape)
+    if n < 2:
         return constant(True)
-    ordered = node("sort", x)
-    n = x.shape[0]
+    ordered = node("sort", x if len(x.shape) == 1 else node("reshape", x, attrs=((n,),)))
     low = node("slice", ordered, attrs=(((0, n - 1, 1),),))
     high = node("slice", ordered, attrs=(((1, n, 1),),))
     return node("all", node("ne", low, high), attrs=(-1,))
