@@ -1,0 +1,66 @@
+"""Verbs on the folder of an earlier run: summary, plot, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compose_lang.cli.verb import MOST_ROWS, verb
+from compose_lang.screen import Screen
+
+RunFolderPath = Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.", show_default=False)]
+
+
+@verb
+def summary(
+    screen: Screen,
+    folder: RunFolderPath,
+    every: Annotated[bool, typer.Option("--all", help="Show every row.")] = False,
+) -> None:
+    """Summarise the draws of an earlier run."""
+    from compose_lang.runtime.optimum import shown
+    from compose_lang.runtime.samples import Run
+    from compose_lang.runtime.summary import document
+
+    done = Run.open(folder)
+    if screen.json:
+        screen.document(document(done))
+        return
+    screen.out.print(shown(done, None if every else MOST_ROWS))
+    screen.report(done.findings())
+
+
+@verb
+def plot(
+    screen: Screen,
+    folder: RunFolderPath,
+    names: Annotated[str | None, typer.Option(metavar="NAMES", help="What to draw, by commas [all].")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write [DIR/plots].")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="png or svg.")] = "png",
+) -> None:
+    """Draw pictures of an earlier run."""
+    from compose_lang.plots import plot
+    from compose_lang.runtime.samples import Run
+
+    chosen = tuple(name.strip() for name in (names or "").split(",") if name.strip())
+    made = [str(path) for path in plot(Run.open(folder), chosen, output or folder / "plots", form)]
+    screen.document({"files": made}) if screen.json else print("\n".join(made))
+
+
+@verb
+def export(
+    screen: Screen,
+    folder: RunFolderPath,
+    to: Annotated[str, typer.Option(help="netcdf, zarr, parquet or csv.")] = "netcdf",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write [DIR.nc ...].")] = None,
+) -> None:
+    """Write an earlier run's draws for ArviZ and other tools."""
+    from compose_lang.export import export
+    from compose_lang.runtime.samples import Run
+
+    path = export(Run.open(folder), to, output)
+    screen.document({"out": str(path)}) if screen.json else print(path)

@@ -1,0 +1,124 @@
+"""`compose run`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compose_lang.cli.verb import (
+    FAULTS,
+    MOST_ROWS,
+    NOTHING,
+    DataFlag,
+    Program,
+    SetFlag,
+    TrustFlag,
+    model_of,
+    verb,
+)
+from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.screen import INTERRUPTED, Screen
+
+ENDS = {"interrupted": INTERRUPTED, "time limit": 5}  #: exit codes of a run that did not finish
+DOCUMENT = (
+    "program", "seed", "backend", "draws", "chains", "plan", "summary", "log_evidence", "diagnostics", "seconds",
+    "out",
+)  # fmt: skip
+
+
+@verb
+def run(
+    screen: Screen,
+    program: Program,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the noise [0].")] = None,
+    chains: Annotated[int | None, typer.Option(min=1, help="Number of chains [4].")] = None,
+    draws: Annotated[int | None, typer.Option(min=1, help="Draws a chain [1000].")] = None,
+    warmup: Annotated[int | None, typer.Option(min=0, help="Sweeps before the first draw [1000].")] = None,
+    thin: Annotated[int | None, typer.Option(min=1, metavar="K", help="Sweeps a draw [1].")] = None,
+    keep: Annotated[str | None, typer.Option(metavar="NAMES", help="What to store, by commas [all].")] = None,
+    method: Annotated[str | None, typer.Option(help="One method for all: hmc, 'mh(step=0.1)', auto.")] = None,
+    backend: Annotated[str | None, typer.Option(help="jax, torch or numpy [jax].")] = None,
+    device: Annotated[str, typer.Option(help="Where to compute.")] = "cpu",
+    precision: Annotated[str | None, typer.Option(help="float32 or float64 [float64].")] = None,
+    data: DataFlag = NOTHING,
+    constants: SetFlag = NOTHING,
+    trust: TrustFlag = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the draws [PROGRAM.out].")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
+    time_limit: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Stop after that.")] = math.inf,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if the draws have faults.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show every row of the summary.")] = False,
+) -> int:
+    """Sample a program; write and summarise its draws."""
+    folder = out or Path(program.stem + ".out")
+    screen.failure = dict.fromkeys(DOCUMENT) | {"program": str(program)}
+    if device != "cpu":
+        raise ComposeError(Diagnostic("CG0901", f"the device `{device}` is not built yet: there is `cpu`"))
+    from compose_lang.compiler.parts import used_by
+    from compose_lang.explanation import explain_block, explain_settings, plan_as_json
+    from compose_lang.launch import earlier_settings, launch
+    from compose_lang.launch import learn as learned_by
+    from compose_lang.lessons import params_table
+    from compose_lang.render import as_json
+    from compose_lang.runtime.optimum import shown
+    from compose_lang.runtime.summary import document
+
+    earlier = earlier_settings(folder) if resume else {}
+    model = model_of(program, data, constants, trust, earlier.pop("set", {}))
+    given = {
+        "seed": seed, "chains": chains, "draws": draws, "warmup": warmup, "thin": thin, "method": method,
+        "keep": None if keep is None else tuple(name.strip() for name in keep.split(",") if name.strip()),
+        "backend": backend, "precision": precision,
+    }  # fmt: skip
+    settings = model.settings(**earlier | {name: value for name, value in given.items() if value is not None})
+    with screen.learning() as learning:
+        model.fitted(learning)
+    screen.tell(model.lessons, screen.verbose)
+    plan = model.plan(settings)
+    screen.failure |= {
+        "plan": plan_as_json(plan),
+        "seed": settings.seed,
+        "backend": settings.backend,
+        "chains": settings.chains,
+    }
+    screen.say(explain_settings(settings, plan))
+    for block in plan.told:
+        screen.say(explain_block(block))
+    screen.report(model.diagnostics)
+    with screen.learning() as learning:
+        lessons = learned_by(used_by(model.program.graph), learning)
+    screen.tell(lessons, screen.verbose)
+    params = model.program.params
+    if params and not screen.json:
+        print(params_table(params))
+    if params and not plan.blocks:
+        if screen.json:
+            told = [as_json(d) for d in model.diagnostics]
+            values = {name: value.tolist() for name, value in params.items()}
+            screen.document(screen.failure | {"diagnostics": told, "params": values})
+        screen.say("there is nothing to sample: all is data")
+        return 0
+    with screen.bars(settings) as watch:
+        done, found = launch(
+            model.program, plan, settings, lessons=lessons,
+            constants=model.constants, out=folder, resume=resume, watch=watch, time_limit=time_limit,
+        )  # fmt: skip
+    if screen.json:
+        learned = {"learned": [lesson.as_json() for lesson in lessons]} if lessons else {}
+        screen.document({**document(done), **learned})
+    elif done.draws:
+        screen.out.print(shown(done, None if every else MOST_ROWS))
+    findings = [finding for finding in found if finding not in model.diagnostics]
+    screen.report(findings)
+    status = done.manifest.status
+    if status == "finished":
+        what = "draws are" if done.optimum is None else "point is"
+        screen.say(f"the {what} in {folder}: `compose export {folder} --to netcdf` for ArviZ and others")
+    if any(finding.severity == "error" for finding in findings):
+        return 1
+    return ENDS.get(status) or (FAULTS if strict and findings else 0)
