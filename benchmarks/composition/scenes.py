@@ -3,13 +3,15 @@
     python -m benchmarks.composition.scenes
 
 writes `scenes.json` beside this file: for each number of places that are asked for, the share of the draws in which
-every cell shows an object or nothing and all the asked ones show an object. Beside the composition stand reverse
-diffusion on its summed scores, and one model of the same size, learned from the same pictures, that takes all the
-places as its input.
+every cell shows an object or nothing and all the asked ones show an object; and of these, how far the shares of layouts
+(which other cells show one too) are from the exact ones, in total variation. Beside the composition stand reverse
+diffusion on its summed scores, one model of the same size, learned from the same pictures, that takes all the places
+as its input, and as many layouts drawn exactly.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import compose_lang as cg
-from examples.scenes.make_data import shown
+from examples.scenes.make_data import PRESENT, shown
 
 HERE = Path(__file__).parent
 SCENES = HERE.parents[1] / "examples/scenes"
@@ -48,14 +50,67 @@ def pictures_of(run: Any) -> np.ndarray:
     return np.asarray(run.posterior["scene"]).reshape(-1, 16, 16)
 
 
-def valid_share(pictures: np.ndarray, asked: list[int]) -> float:
-    """The share of pictures that are scenes and show an object in each place that is asked for."""
+def are_valid(pictures: np.ndarray, asked: list[int]) -> np.ndarray:
+    """Which pictures are scenes and show an object in each place that is asked for."""
     there, proper = shown(pictures)
-    return float((proper.all(1) & there[:, asked].all(1)).mean())
+    return np.asarray(proper.all(1) & there[:, asked].all(1))
+
+
+def valid_share(pictures: np.ndarray, asked: list[int]) -> float:
+    """The share of pictures that are as asked for."""
+    return float(are_valid(pictures, asked).mean())
+
+
+def layout_shares(asked: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Every layout (2^k, 9) with objects in all places asked for, and its share of the program's density, (2^k,).
+
+    Of a layout with n objects p(place | layout) is 1 / n for each that has one.
+    """
+    every = np.array(list(itertools.product([False, True], repeat=9)))
+    layouts = every[every[:, asked].all(1)]
+    n = layouts.sum(1)
+    weights = PRESENT**n * (1 - PRESENT) ** (9 - n) / n ** float(len(asked))
+    return layouts, weights / weights.sum()
+
+
+def layouts_off_by(there: np.ndarray, asked: list[int]) -> float:
+    """Total variation between the shares of layouts (n, 9), all with the places asked for, and the exact ones."""
+    layouts, shares = layout_shares(asked)
+    counts = (there[:, None] == layouts).all(2).sum(0)
+    return float(0.5 * np.abs(counts / max(len(there), 1) - shares).sum())
+
+
+def measured(drawn: list[np.ndarray], sets: list[list[int]]) -> dict[str, Any]:
+    """The numbers of pictures (n, 16, 16) for each set of places."""
+    pairs = list(zip(drawn, sets, strict=True))
+    far = [layouts_off_by(shown(p[are_valid(p, asked)])[0], asked) for p, asked in pairs]
+    return {
+        "valid": round(float(np.mean([valid_share(p, asked) for p, asked in pairs])), 4),
+        "objects": round(float(np.mean([shown(p)[0].sum(1).mean() for p in drawn])), 2),
+        "different": sum(len(np.unique(p.round(1), axis=0)) for p in drawn),
+        "layouts off by": round(float(np.mean(far)), 3),
+    }
+
+
+def exact(sets: list[list[int]], draws: int) -> dict[str, Any]:
+    """The same of layouts drawn by their exact shares."""
+    rng = np.random.default_rng(0)
+    far, objects = [], []
+    for asked in sets:
+        layouts, shares = layout_shares(asked)
+        there = layouts[rng.choice(len(layouts), draws, p=shares)]
+        far.append(layouts_off_by(there, asked))
+        objects.append(there.sum(1).mean())
+    return {"objects": round(float(np.mean(objects)), 2), "layouts off by": round(float(np.mean(far)), 3)}
 
 
 def main() -> None:
-    found: dict[str, Any] = {"composed": {}, "summed scores, reverse diffusion": {}, "one model": {}}
+    found: dict[str, Any] = {
+        "composed": {},
+        "summed scores, reverse diffusion": {},
+        "one model": {},
+        "exact": {},
+    }
     draws = 128
     for count, sets in SETS.items():
         runs = {
@@ -64,14 +119,9 @@ def main() -> None:
             "one model": [monolithic(asked, draws) for asked in sets],
         }
         for way, drawn in runs.items():
-            pictures = [pictures_of(run) for run in drawn]
-            found[way][f"{count} asked"] = {
-                "valid": round(np.mean([valid_share(p, a) for p, a in zip(pictures, sets, strict=True)]), 4),
-                "objects": round(np.mean([shown(p)[0].sum(1).mean() for p in pictures]), 2),
-                "different": sum(len(np.unique(p.round(1), axis=0)) for p in pictures),
-                "different layouts": sum(len(np.unique(shown(p)[0], axis=0)) for p in pictures),
-            }
+            found[way][f"{count} asked"] = measured([pictures_of(run) for run in drawn], sets)
             print(way, count, found[way][f"{count} asked"], flush=True)
+        found["exact"][f"{count} asked"] = exact(sets, draws)
     (HERE / "scenes.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
