@@ -3,7 +3,8 @@
 In: a `Fitting`. Out: the params' values, and what is to be told of the fit.
 
 Given all else, the energy of the params is minus the log-likelihood of data and variables, and L-BFGS minimises it in
-unconstrained coordinates, with no Jacobian: a maximum does not depend on coordinates. With variables x the likelihood
+unconstrained coordinates, with no Jacobian: a maximum does not depend on coordinates. Where the program's weight is
+not normalised, the log of its total over data and variables is added (`log_total`). With variables x the likelihood
 of the data is an integral over them, whose gradient is the mean of the energy's over x given the data (Fisher's
 identity). So chains of x, moved by the program's own kernels, take turns with the minimiser on the mean energy over
 the chains: stochastic EM (Celeux and Diebolt 1985). What it comes to still jumps by the chains' noise; from half of the
@@ -29,6 +30,7 @@ from compose_lang.runtime.backend import Array, load_backend
 from compose_lang.runtime.blocks.coordinates import Coordinates
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.kernel import Position
+from compose_lang.runtime.learn.log_total import LogTotal
 from compose_lang.runtime.learn.prepare import by_part, prepare
 from compose_lang.runtime.learn.trainer import Progress, Watch
 from compose_lang.runtime.sweep import Batch, Sweeper
@@ -73,10 +75,13 @@ class MaximumLikelihood:
         self.rest = tuple(v.name for v in graph.variables if v.free_sites and v.name not in targets)
         self.steps, self.seed = int(options["steps"]), int(options["seed"])
         self.chains = int(options["chains"]) if self.rest else 1
-        self.density = Density(graph, self.plan(graph), self.backend, by_part(prepare(fitting.parts)))
+        learned = by_part(prepare(fitting.parts))
+        self.density = Density(graph, self.plan(graph), self.backend, learned)
         self.density.steady = False
         self.block = Coordinates(self.density, self.params)
         self.alone = Density(only(graph, self.params), Plan(()), self.backend, {})
+        self.totals = [LogTotal(t, self.backend, learned) for t in fitting.totals]
+        self.constants = (self.density.constants, *(t.constants for t in self.totals))
         self.slope = self.backend.compile(self.slope_of)
 
     def plan(self, graph: FactorGraph) -> Plan:
@@ -122,14 +127,19 @@ class MaximumLikelihood:
     # --- the minimiser ---
 
     def slope_of(self, constants: Any, u: Array, position: Position) -> tuple[Array, Array]:
-        """The mean energy over the chains, and its gradient (D,)."""
-        density = self.density.with_constants(constants)
+        """The mean energy over the chains and the log of what the weight is divided by, and their gradient (D,)."""
+        own, *others = constants
+        density = self.density.with_constants(own)
 
         def energy(us: Array) -> Array:
             wide = self.backend.xp.broadcast_to(us, (self.chains, us.shape[1]))
             whole = self.block.unravel(position, wide)
             each = density.energy_of(whole, density.graph.groups, self.rest)
-            return self.backend.xp.mean(each, axis=0, keepdims=True)
+            mean = self.backend.xp.mean(each, axis=0, keepdims=True)
+            params, _ = self.alone.constrain(self.block.unravel({}, us)) if self.totals else ({}, None)
+            for total, theirs in zip(self.totals, others, strict=True):
+                mean = mean + total.of(theirs, params)
+            return mean
 
         each, gradient = self.backend.value_and_grad(energy)(u[None])
         return each[0], gradient[0]
@@ -142,7 +152,7 @@ class MaximumLikelihood:
 
         def both(u: Coordinate) -> tuple[float, Coordinate]:
             nonlocal best
-            e, g = self.slope(self.density.constants, self.backend.asarray(u), position)
+            e, g = self.slope(self.constants, self.backend.asarray(u), position)
             value, gradient = float(e), np.asarray(g, dtype=np.float64)
             if not np.isfinite(value) or not np.isfinite(gradient).all():
                 # a step too far, which the line search takes back by as much as it is dear
@@ -240,7 +250,7 @@ class MaximumLikelihood:
 
     def require_finite(self, u: Coordinate, position: Mapping[str, Array]) -> None:
         """CG0701 where the likelihood is no number where the fit stands."""
-        e, _ = self.slope(self.density.constants, self.backend.asarray(u), dict(position))
+        e, _ = self.slope(self.constants, self.backend.asarray(u), dict(position))
         if np.isfinite(float(e)):
             return
         whole = {**position, **self.placed(u, self.chains)}
