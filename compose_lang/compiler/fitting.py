@@ -21,7 +21,7 @@ from compose_lang.compiler.context import Context, Session, fail
 from compose_lang.compiler.graph import FactorGraph
 from compose_lang.compiler.likelihood import Likelihood, faults, graph_of_params, informed, unread
 from compose_lang.compiler.parts import REVISION, parts_of
-from compose_lang.compiler.totals import Part, Total, Unclamped, part_of, totals, unclamped
+from compose_lang.compiler.totals import Part, Total, Unclamped, part_of, totals_of, unclamped
 from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, did_you_mean
 from compose_lang.grammar import ast
 from compose_lang.grammar.printer import print_module
@@ -169,7 +169,7 @@ def fitting(
     wrong = [*unread(of_params, reading), *unknown(of_params, reading, module, fit.span, found)]
     if wrong:
         raise ComposeError(wrong)
-    totals = () if found is None or isinstance(found.totals, str) else found.totals
+    totals = () if found is None else totals_of(found.graph, found.reading, found.part)
     energies = [g.energy for each in (of_params, *(t.graph for t in totals)) for g in each.groups]
     parts = tuple(parts_of(energies))
     depends = digest(module, graph, session)
@@ -178,12 +178,11 @@ def fitting(
 
 @dataclass(frozen=True)
 class Found:
-    """A part with an unknown total in the reading that tells it, and its totals or why they cannot be computed."""
+    """A part with an unknown total, in the graph and the reading that tell it."""
 
     graph: FactorGraph
     reading: Unclamped
     part: Part
-    totals: tuple[Total, ...] | str
 
 
 def total_of(
@@ -203,7 +202,7 @@ def total_of(
         return None
     free, other = read
     part = part_of(free, other, other.outcomes | observed)
-    return Found(free, other, part, totals(free, other, part)) if part.names else None
+    return Found(free, other, part) if part.names else None
 
 
 def unknown(
@@ -218,10 +217,9 @@ def unknown(
         return
     names = found.part.names | frozenset(reading.params)
     variables = tuple(v for v in found.graph.variables if v.name in names)
-    why = found.totals if isinstance(found.totals, str) else ""
     for f in faults(FactorGraph(variables, found.part.groups), found.reading, module):
-        if f.is_total == bool(why):
-            yield f.told(at, why)
+        if not f.is_total:
+            yield f.told(at)
 
 
 def digest(module: ast.Module, graph: FactorGraph, session: Session) -> str:

@@ -116,10 +116,9 @@ class Fault:
     help: str
     is_total: bool = True
 
-    def told(self, at: Span, why: str = "") -> Diagnostic:
-        """CG0416. at: the statement that fits; why: what is in the way of computing the total."""
-        help = f"{self.help}; here its total cannot be summed exactly: {why}" if why else self.help
-        return Diagnostic("CG0416", self.text, self.span, labels=(Label(at, "fitted here"),), help=help)
+    def told(self, at: Span) -> Diagnostic:
+        """CG0416. at: the statement that fits."""
+        return Diagnostic("CG0416", self.text, self.span, labels=(Label(at, "fitted here"),), help=self.help)
 
 
 def graph_of_params(graph: FactorGraph, reading: Likelihood, names: frozenset[str]) -> FactorGraph:

@@ -13,14 +13,14 @@ Before: `likelihood`, which finds that there is such a part. After: `fitting`, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from compose_lang.compiler.context import Context
-from compose_lang.compiler.copies import Copies, copies
+from compose_lang.compiler.copies import copies
 from compose_lang.compiler.exact import Exact, exact
-from compose_lang.compiler.graph import FactorGraph, FactorGroup
+from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.ir import Node
 from compose_lang.compiler.likelihood import Likelihood, Stated, cut, twice
 from compose_lang.compiler.methods import FINITE, kind
@@ -54,11 +54,20 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Total:
-    """log Z of a graph over params and finite variables, `count` times. exact: how the variables are summed out, if any."""
+    """log Z of a graph over params and variables, `count` times.
+
+    exact: how the variables are summed out; why: or why they are not, and are drawn by chains.
+    """
 
     graph: FactorGraph
+    names: tuple[str, ...]  #: of the variables
     count: int
-    exact: Exact | None
+    exact: Exact | None = None
+    why: str = ""
+
+    @property
+    def is_drawn(self) -> bool:
+        return bool(self.names) and self.exact is None
 
 
 def unclamped(
@@ -148,25 +157,35 @@ def components(scopes: Iterable[frozenset[str]]) -> list[frozenset[str]]:
     return found
 
 
-def totals(graph: FactorGraph, reading: Unclamped, part: Part) -> tuple[Total, ...] | str:
-    """The totals of a part, each distinct copy once; or why they cannot be computed."""
+def totals_of(graph: FactorGraph, reading: Unclamped, part: Part) -> tuple[Total, ...]:
+    """The totals of a part, each distinct copy once."""
     variables = [v for v in graph.variables if v.name in part.names]
+    params = tuple(v for v in graph.variables if v.name in reading.params)
+    requests = tuple(
+        replace(r, targets=targets)
+        for r in graph.requests
+        if (targets := tuple(t for t in r.targets if t in part.names)) or not r.targets
+    )
+    found = []
+    pieces = [piece for g in part.groups for piece in summands(g, part.names)]
+    for each in copies(variables, [g for g in pieces if g.variables & part.names]):
+        whole = FactorGraph((*params, *each.variables), each.groups, requests=requests)
+        names = tuple(v.name for v in each.variables)
+        how = summed(whole, each.variables)
+        if isinstance(how, Exact):
+            found.append(Total(whole, names, each.count, how))
+        else:
+            found.append(Total(whole, names, each.count, why=how))
+    rest = tuple(g for g in pieces if not g.variables & part.names)
+    if rest:  # addends that read params alone, as in the log of a density's own total
+        found.append(Total(FactorGraph(params, rest), (), 1))
+    return tuple(found)
+
+
+def summed(graph: FactorGraph, variables: Sequence[Variable]) -> Exact | str:
+    """How some variables of a graph are summed out, or why they cannot be."""
     endless = [v for v in variables if kind(v) != FINITE or not v.type.domain.is_finite]
     if endless:
-        names = ", ".join(f"`{v.name}`" for v in endless)
+        names = ", ".join(v.name for v in endless)
         return f"{names} {'is' if len(endless) == 1 else 'are'} not finite"
-    params = tuple(v for v in graph.variables if v.name in reading.params)
-    groups = [piece for g in part.groups for piece in summands(g, part.names)]
-    read = [g for g in groups if g.variables & part.names]
-    found = [*copies(variables, read)]
-    rest = tuple(g for g in groups if not g.variables & part.names)
-    if rest:  # addends that read params alone, as in the log of a density's own total
-        found.append(Copies((), rest, 1))
-    out = []
-    for each in found:
-        whole = FactorGraph((*params, *each.variables), each.groups)
-        how = exact(whole, each.variables, MOST_ALONE) if each.variables else None
-        if isinstance(how, str):
-            return how
-        out.append(Total(whole, each.count, how))
-    return tuple(out)
+    return exact(graph, variables, MOST_ALONE)

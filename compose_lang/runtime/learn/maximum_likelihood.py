@@ -4,7 +4,7 @@ In: a `Fitting`. Out: the params' values, and what is to be told of the fit.
 
 Given all else, the energy of the params is minus the log-likelihood of data and variables, and L-BFGS minimises it in
 unconstrained coordinates, with no Jacobian: a maximum does not depend on coordinates. Where the program's weight is
-not normalised, the log of its total over data and variables is added (`log_total`). With variables x the likelihood
+not normalised, the log of its total over data and variables is added (`log_total`; `contrast` by chains). With variables x the likelihood
 of the data is an integral over them, whose gradient is the mean of the energy's over x given the data (Fisher's
 identity). So chains of x, moved by the program's own kernels, take turns with the minimiser on the mean energy over
 the chains: stochastic EM (Celeux and Diebolt 1985). What it comes to still jumps by the chains' noise; from half of the
@@ -30,7 +30,9 @@ from compose_lang.runtime.backend import Array, load_backend
 from compose_lang.runtime.blocks.coordinates import Coordinates
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.kernel import Position
+from compose_lang.runtime.learn.contrast import contrast
 from compose_lang.runtime.learn.log_total import LogTotal
+from compose_lang.runtime.learn.model_chains import ModelChains
 from compose_lang.runtime.learn.prepare import by_part, prepare
 from compose_lang.runtime.learn.trainer import Progress, Watch
 from compose_lang.runtime.sweep import Batch, Sweeper
@@ -76,21 +78,26 @@ class MaximumLikelihood:
         self.steps, self.seed = int(options["steps"]), int(options["seed"])
         self.chains = int(options["chains"]) if self.rest else 1
         learned = by_part(prepare(fitting.parts))
-        self.density = Density(graph, self.plan(graph), self.backend, learned)
+        self.density = Density(graph, self.plan(graph, self.rest), self.backend, learned)
         self.density.steady = False
         self.block = Coordinates(self.density, self.params)
         self.alone = Density(only(graph, self.params), Plan(()), self.backend, {})
-        self.totals = [LogTotal(t, self.backend, learned) for t in fitting.totals]
-        self.constants = (self.density.constants, *(t.constants for t in self.totals))
+        self.totals = [LogTotal(t, self.backend, learned) for t in fitting.totals if not t.is_drawn]
+        self.models = [
+            ModelChains(
+                t, self.plan(t.graph, t.names), self.params, int(options["chains"]), self.backend, learned
+            )
+            for t in fitting.totals
+            if t.is_drawn
+        ]
+        self.constants = tuple(x.constants for x in (self.density, *self.totals, *self.models))
         self.slope = self.backend.compile(self.slope_of)
 
-    def plan(self, graph: FactorGraph) -> Plan:
-        """How the chains move."""
-        if not self.rest:
+    def plan(self, graph: FactorGraph, names: tuple[str, ...]) -> Plan:
+        """How chains of some variables of a graph move."""
+        if not names:
             return Plan(())
-        found = plan(
-            replace(graph, variables=tuple(v for v in graph.variables if v.name in self.rest)), "jax"
-        )
+        found = plan(replace(graph, variables=tuple(v for v in graph.variables if v.name in names)), "jax")
         if found.annealing is not None:
             names = ", ".join(found.annealing.anneal.transported)
             text = f"{names} live at levels of noise, over which maximum likelihood cannot sum them out"
@@ -126,10 +133,16 @@ class MaximumLikelihood:
 
     # --- the minimiser ---
 
-    def slope_of(self, constants: Any, u: Array, position: Position) -> tuple[Array, Array]:
-        """The mean energy over the chains and the log of what the weight is divided by, and their gradient (D,)."""
+    def slope_of(
+        self, constants: Any, u: Array, position: Position, drawn: tuple[Position, ...] = ()
+    ) -> tuple[Array, Array]:
+        """The mean energy over the chains and the log of what the weight is divided by, and their gradient (D,).
+
+        drawn: where chains of the model stand, whose mean energy stands for minus the log of a total.
+        """
         own, *others = constants
         density = self.density.with_constants(own)
+        of_totals, of_models = others[: len(self.totals)], others[len(self.totals) :]
 
         def energy(us: Array) -> Array:
             wide = self.backend.xp.broadcast_to(us, (self.chains, us.shape[1]))
@@ -137,23 +150,39 @@ class MaximumLikelihood:
             each = density.energy_of(whole, density.graph.groups, self.rest)
             mean = self.backend.xp.mean(each, axis=0, keepdims=True)
             params, _ = self.alone.constrain(self.block.unravel({}, us)) if self.totals else ({}, None)
-            for total, theirs in zip(self.totals, others, strict=True):
+            for total, theirs in zip(self.totals, of_totals, strict=True):
                 mean = mean + total.of(theirs, params)
+            for model, theirs, at in zip(self.models, of_models, drawn, strict=True):
+                mean = mean - model.mean_energy(theirs, us, at)
             return mean
 
         each, gradient = self.backend.value_and_grad(energy)(u[None])
         return each[0], gradient[0]
 
-    def minimise(self, u: Coordinate, position: Position, iterations: int) -> Any:
-        """scipy's result of L-BFGS from u, where the chains stand at a position."""
+    def minimise(
+        self,
+        u: Coordinate,
+        position: Position,
+        iterations: int,
+        near: Callable[[Coordinate], tuple[float, Coordinate]] | None = None,
+        farthest: float = np.inf,
+    ) -> Any:
+        """scipy's result of L-BFGS from u, where the chains stand at a position.
+
+        near: something to add, and its gradient; farthest: how far a coordinate may go.
+        """
         from scipy.optimize import minimize
 
         best = 0.0
+        drawn = tuple(model.position for model in self.models)
 
         def both(u: Coordinate) -> tuple[float, Coordinate]:
             nonlocal best
-            e, g = self.slope(self.constants, self.backend.asarray(u), position)
+            e, g = self.slope(self.constants, self.backend.asarray(u), position, drawn)
             value, gradient = float(e), np.asarray(g, dtype=np.float64)
+            if near is not None:
+                more, slope = near(u)
+                value, gradient = value + more, gradient + slope
             if not np.isfinite(value) or not np.isfinite(gradient).all():
                 # a step too far, which the line search takes back by as much as it is dear
                 return best + WALL * (1.0 + abs(best)), np.zeros_like(gradient)
@@ -161,7 +190,8 @@ class MaximumLikelihood:
             return value, gradient
 
         options = {"maxiter": iterations, "ftol": 1e-13, "gtol": 1e-7, "maxfun": 20 * iterations + 20}
-        return minimize(both, u, jac=True, method="L-BFGS-B", options=options)
+        bounds = None if farthest == np.inf else np.stack([u - farthest, u + farthest], axis=1)
+        return minimize(both, u, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
 
     # --- fits ---
 
@@ -178,7 +208,10 @@ class MaximumLikelihood:
         """
         with self.backend.scope():
             u = self.first()
-            found = self.expectation(u, watch, begun, keep, stop) if self.rest else self.direct(u)
+            if self.models:
+                found = contrast(self, u, watch, begun, keep, stop)
+            else:
+                found = self.expectation(u, watch, begun, keep, stop) if self.rest else self.direct(u)
             u, report, told = found
             return Fitted(self.values(u), report, self.on_bounds(u) or told)
 
@@ -250,7 +283,8 @@ class MaximumLikelihood:
 
     def require_finite(self, u: Coordinate, position: Mapping[str, Array]) -> None:
         """CG0701 where the likelihood is no number where the fit stands."""
-        e, _ = self.slope(self.constants, self.backend.asarray(u), dict(position))
+        drawn = tuple(model.position for model in self.models)
+        e, _ = self.slope(self.constants, self.backend.asarray(u), dict(position), drawn)
         if np.isfinite(float(e)):
             return
         whole = {**position, **self.placed(u, self.chains)}
