@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compose_lang.compiler.graph import FactorGroup, Variable
-from compose_lang.compiler.ir import Axis, constant, leaves, reindex, slot, transform
+from compose_lang.compiler.ir import Axis, Node, constant, gather, leaves, reindex, slot, transform, variable
 from compose_lang.compiler.scopes import flatten, read_nodes
 
 
@@ -132,18 +132,45 @@ def restricted(
     variables: Sequence[Variable], read: Sequence[Instances], kept: np.ndarray, count: int
 ) -> Copies:
     """The variables and groups with some sites (sites,) and the instances that read them."""
-    mine, start = [], 0
-    for v in variables:
-        free = kept[start : start + v.type.sites].reshape(v.type.shape) & v.free
-        start += v.type.sites
-        if free.any():
-            mine.append(replace(v, free=free))
     groups = []
     for r in read:
         chosen = np.flatnonzero(kept[r.sites[:, 0]])
         if len(chosen):
             groups.append(at_instances(r.group, chosen))
+    mine, start = [], 0
+    for v in variables:
+        free = kept[start : start + v.type.sites].reshape(v.type.shape) & v.free
+        start += v.type.sites
+        if free.any():
+            part = replace(v, free=free, allowed=None)
+            if not v.type.domain.event_shape and v.lower is None and v.upper is None:
+                part, groups = in_a_row(part, groups)
+            mine.append(part)
     return Copies(tuple(mine), tuple(groups), count)
+
+
+def in_a_row(v: Variable, groups: Sequence[FactorGroup]) -> tuple[Variable, list[FactorGroup]]:
+    """A variable's free sites as an array of their own, and groups that read it there: what is held is left behind."""
+    leaf = variable(v.name, (v.free_sites,), v.node.dtype, v.type.domain)
+    row = replace(
+        v,
+        type=v.type.with_shape((v.free_sites,)),
+        node=leaf,
+        free=np.ones(v.free_sites, dtype=bool),
+        observed=np.zeros(v.free_sites),
+    )
+    number = np.zeros(v.type.sites, dtype=np.int64)
+    number[v.free.reshape(-1)] = np.arange(v.free_sites)
+    places = np.arange(v.type.sites).reshape(v.type.shape)
+    found = []
+    for g in groups:
+        moved: dict[int, Node] = {}
+        for at, ids in read_nodes(g.energy, v, places):
+            assert ids.value is not None
+            moved[id(at)] = gather(leaf, [constant(number[ids.value], ids.axes, dtype="int")])
+        (energy,) = transform([g.energy], lambda n, moved=moved: moved.get(id(n)))  # type: ignore[misc]
+        found.append(replace(g, energy=energy))
+    return row, found
 
 
 def at_instances(group: FactorGroup, chosen: np.ndarray) -> FactorGroup:

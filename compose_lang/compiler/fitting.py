@@ -165,7 +165,8 @@ def fitting(
     found = total_of(module, graph, reading, elaborated)
     if found is not None:
         names |= found.part.names & frozenset(v.name for v in graph.variables if v.free_sites)
-    of_params = graph_of_params(graph, reading, names)
+    divided = frozenset[Span]() if found is None else frozenset(g.span for g in found.part.groups)
+    of_params = graph_of_params(graph, reading, names, divided)
     wrong = [*unread(of_params, reading), *unknown(of_params, reading, module, fit.span, found)]
     if wrong:
         raise ComposeError(wrong)

@@ -121,10 +121,15 @@ class Fault:
         return Diagnostic("CG0416", self.text, self.span, labels=(Label(at, "fitted here"),), help=self.help)
 
 
-def graph_of_params(graph: FactorGraph, reading: Likelihood, names: frozenset[str]) -> FactorGraph:
-    """The part of a program by which its params are fitted: these, and variables of which data tell something."""
+def graph_of_params(
+    graph: FactorGraph, reading: Likelihood, names: frozenset[str], divided: frozenset[Span]
+) -> FactorGraph:
+    """The part of a program by which its params are fitted: these, and variables of which data tell something.
+
+    divided: of terms that are divided by their total. These count also where they read data alone.
+    """
     params = frozenset(reading.params)
-    groups = tuple(g for g in graph.groups if g.variables and g.variables <= names)
+    groups = tuple(g for g in graph.groups if (g.variables or g.span in divided) and g.variables <= names)
     requests = []
     for r in graph.requests:
         targets = tuple(t for t in r.targets if t in names - params)

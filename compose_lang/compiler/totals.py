@@ -86,11 +86,13 @@ def part_of(graph: FactorGraph, reading: Unclamped, observed: frozenset[str]) ->
     params = frozenset(reading.params)
     weighed = [s for s in statements(graph, reading) if s.reads - params]
     left = without_densities(weighed)
+    tied = [c for c in components([s.reads - params for s in weighed]) if c & observed]
     names = frozenset[str]()
     for component in components([s.reads - params for s in left]):
         inside = [s for s in left if s.reads & component]
         is_unknown = any(not s.is_density for s in inside)
-        if is_unknown and component & observed and any(s.reads & params for s in inside):
+        is_fitted = any(s.reads & params for s in inside)
+        if is_unknown and is_fitted and any(component & c for c in tied):
             names |= component
     inside = [s for s in left if s.reads & names]
     return Part(names, tuple(g for s in inside for g in s.groups), frozenset(s.span for s in inside))

@@ -4,11 +4,12 @@ In: a `Fitting`. Out: the params' values, and what is to be told of the fit.
 
 Given all else, the energy of the params is minus the log-likelihood of data and variables, and L-BFGS minimises it in
 unconstrained coordinates, with no Jacobian: a maximum does not depend on coordinates. Where the program's weight is
-not normalised, the log of its total over data and variables is added (`log_total`; `contrast` by chains). With variables x the likelihood
-of the data is an integral over them, whose gradient is the mean of the energy's over x given the data (Fisher's
-identity). So chains of x, moved by the program's own kernels, take turns with the minimiser on the mean energy over
-the chains: stochastic EM (Celeux and Diebolt 1985). What it comes to still jumps by the chains' noise; from half of the
-steps on θ moves to it by 1/k of the way, which takes the mean and converges (Robbins and Monro 1951; Nielsen 2000).
+not normalised, the log of its total over data and variables is added (`log_total`; by chains, `contrast`). With
+variables x the likelihood of the data is an integral over them, whose gradient is the mean of the energy's over x given
+the data (Fisher's identity). So chains of x, moved by the program's own kernels, take turns with the minimiser on the
+mean energy over the chains: stochastic EM (Celeux and Diebolt 1985). What it comes to still jumps by the chains' noise;
+from half of the steps on θ moves to it by 1/k of the way, which takes the mean and converges (Robbins and Monro 1951;
+Nielsen 2000).
 """
 
 from __future__ import annotations
