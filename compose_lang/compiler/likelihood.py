@@ -1,9 +1,9 @@
-"""A program read for the likelihood of its params: they are variables, and what weighs them must be densities.
+"""A program read for the likelihood of its params: they are variables, and what is no density of the data is told.
 
 In: a program with the params that `learn … by maximum_likelihood` names. Out: the part of its factor graph that hangs
-on them, params first. The likelihood of the data is then the program's weight with its own variables summed out; that
-is true only where every factor in this part is a density of its subjects, stated once, since an unknown total that
-varies with a param would be part of the likelihood. What reads params alone is a penalty and may be any factor.
+on them, params first, and its faults. The likelihood of the data is the program's weight with its own variables summed
+out, where every factor in this part is a density of its subjects, stated once; what is not has a total that may vary
+with a param, which `totals` divides out. What reads params alone is a penalty and may be any factor.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def offsets_without(graph: FactorGraph, params: frozenset[str]) -> dict[str, Off
 class Fault:
     """Why the weight of what is tied to the params is no likelihood of theirs, as it stands.
 
-    is_total: whether it is one when it is divided by a total, which `totals` may know.
+    is_total: whether it is one when it is divided by its total over all that is random in it.
     """
 
     text: str
@@ -189,7 +189,7 @@ def faults(graph: FactorGraph, reading: Likelihood, module: ast.Module) -> Itera
     spans = {t.span for s in reading.stated for t in s.terms}
     for g in graph.groups:
         if g.span not in spans and not (g.variables <= params and not reads_data(module, g.span)):
-            yield unnormalised(g, params)
+            yield unnormalised(g)
     counted: dict[str, np.ndarray] = {}
     for s in reading.stated:
         is_penalty = bool(s.over) and s.variables <= params and not reads_data(module, s.span)
@@ -209,15 +209,9 @@ def faults(graph: FactorGraph, reading: Likelihood, module: ast.Module) -> Itera
             yield from (Fault(*f) for f in cut(graph, s))
 
 
-def unnormalised(g: FactorGroup, params: frozenset[str]) -> Fault:
+def unnormalised(g: FactorGroup) -> Fault:
     """A bare term as a fault."""
-    others = g.variables - params
     text = f"`{g.kind}` is no density: its total, which varies with what is fitted, is not known"
-    if others:
-        over = ", ".join(f"`{n}`" for n in sorted(others))
-        return Fault(
-            text, g.span, f"say with densities what {over} and the data follow; normalize(P) makes one"
-        )
     help = "say what of it is random: a factor over it, y ~ F(k), or a variable whose values are observed"
     return Fault(text, g.span, help)
 

@@ -37,7 +37,9 @@ class LogTotal:
     def of(self, constants: Mapping[str, Any], params: Mapping[str, Array]) -> Array:
         """log Z (1,) in nats, where the params have these values (1, *shape)."""
         density = self.density.with_constants(constants)
-        energy = sum(density.group_energies(self.rest, params), density.backend.xp.zeros((1,)))
+        energy = density.backend.xp.zeros((1,), dtype=density.backend.real)
+        for each in density.group_energies(self.rest, params):
+            energy = energy + each
         if self.total.exact is not None:
             energy = energy + density.joint(self.total.exact.names).free_energy(params)
         return -self.total.count * energy
