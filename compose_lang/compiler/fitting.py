@@ -170,7 +170,9 @@ def fitting(
     wrong = [*unread(of_params, reading), *unknown(of_params, reading, module, fit.span, found)]
     if wrong:
         raise ComposeError(wrong)
-    totals = () if found is None else totals_of(found.graph, found.reading, found.part)
+    totals = (
+        totals_of(found.graph, found.reading, found.part) if found is not None and found.part.names else ()
+    )
     energies = [g.energy for each in (of_params, *(t.graph for t in totals)) for g in each.groups]
     parts = tuple(parts_of(energies))
     depends = digest(module, graph, session)
@@ -203,14 +205,14 @@ def total_of(
         return None
     free, other = read
     part = part_of(free, other, other.outcomes | observed)
-    return Found(free, other, part) if part.names else None
+    return Found(free, other, part) if part.known else None
 
 
 def unknown(
     of_params: FactorGraph, reading: Likelihood, module: ast.Module, at: Span, found: Found | None
 ) -> Iterator[Diagnostic]:
     """CG0416 for what is in the way of the likelihood, less what the totals that were found divide out."""
-    inside = frozenset[Span]() if found is None else found.part.spans
+    inside = frozenset[Span]() if found is None else found.part.known
     for f in faults(of_params, reading, module):
         if not f.is_total or f.span not in inside:
             yield f.told(at)

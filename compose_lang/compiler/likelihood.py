@@ -20,6 +20,7 @@ from compose_lang.compiler.factors import Applied, Factor, Mixture, Scaled
 from compose_lang.compiler.graph import FactorGraph, FactorGroup, Offset, Variable
 from compose_lang.compiler.ir import Axis, Node, constant, postorder, transform, variable
 from compose_lang.compiler.name_scopes import names_in, parts
+from compose_lang.compiler.observing import observed_name, observes
 from compose_lang.compiler.simulation import SELECTING, Reading
 from compose_lang.compiler.types import Domain
 from compose_lang.diagnostics import Diagnostic, Label, Span
@@ -217,9 +218,10 @@ def unnormalised(g: FactorGroup) -> Fault:
 
 
 def reads_data(module: ast.Module, span: Span) -> bool:
-    """Whether the statement at a place reads data, also through `let`s and functions."""
+    """Whether the statement at a place reads data or what is observed, also through `let`s and functions."""
     declared = {s.name: s for s in module.statements if isinstance(s, ast.Let | ast.Fn)}
     data = {s.name for s in module.statements if isinstance(s, ast.Data)}
+    data |= {observed_name(o) for o in observes(module.statements)}
     waiting = [n for s in every(module) if s.span == span for n in names_in(s)]
     seen: set[str] = set()
     while waiting:

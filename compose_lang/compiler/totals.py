@@ -45,11 +45,14 @@ class Unclamped(Likelihood):
 
 @dataclass(frozen=True)
 class Part:
-    """What is not only densities: the names of its variables, all free, its groups, and the statements they are of."""
+    """What is in a total that varies with the params: the names of its variables, all free, and its groups.
+
+    known: the statements of these, and of others whose total is a constant.
+    """
 
     names: frozenset[str]
     groups: tuple[FactorGroup, ...]
-    spans: frozenset[Span]
+    known: frozenset[Span]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,20 +85,22 @@ def unclamped(
 
 
 def part_of(graph: FactorGraph, reading: Unclamped, observed: frozenset[str]) -> Part:
-    """What of a program is in a total that varies with the params, and tells of what was observed."""
+    """What of a program is in a total that varies with the params, and is tied to what was observed.
+
+    What is not tied to it has the same total with and without the data.
+    """
     params = frozenset(reading.params)
     weighed = [s for s in statements(graph, reading) if s.reads - params]
     left = without_densities(weighed)
     tied = [c for c in components([s.reads - params for s in weighed]) if c & observed]
-    names = frozenset[str]()
+    names, known = frozenset[str](), frozenset[Span]()
     for component in components([s.reads - params for s in left]):
         inside = [s for s in left if s.reads & component]
-        is_unknown = any(not s.is_density for s in inside)
-        is_fitted = any(s.reads & params for s in inside)
-        if is_unknown and is_fitted and any(component & c for c in tied):
-            names |= component
-    inside = [s for s in left if s.reads & names]
-    return Part(names, tuple(g for s in inside for g in s.groups), frozenset(s.span for s in inside))
+        if any(not s.is_density for s in inside) and any(component & c for c in tied):
+            known |= {s.span for s in inside}
+            if any(s.reads & params for s in inside):  # else the total is a constant
+                names |= component
+    return Part(names, tuple(g for s in left if s.reads & names for g in s.groups), known)
 
 
 @dataclass(frozen=True, eq=False)

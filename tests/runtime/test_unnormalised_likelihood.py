@@ -22,8 +22,9 @@ from compose_lang.compiler.plan import Plan
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.learn.log_total import LogTotal
-from compose_lang.runtime.learn.maximum_likelihood import MaximumLikelihood, Stopped
+from compose_lang.runtime.learn.maximum_likelihood import MaximumLikelihood
 from compose_lang.runtime.learn.model_chains import ModelChains
+from compose_lang.runtime.learn.steps import Stopped
 
 Numbers = NDArray[Any]
 SPINS = np.array([-1, 1])
@@ -287,6 +288,28 @@ def test_what_only_is_drawn_has_no_total() -> None:
     assert fitting is not None and not fitting.totals
 
 
+def test_a_total_without_params_is_a_constant() -> None:
+    text = (
+        "data y: real[3] = [1, 2, 4]\nparam k: real\nvar s: spin[3]\n"
+        "for (a, b) in chain(3) { energy -0.5 * s[a] * s[b] }\n"
+        "y ~ Normal(k * s, 1)\nlearn k by maximum_likelihood()"
+    )
+    fitting = cg.compile(text).program.fitting
+    assert fitting is not None and not fitting.totals
+    assert {x.name for x in fitting.graph.variables} == {"k", "s"}
+
+
+def test_how_a_total_is_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, _ = configurations(20)
+    told = cg.compile(ISING, data={"rows": rows}).explain()
+    assert "L-BFGS" in told
+    assert "the total over rows, one of 20 copies, summed exactly: 12 sites of treewidth" in told
+    monkeypatch.setattr("compose_lang.compiler.totals.MOST_ALONE", 8)
+    told = cg.compile(ISING, data={"rows": rows}).explain()
+    assert "stochastic approximation" in told
+    assert "from persistent chains of the model, with their noise: the best order found has a width" in told
+
+
 # --- fits ---
 
 
@@ -316,12 +339,12 @@ def drawn_couplings(monkeypatch: pytest.MonkeyPatch, steps: int, rows: Numbers) 
     """The couplings where nothing may be summed."""
     monkeypatch.setattr("compose_lang.compiler.totals.MOST_ALONE", 8)
     model = cg.compile(ISING.replace("hood()", f"hood(steps={steps})"), data={"rows": rows})
-    assert "persistent chains" in model.explain()
     found = model.params
     assert model.lessons[0].report["by"] == "persistent chains"
     return np.array([found["J"], found["h"]])
 
 
+@pytest.mark.slow
 def test_the_couplings_by_chains_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """The noise of 16 chains over 250 steps is some 0.15 of a standard error of the data (150 rows)."""
     rows, states = configurations()

@@ -15,7 +15,7 @@ params are the mean over the second half of the path, which then is as good as b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.learn.model_chains import Curvature
+from compose_lang.runtime.learn.steps import ITERATIONS, WARM, Arrays, Stopped, drifts
 from compose_lang.runtime.learn.trainer import Progress, Watch
 from compose_lang.runtime.sweep import Batch, Sweeper
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 SWEEPS = 5  #: of the chains at each step
 FARTHEST = 1.0  #: that a step may aim at, in each coordinate: beyond, few chains tell nothing of the model
 SLOW, POWER = 5.0, 0.6  #: the share of a step that is taken: (1 + t / SLOW) ^ -POWER
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def contrast(
@@ -46,8 +45,6 @@ def contrast(
     stop: Callable[[], bool],
 ) -> tuple[NDArray[np.float64], dict[str, Any], list[Diagnostic]]:
     """Climb the likelihood from u, or from the state of an earlier fit, to its end."""
-    from compose_lang.runtime.learn.maximum_likelihood import ITERATIONS, WARM, Stopped, drifts
-
     half = fit.steps // 2
     warmup = WARM + half * SWEEPS
     for number, model in enumerate(fit.models):

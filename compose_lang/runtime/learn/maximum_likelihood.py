@@ -35,28 +35,17 @@ from compose_lang.runtime.learn.contrast import contrast
 from compose_lang.runtime.learn.log_total import LogTotal
 from compose_lang.runtime.learn.model_chains import ModelChains
 from compose_lang.runtime.learn.prepare import by_part, prepare
+from compose_lang.runtime.learn.steps import ITERATIONS, WARM, Arrays, Stopped, drifts
 from compose_lang.runtime.learn.trainer import Progress, Watch
 from compose_lang.runtime.sweep import Batch, Sweeper
 
 SPREAD = 0.1  #: of first coordinates around the middle of a type: alike, params that are alike would stay so
-WARM = 20  #: sweeps before the first look at the chains
-ITERATIONS = 10  #: of the minimiser at each step of EM
 LONGEST = 20.0  #: a bounded param whose coordinate lies farther out than this has come to its bound
 SETTLED = 1e-4  #: the longest gradient, over the size of the energy, at a minimum
 WALL = 10.0  #: how much dearer than the best point one without a likelihood seems to be, in its size
 RESTARTS = 20  #: of the minimiser, which may give up where the likelihood falls off
-DRIFT = 6.0  #: standard errors between two quarters of EM that show that it has not converged
 
 Coordinate = NDArray[np.float64]
-Arrays = Mapping[str, NDArray[Any]]
-
-
-class Stopped(Exception):  # noqa: N818 - nothing is wrong
-    """A fit was told to stop before its end."""
-
-    def __init__(self, state: Arrays) -> None:
-        super().__init__()
-        self.state = state
 
 
 class Fitted(NamedTuple):
@@ -91,7 +80,8 @@ class MaximumLikelihood:
             for t in fitting.totals
             if t.is_drawn
         ]
-        self.constants = tuple(x.constants for x in (self.density, *self.totals, *self.models))
+        others = (*(t.constants for t in self.totals), *(m.constants for m in self.models))
+        self.constants = (self.density.constants, *others)
         self.slope = self.backend.compile(self.slope_of)
 
     def plan(self, graph: FactorGraph, names: tuple[str, ...]) -> Plan:
@@ -100,8 +90,8 @@ class MaximumLikelihood:
             return Plan(())
         found = plan(replace(graph, variables=tuple(v for v in graph.variables if v.name in names)), "jax")
         if found.annealing is not None:
-            names = ", ".join(found.annealing.anneal.transported)
-            text = f"{names} live at levels of noise, over which maximum likelihood cannot sum them out"
+            moved = ", ".join(found.annealing.anneal.transported)
+            text = f"{moved} live at levels of noise, over which maximum likelihood cannot sum them out"
             raise ComposeError(Diagnostic("CG0601", text, self.fitting.span))
         return found
 
@@ -323,16 +313,6 @@ class MaximumLikelihood:
 
 def only(graph: FactorGraph, names: tuple[str, ...]) -> FactorGraph:
     return FactorGraph(tuple(v for v in graph.variables if v.name in names), ())
-
-
-def drifts(reached: NDArray[np.float64]) -> bool:
-    """Whether what EM comes to in the last quarter of its steps differs from the quarter before."""
-    quarters = np.array_split(reached, 2)
-    if min(map(len, quarters)) < 20:
-        return False
-    batches = [np.array([b.mean(0) for b in np.array_split(q, 5)]) for q in quarters]
-    error = np.sqrt(sum(b.var(0, ddof=1) / len(b) for b in batches)) + 1e-3
-    return bool((np.abs(batches[0].mean(0) - batches[1].mean(0)) > DRIFT * error).any())
 
 
 def shown(value: NDArray[np.float64]) -> str:
