@@ -191,8 +191,7 @@ def totals_of(graph: FactorGraph, reading: Unclamped, part: Part) -> tuple[Total
 
 def summed(graph: FactorGraph, variables: Sequence[Variable]) -> Exact | str:
     """How some variables of a graph are summed out, or why they cannot be."""
-    endless = [v for v in variables if kind(v) != FINITE or not v.type.domain.is_finite]
+    endless = [v.name for v in variables if kind(v) != FINITE or not v.type.domain.is_finite]
     if endless:
-        names = ", ".join(v.name for v in endless)
-        return f"{names} {'is' if len(endless) == 1 else 'are'} not finite"
+        return f"the values of {', '.join(endless)} cannot be listed"
     return exact(graph, variables, MOST_ALONE)
