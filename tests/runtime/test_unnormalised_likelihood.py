@@ -19,6 +19,7 @@ from scipy.special import log_expit, logsumexp
 
 import compose_lang as cg
 from compose_lang.compiler.plan import Plan
+from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.learn.log_total import LogTotal
@@ -403,6 +404,16 @@ def test_a_product_of_densities_over_reals() -> None:
     found = cg.compile(text, data={"y": y}).params
     error = 2.0 * np.sqrt(0.5 / 60)
     assert found["k"] == pytest.approx(2.0 * y.mean(), abs=0.6 * error)
+
+
+@pytest.mark.slow
+def test_an_energy_without_a_total_is_told() -> None:
+    text = (
+        "data y: real[3] = [1, 2, 4]\nparam k: real\nfactor Slope(x: real) { energy k * x }\n"
+        "y ~ Slope\nlearn k by maximum_likelihood(steps=20)"
+    )
+    with pytest.raises(ComposeError, match=r"CG0701.*has no total: `y` ran off"):
+        _ = cg.compile(text).params
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.diagnostics import Diagnostic
+from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.learn.model_chains import Curvature
 from compose_lang.runtime.learn.steps import ITERATIONS, WARM, Arrays, Stopped, drifts
 from compose_lang.runtime.learn.trainer import Progress, Watch
@@ -70,7 +70,10 @@ def contrast(
         position = {} if batch is None else batch.position
         if step == first:
             fit.require_finite(u, position)
-        curvature.add(sum((model.spread(u) for model in fit.models), np.zeros(())))
+        spread = sum((model.spread(u) for model in fit.models), np.zeros(()))
+        if not np.isfinite(spread).all() or any(model.is_lost for model in fit.models):
+            raise ComposeError(endless(fit, step))
+        curvature.add(spread)
         near = curvature.around(u, fit.models[0].chains)
         result = fit.minimise(u, position, ITERATIONS, near, FARTHEST)
         u = path[step] = u + (result.x - u) / (1.0 + step / SLOW) ** POWER
@@ -90,6 +93,14 @@ def contrast(
     chains = fit.models[0].chains
     report = {"steps": fit.steps, "chains": chains, "log_likelihood": None, "by": "persistent chains"}
     return path[half:].mean(axis=0), report, told
+
+
+def endless(fit: MaximumLikelihood, step: int) -> Diagnostic:
+    """CG0701 where chains of the model have run off, or have gone where its energy is no number."""
+    names = ", ".join(f"`{name}`" for model in fit.models for name in model.names)
+    text = f"the model without its data has no total: {names} ran off at step {step + 1}"
+    help = "its energy has to rise outwards for all params that are tried: bound the type, or start nearer: param k = 3"
+    return Diagnostic("CG0701", text, fit.fitting.span, help=help)
 
 
 def given_data(

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 MOST_JOINT = 500
 """Params whose slopes' covariance is kept whole; of more the variances are."""
 
+FAR = 1e10
+"""A chain whose coordinates lie farther out has run off: there is no total."""
+
 Coordinate = NDArray[np.float64]
 
 
@@ -49,6 +52,7 @@ class ModelChains:
         learned: Learned,
     ) -> None:
         self.count = total.count
+        self.names = total.names
         self.chains = max(chains, 2)  # one alone has no covariance
         self.params = params
         self.backend = backend
@@ -64,6 +68,11 @@ class ModelChains:
     @property
     def position(self) -> Position:
         return self.batch.position
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a chain has run off to where no total is."""
+        return not all((np.abs(np.asarray(self.position[name])) < FAR).all() for name in self.names)
 
     def start(self, u: Coordinate, seed: int, warmup: int) -> None:
         """Put the chains at random where the energy is finite."""
