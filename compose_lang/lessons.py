@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from compose_lang.compiler.fitting import Fitting
     from compose_lang.compiler.parts import Part
+    from compose_lang.compiler.totals import Total
     from compose_lang.runtime.learn.prepare import Lesson
 
 
@@ -57,12 +58,25 @@ def explain_fit(fitting: Fitting | None) -> str:
     found = kept(fitting)
     names = [v.name for v in fitting.graph.variables if v.free_sites and v.name not in fitting.fit.targets]
     how = f"EM over {', '.join(names)}" if names else "L-BFGS"
+    if any(t.is_drawn for t in fitting.totals):
+        how = "stochastic approximation" + (f" over {', '.join(names)}" if names else "")
     lines = [f"params by maximum likelihood, {how}, at most {fitting.options['steps']:,} steps:"]
     for v in fitting.graph.variables:
         if v.name in fitting.fit.targets:
             value = "to be fitted by the first run" if found is None else number(found.weights[v.name])
             lines.append(f"  {v.name}: {v.type}, {value}")
+    lines += [explain_total(t) for t in fitting.totals if t.names]
     return "\n".join(lines)
+
+
+def explain_total(total: Total) -> str:
+    """How a total that the likelihood is divided by is found."""
+    over = f"  divided by the total over {', '.join(total.names)}"
+    if total.count > 1:
+        over += f", one of {total.count:,} copies"
+    if total.exact is not None:
+        return f"{over}, summed exactly: {total.exact.words}"
+    return f"{over}, from persistent chains of the model, with their noise: {total.why}"
 
 
 def number(value: np.ndarray) -> str:

@@ -6,6 +6,7 @@ import csv
 import importlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -183,6 +184,30 @@ def test_the_karate_club_is_split_as_its_friendships_say():
     with (EXAMPLES / "karate/members.csv").open(encoding="utf-8") as file:
         went = [row["side"] == "president" for row in csv.DictReader(file)]
     assert (np.array(run.optimum["values"]["side"]) == went).sum() >= 32
+
+
+# --- inverse_ising.cg ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_couplings_of_a_spin_glass_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """At the maximum the model has the data's means of what each param multiplies: exact draws of it show them."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    shutil.copytree(EXAMPLES / "inverse_ising", tmp_path / "it", ignore=shutil.ignore_patterns("*.learned"))
+    model = cg.compile(str(tmp_path / "it/inverse_ising.cg"))
+    data = np.load(tmp_path / "it/snapshots.npz")
+    found = model.params
+    away = np.concatenate([np.ravel(found[name] - data[name]) for name in ("right", "down", "field")])
+    assert np.sqrt((away**2).mean()) < 0.08  # of nearly free spins: 1 / sqrt(1000)
+    run = model.sample(seed=1, chains=1, draws=4000)
+    for product in (
+        lambda s: s[:, :, :-1] * s[:, :, 1:],
+        lambda s: s[:, :-1] * s[:, 1:],
+        lambda s: s.mean((1, 2)),
+    ):
+        drawn = product(draws(run, "fresh")[0].astype(float))
+        seen = product(data["spins"].astype(float)).mean(0)
+        assert (np.abs(drawn.mean(0) - seen) < 4.5 * drawn.std(0) / np.sqrt(4000)).all()
 
 
 # --- product.cg, mixture.cg, contrast.cg ---------------------------------------------------------------

@@ -90,7 +90,8 @@ class Elaboration:
         self.requests: list[Request] = []
         self.directed: dict[str, Span] = {}
         self.pending = statements.PendingArrays(module.statements)
-        self.observing = [s for s in module.statements if any(observes([s]))]
+        is_unclamped = self.session.reading is not None and self.session.reading.is_unclamped
+        self.observing = [s for s in module.statements if any(observes([s])) and not is_unclamped]
         self.found: list[Diagnostic] = []
         self.exit_code = 1
 

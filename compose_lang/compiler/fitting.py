@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,14 +19,15 @@ import numpy as np
 from compose_lang.compiler import learning
 from compose_lang.compiler.context import Context, Session, fail
 from compose_lang.compiler.graph import FactorGraph
-from compose_lang.compiler.likelihood import Likelihood, graph_of_params
+from compose_lang.compiler.likelihood import Likelihood, faults, graph_of_params, informed, unread
 from compose_lang.compiler.parts import REVISION, parts_of
-from compose_lang.diagnostics import Label, Span, did_you_mean
+from compose_lang.compiler.totals import Part, Total, Unclamped, part_of, totals_of, unclamped
+from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, did_you_mean
 from compose_lang.grammar import ast
 from compose_lang.grammar.printer import print_module
 
 if TYPE_CHECKING:
-    from compose_lang.compiler.parts import Part
+    from compose_lang.compiler.parts import Part as Learned
 
 METHOD = "maximum_likelihood"
 OPTIONS = {"steps": 500, "chains": 16, "seed": 0}
@@ -49,9 +50,10 @@ class Fitting:
     fit: Fit
     graph: FactorGraph
     starts: Mapping[str, np.ndarray | None]
-    parts: tuple[Part, ...]  #: what its energies need to have learned
+    parts: tuple[Learned, ...]  #: what its energies need to have learned
     depends: str  #: a hash of the program and its data
     home: Path | None
+    totals: tuple[Total, ...] = ()  #: what the program's weight is divided by
 
     name: str = "params"
     method: str = METHOD
@@ -73,7 +75,8 @@ class Fitting:
     @cached_property
     def description(self) -> dict[str, Any]:
         types = {v.name: str(v.type) for v in self.graph.variables if v.name in self.fit.targets}
-        return {"method": METHOD, "params": types, "options": dict(self.fit.options), "revision": REVISION}
+        found = {"method": METHOD, "params": types, "options": dict(self.fit.options), "revision": REVISION}
+        return {**found, "totals": len(self.totals)} if self.totals else found
 
     @cached_property
     def key(self) -> str:
@@ -143,16 +146,83 @@ def whole(fits: list[Fit]) -> Fit:
     return Fit(tuple(t for f in fits for t in f.targets), first.options, first.span)
 
 
-def fitting(module: ast.Module, graph: FactorGraph, session: Session) -> Fitting | None:
-    """The fit that a program's statements ask for, if any, from its graph and session of a `Likelihood`."""
+def fitting(
+    module: ast.Module,
+    graph: FactorGraph,
+    session: Session,
+    elaborated: Callable[[Unclamped], FactorGraph],
+) -> Fitting | None:
+    """The fit that a program's statements ask for, if any, from its graph and session of a `Likelihood`.
+
+    elaborated: the program's graph in another reading. Raises CG0416 where its weight has a total that is not known,
+    CG0607 where a param is in no part that says what data follow.
+    """
     reading = session.reading
     if not session.fits or not isinstance(reading, Likelihood):
         return None
     fit = whole(session.fits)
-    of_params = graph_of_params(graph, reading, module, fit.span)
-    parts = tuple(parts_of([g.energy for g in of_params.groups]))
+    names = frozenset(reading.params) | informed(graph, reading)
+    found = total_of(module, graph, reading, elaborated)
+    if found is not None:
+        names |= found.part.names & frozenset(v.name for v in graph.variables if v.free_sites)
+    divided = frozenset[Span]() if found is None else frozenset(g.span for g in found.part.groups)
+    of_params = graph_of_params(graph, reading, names, divided)
+    wrong = [*unread(of_params, reading), *unknown(of_params, reading, module, fit.span, found)]
+    if wrong:
+        raise ComposeError(wrong)
+    totals = (
+        totals_of(found.graph, found.reading, found.part) if found is not None and found.part.names else ()
+    )
+    energies = [g.energy for each in (of_params, *(t.graph for t in totals)) for g in each.groups]
+    parts = tuple(parts_of(energies))
     depends = digest(module, graph, session)
-    return Fitting(fit, of_params, reading.starts, parts, depends, learning.home(session))
+    return Fitting(fit, of_params, reading.starts, parts, depends, learning.home(session), totals)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A part with an unknown total, in the graph and the reading that tell it."""
+
+    graph: FactorGraph
+    reading: Unclamped
+    part: Part
+
+
+def total_of(
+    module: ast.Module,
+    graph: FactorGraph,
+    reading: Likelihood,
+    elaborated: Callable[[Unclamped], FactorGraph],
+) -> Found | None:
+    """The part of a program whose total varies with the params, where there may be one, and is one."""
+    stated = {t.span: s for s in reading.stated for t in s.terms}
+    observed = frozenset(v.name for v in graph.variables if not v.free.all())
+    sound = all(g.span in stated and stated[g.span].factor.normalised for g in graph.groups)
+    if sound and not observed and not any(faults(graph, reading, module)):
+        return None
+    read = unclamped(module, elaborated)
+    if read is None:
+        return None
+    free, other = read
+    part = part_of(free, other, other.outcomes | observed)
+    return Found(free, other, part) if part.known else None
+
+
+def unknown(
+    of_params: FactorGraph, reading: Likelihood, module: ast.Module, at: Span, found: Found | None
+) -> Iterator[Diagnostic]:
+    """CG0416 for what is in the way of the likelihood, less what the totals that were found divide out."""
+    inside = frozenset[Span]() if found is None else found.part.known
+    for f in faults(of_params, reading, module):
+        if not f.is_total or f.span not in inside:
+            yield f.told(at)
+    if found is None:
+        return
+    names = found.part.names | frozenset(reading.params)
+    variables = tuple(v for v in found.graph.variables if v.name in names)
+    for f in faults(FactorGraph(variables, found.part.groups), found.reading, module):
+        if not f.is_total:
+            yield f.told(at)
 
 
 def digest(module: ast.Module, graph: FactorGraph, session: Session) -> str:

@@ -1,9 +1,9 @@
-"""A program read for the likelihood of its params: they are variables, and what weighs them must be densities.
+"""A program read for the likelihood of its params: they are variables, and what is no density of the data is told.
 
 In: a program with the params that `learn … by maximum_likelihood` names. Out: the part of its factor graph that hangs
-on them, params first. The likelihood of the data is then the program's weight with its own variables summed out; that
-is true only where every factor in this part is a density of its subjects, stated once, since an unknown total that
-varies with a param would be part of the likelihood. What reads params alone is a penalty and may be any factor.
+on them, params first, and its faults. The likelihood of the data is the program's weight with its own variables summed
+out, where every factor in this part is a density of its subjects, stated once; what is not has a total that may vary
+with a param, which `totals` divides out. What reads params alone is a penalty and may be any factor.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from compose_lang.compiler.factors import Applied, Factor, Mixture, Scaled
 from compose_lang.compiler.graph import FactorGraph, FactorGroup, Offset, Variable
 from compose_lang.compiler.ir import Axis, Node, constant, postorder, transform, variable
 from compose_lang.compiler.name_scopes import names_in, parts
+from compose_lang.compiler.observing import observed_name, observes
 from compose_lang.compiler.simulation import SELECTING, Reading
 from compose_lang.compiler.types import Domain
-from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span
+from compose_lang.diagnostics import Diagnostic, Label, Span
 from compose_lang.grammar import ast
 
 BOUND_BY_INPUTS = frozenset({"Uniform", "DiscreteUniform", "Binomial", "BetaBinomial"})
@@ -56,6 +57,7 @@ class Likelihood:
     starts: dict[str, np.ndarray | None] = field(default_factory=dict)  #: values in the program; None: none
     stated: list[Stated] = field(default_factory=list)
     plates: tuple[Axis, ...] = ()
+    is_unclamped: bool = False
 
     def datum(self, ctx: Context, name: str, value: Node, domain: Domain, span: Span) -> Node:
         return value
@@ -103,25 +105,40 @@ def offsets_without(graph: FactorGraph, params: frozenset[str]) -> dict[str, Off
     return {n: o for n, o in graph.offsets.items() if not (o.location.variables | o.scale.variables) & params}
 
 
-def graph_of_params(graph: FactorGraph, reading: Likelihood, module: ast.Module, at: Span) -> FactorGraph:
-    """The part of a program by which its params are fitted; a ComposeError tells why it is no likelihood.
+@dataclass(frozen=True)
+class Fault:
+    """Why the weight of what is tied to the params is no likelihood of theirs, as it stands.
 
-    CG0416: its weight has an unknown total. CG0607: a param is in no part that says what data follow.
+    is_total: whether it is one when it is divided by its total over all that is random in it.
+    """
+
+    text: str
+    span: Span
+    help: str
+    is_total: bool = True
+
+    def told(self, at: Span) -> Diagnostic:
+        """CG0416. at: the statement that fits."""
+        return Diagnostic("CG0416", self.text, self.span, labels=(Label(at, "fitted here"),), help=self.help)
+
+
+def graph_of_params(
+    graph: FactorGraph, reading: Likelihood, names: frozenset[str], divided: frozenset[Span]
+) -> FactorGraph:
+    """The part of a program by which its params are fitted: these, and variables of which data tell something.
+
+    divided: of terms that are divided by their total. These count also where they read data alone.
     """
     params = frozenset(reading.params)
-    names = params | informed(graph, reading)
-    groups = tuple(g for g in graph.groups if g.variables and g.variables <= names)
-    part = FactorGraph(tuple(v for v in graph.variables if v.name in names), groups)
-    found = [*unread(part, reading), *faults(part, reading, module, at)]
-    if found:
-        raise ComposeError(found)
+    groups = tuple(g for g in graph.groups if (g.variables or g.span in divided) and g.variables <= names)
     requests = []
     for r in graph.requests:
         targets = tuple(t for t in r.targets if t in names - params)
         if targets or not r.targets:
             requests.append(replace(r, targets=targets))
     offsets = {n: o for n, o in offsets_without(graph, params).items() if n in names}
-    return replace(part, requests=tuple(requests), offsets=offsets)
+    variables = tuple(v for v in graph.variables if v.name in names)
+    return FactorGraph(variables, groups, requests=tuple(requests), offsets=offsets)
 
 
 def informed(graph: FactorGraph, reading: Likelihood) -> frozenset[str]:
@@ -161,24 +178,19 @@ def unread(graph: FactorGraph, reading: Likelihood) -> Iterator[Diagnostic]:
             yield Diagnostic("CG0607", text, v.span, help="state what the data follow: y ~ Normal(k, 1)")
 
 
-def faults(graph: FactorGraph, reading: Likelihood, module: ast.Module, at: Span) -> Iterator[Diagnostic]:
+def faults(graph: FactorGraph, reading: Likelihood, module: ast.Module) -> Iterator[Fault]:
     """Why the weight of what is tied to the params is no likelihood of theirs."""
     params = frozenset(reading.params)
     names = frozenset(v.name for v in graph.variables)
-    here = (Label(at, "fitted here"),)
-
-    def fault(text: str, span: Span, help: str) -> Diagnostic:
-        return Diagnostic("CG0416", text, span, labels=here, help=help)
-
     for v in graph.variables:
         for bound in (v.lower, v.upper):
             if v.name not in params and bound is not None and bound.variables & params:
                 text = f"a bound of `{v.name}` is a param: how much room it leaves is not divided out"
-                yield fault(text, v.span, "give it a density of that support: x ~ Uniform(0, k)")
+                yield Fault(text, v.span, "give it a density of that support: x ~ Uniform(0, k)", False)
     spans = {t.span for s in reading.stated for t in s.terms}
     for g in graph.groups:
         if g.span not in spans and not (g.variables <= params and not reads_data(module, g.span)):
-            yield fault(*unnormalised(g, params))
+            yield unnormalised(g)
     counted: dict[str, np.ndarray] = {}
     for s in reading.stated:
         is_penalty = bool(s.over) and s.variables <= params and not reads_data(module, s.span)
@@ -187,29 +199,29 @@ def faults(graph: FactorGraph, reading: Likelihood, module: ast.Module, at: Span
         if s.over & params:
             names_of = ", ".join(f"`{n}`" for n in sorted(s.over & params))
             text = f"the subject reads the param {names_of}: what is left of `~` is data or a variable"
-            yield fault(text, s.span, "move it to the right side: y ~ Normal(k, 1)")
+            yield Fault(text, s.span, "move it to the right side: y ~ Normal(k, 1)", False)
         elif not s.factor.normalised:
             text = f"{s.factor.description} is not normalised: its total may vary with what is fitted"
-            yield fault(
+            yield Fault(
                 text, s.span, "normalize(P) divides it out; what is normalised is declared a `density`"
             )
         else:
-            yield from (fault(*f) for f in twice(graph, s, counted))
-            yield from (fault(*f) for f in cut(graph, s))
+            yield from (Fault(*f) for f in twice(graph, s, counted))
+            yield from (Fault(*f) for f in cut(graph, s))
 
 
-def unnormalised(g: FactorGroup, params: frozenset[str]) -> tuple[str, Span, str]:
+def unnormalised(g: FactorGroup) -> Fault:
     """A bare term as a fault."""
-    over = ", ".join(f"`{n}`" for n in sorted(g.variables & params) or sorted(g.variables))
     text = f"`{g.kind}` is no density: its total, which varies with what is fitted, is not known"
-    help = f"say with densities what data and variables follow (this reads {over}); normalize(P) makes one"
-    return text, g.span, help
+    help = "say what of it is random: a factor over it, y ~ F(k), or a variable whose values are observed"
+    return Fault(text, g.span, help)
 
 
 def reads_data(module: ast.Module, span: Span) -> bool:
-    """Whether the statement at a place reads data, also through `let`s and functions."""
+    """Whether the statement at a place reads data or what is observed, also through `let`s and functions."""
     declared = {s.name: s for s in module.statements if isinstance(s, ast.Let | ast.Fn)}
     data = {s.name for s in module.statements if isinstance(s, ast.Data)}
+    data |= {observed_name(o) for o in observes(module.statements)}
     waiting = [n for s in every(module) if s.span == span for n in names_in(s)]
     seen: set[str] = set()
     while waiting:

@@ -95,7 +95,7 @@ def compile_program(
     session = anew(reading=Likelihood() if fits(module) else None)
     try:
         graph = elaborate(module, session)
-        to_fit = fitting(module, graph, session)
+        to_fit = fitting(module, graph, session, lambda reading: elaborate(module, anew(reading=reading)))
         graph = without_params(graph, session.reading)
     except ComposeError as wrong:
         told = without_allowed(in_order([*found, *wrong.diagnostics, *timely(session)]), source)

@@ -49,6 +49,11 @@ class Reading(Protocol):
         """What stands around the whole program."""
         ...
 
+    @property
+    def is_unclamped(self) -> bool:
+        """Whether what the program observes of its variables is free."""
+        ...
+
     def datum(self, ctx: Context, name: str, value: Node, domain: Domain, span: Span) -> Node:
         """What a datum stands for."""
         ...
@@ -70,16 +75,10 @@ class Forwards:
     drawn: list[Drawn] = field(default_factory=list)
     others: list[Span] = field(default_factory=list)  #: statements that weigh, and say nothing of how to draw
     plates: tuple[Axis, ...] = ()
+    is_unclamped: bool = False
 
     def datum(self, ctx: Context, name: str, value: Node, domain: Domain, span: Span) -> Node:
-        if name not in self.outcomes:
-            return value
-        event = len(domain.event_shape)
-        shape = value.shape[: len(value.shape) - event] if event else value.shape
-        leaf = variable(name, value.shape, value.dtype, domain)
-        free, held = np.ones(shape, dtype=bool), np.zeros(value.shape)
-        ctx.session.variables[name] = Variable(name, Type(domain, shape), leaf, free, held, span)
-        return leaf
+        return outcome(ctx, name, value, domain, span) if name in self.outcomes else value
 
     def note(self, ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> Context:
         from compose_lang.compiler.application import WithInputs
@@ -103,6 +102,16 @@ class Forwards:
     def weigh(self, ctx: Context, span: Span) -> None:
         if not ctx.is_drawn:
             self.others.append(span)
+
+
+def outcome(ctx: Context, name: str, value: Node, domain: Domain, span: Span) -> Node:
+    """A datum as the variable that it is a value of."""
+    event = len(domain.event_shape)
+    shape = value.shape[: len(value.shape) - event] if event else value.shape
+    leaf = variable(name, value.shape, value.dtype, domain)
+    free, held = np.ones(shape, dtype=bool), np.zeros(value.shape)
+    ctx.session.variables[name] = Variable(name, Type(domain, shape), leaf, free, held, span)
+    return leaf
 
 
 def can_draw(factor: WithInputs, ctx: Context) -> bool:
@@ -167,6 +176,7 @@ class Copies:
 
     outcomes: Mapping[str, np.ndarray]
     axis: Axis
+    is_unclamped: bool = False
 
     @property
     def plates(self) -> tuple[Axis, ...]:

@@ -14,7 +14,8 @@ from scipy.special import expit, log_expit
 import compose_lang as cg
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.learn import fitted
-from compose_lang.runtime.learn.maximum_likelihood import MaximumLikelihood, Stopped
+from compose_lang.runtime.learn.maximum_likelihood import MaximumLikelihood
+from compose_lang.runtime.learn.steps import Stopped
 
 RNG = np.random.default_rng(20261127)
 
@@ -210,9 +211,9 @@ def test_the_gradient_is_that_of_the_energy() -> None:
         position = {"b": run.backend.asarray(RNG.normal(size=(run.chains, 20)))}
 
         def at(u: np.ndarray) -> float:
-            return float(run.slope(run.density.constants, run.backend.asarray(u), position)[0])
+            return float(run.slope(run.constants, run.backend.asarray(u), position)[0])
 
-        slope = np.asarray(run.slope(run.density.constants, run.backend.asarray(u), position)[1])
+        slope = np.asarray(run.slope(run.constants, run.backend.asarray(u), position)[1])
         for k in range(3):
             step = 1e-5 * np.eye(3)[k]
             assert slope[k] == pytest.approx((at(u + step) - at(u - step)) / 2e-5, rel=1e-5)

@@ -14,8 +14,9 @@ import numpy as np
 from compose_lang.compiler.fitting import Fitting
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.learn import files, weights
-from compose_lang.runtime.learn.maximum_likelihood import Arrays, MaximumLikelihood, Stopped
+from compose_lang.runtime.learn.maximum_likelihood import MaximumLikelihood
 from compose_lang.runtime.learn.prepare import Lesson, elsewhere, interrupted
+from compose_lang.runtime.learn.steps import Arrays, Stopped
 from compose_lang.runtime.learn.trainer import Watch
 
 EVERY_SECONDS = 10.0  #: between two checkpoints

@@ -3,11 +3,13 @@
 In: a `Fitting`. Out: the params' values, and what is to be told of the fit.
 
 Given all else, the energy of the params is minus the log-likelihood of data and variables, and L-BFGS minimises it in
-unconstrained coordinates, with no Jacobian: a maximum does not depend on coordinates. With variables x the likelihood
-of the data is an integral over them, whose gradient is the mean of the energy's over x given the data (Fisher's
-identity). So chains of x, moved by the program's own kernels, take turns with the minimiser on the mean energy over
-the chains: stochastic EM (Celeux and Diebolt 1985). What it comes to still jumps by the chains' noise; from half of the
-steps on θ moves to it by 1/k of the way, which takes the mean and converges (Robbins and Monro 1951; Nielsen 2000).
+unconstrained coordinates, with no Jacobian: a maximum does not depend on coordinates. Where the program's weight is
+not normalised, the log of its total over data and variables is added (`log_total`; by chains, `contrast`). With
+variables x the likelihood of the data is an integral over them, whose gradient is the mean of the energy's over x given
+the data (Fisher's identity). So chains of x, moved by the program's own kernels, take turns with the minimiser on the
+mean energy over the chains: stochastic EM (Celeux and Diebolt 1985). What it comes to still jumps by the chains' noise;
+from half of the steps on θ moves to it by 1/k of the way, which takes the mean and converges (Robbins and Monro 1951;
+Nielsen 2000).
 """
 
 from __future__ import annotations
@@ -29,29 +31,21 @@ from compose_lang.runtime.backend import Array, load_backend
 from compose_lang.runtime.blocks.coordinates import Coordinates
 from compose_lang.runtime.density import Density
 from compose_lang.runtime.kernel import Position
+from compose_lang.runtime.learn.contrast import contrast
+from compose_lang.runtime.learn.log_total import LogTotal
+from compose_lang.runtime.learn.model_chains import ModelChains
 from compose_lang.runtime.learn.prepare import by_part, prepare
+from compose_lang.runtime.learn.steps import ITERATIONS, WARM, Arrays, Stopped, drifts
 from compose_lang.runtime.learn.trainer import Progress, Watch
 from compose_lang.runtime.sweep import Batch, Sweeper
 
 SPREAD = 0.1  #: of first coordinates around the middle of a type: alike, params that are alike would stay so
-WARM = 20  #: sweeps before the first look at the chains
-ITERATIONS = 10  #: of the minimiser at each step of EM
 LONGEST = 20.0  #: a bounded param whose coordinate lies farther out than this has come to its bound
 SETTLED = 1e-4  #: the longest gradient, over the size of the energy, at a minimum
 WALL = 10.0  #: how much dearer than the best point one without a likelihood seems to be, in its size
 RESTARTS = 20  #: of the minimiser, which may give up where the likelihood falls off
-DRIFT = 6.0  #: standard errors between two quarters of EM that show that it has not converged
 
 Coordinate = NDArray[np.float64]
-Arrays = Mapping[str, NDArray[Any]]
-
-
-class Stopped(Exception):  # noqa: N818 - nothing is wrong
-    """A fit was told to stop before its end."""
-
-    def __init__(self, state: Arrays) -> None:
-        super().__init__()
-        self.state = state
 
 
 class Fitted(NamedTuple):
@@ -73,22 +67,31 @@ class MaximumLikelihood:
         self.rest = tuple(v.name for v in graph.variables if v.free_sites and v.name not in targets)
         self.steps, self.seed = int(options["steps"]), int(options["seed"])
         self.chains = int(options["chains"]) if self.rest else 1
-        self.density = Density(graph, self.plan(graph), self.backend, by_part(prepare(fitting.parts)))
+        learned = by_part(prepare(fitting.parts))
+        self.density = Density(graph, self.plan(graph, self.rest), self.backend, learned)
         self.density.steady = False
         self.block = Coordinates(self.density, self.params)
         self.alone = Density(only(graph, self.params), Plan(()), self.backend, {})
+        self.totals = [LogTotal(t, self.backend, learned) for t in fitting.totals if not t.is_drawn]
+        self.models = [
+            ModelChains(
+                t, self.plan(t.graph, t.names), self.params, int(options["chains"]), self.backend, learned
+            )
+            for t in fitting.totals
+            if t.is_drawn
+        ]
+        others = (*(t.constants for t in self.totals), *(m.constants for m in self.models))
+        self.constants = (self.density.constants, *others)
         self.slope = self.backend.compile(self.slope_of)
 
-    def plan(self, graph: FactorGraph) -> Plan:
-        """How the chains move."""
-        if not self.rest:
+    def plan(self, graph: FactorGraph, names: tuple[str, ...]) -> Plan:
+        """How chains of some variables of a graph move."""
+        if not names:
             return Plan(())
-        found = plan(
-            replace(graph, variables=tuple(v for v in graph.variables if v.name in self.rest)), "jax"
-        )
+        found = plan(replace(graph, variables=tuple(v for v in graph.variables if v.name in names)), "jax")
         if found.annealing is not None:
-            names = ", ".join(found.annealing.anneal.transported)
-            text = f"{names} live at levels of noise, over which maximum likelihood cannot sum them out"
+            moved = ", ".join(found.annealing.anneal.transported)
+            text = f"{moved} live at levels of noise, over which maximum likelihood cannot sum them out"
             raise ComposeError(Diagnostic("CG0601", text, self.fitting.span))
         return found
 
@@ -121,29 +124,56 @@ class MaximumLikelihood:
 
     # --- the minimiser ---
 
-    def slope_of(self, constants: Any, u: Array, position: Position) -> tuple[Array, Array]:
-        """The mean energy over the chains, and its gradient (D,)."""
-        density = self.density.with_constants(constants)
+    def slope_of(
+        self, constants: Any, u: Array, position: Position, drawn: tuple[Position, ...] = ()
+    ) -> tuple[Array, Array]:
+        """The mean energy over the chains and the log of what the weight is divided by, and their gradient (D,).
+
+        drawn: where chains of the model stand, whose mean energy stands for minus the log of a total.
+        """
+        own, *others = constants
+        density = self.density.with_constants(own)
+        of_totals, of_models = others[: len(self.totals)], others[len(self.totals) :]
 
         def energy(us: Array) -> Array:
             wide = self.backend.xp.broadcast_to(us, (self.chains, us.shape[1]))
             whole = self.block.unravel(position, wide)
             each = density.energy_of(whole, density.graph.groups, self.rest)
-            return self.backend.xp.mean(each, axis=0, keepdims=True)
+            mean = self.backend.xp.mean(each, axis=0, keepdims=True)
+            params, _ = self.alone.constrain(self.block.unravel({}, us)) if self.totals else ({}, None)
+            for total, theirs in zip(self.totals, of_totals, strict=True):
+                mean = mean + total.of(theirs, params)
+            for model, theirs, at in zip(self.models, of_models, drawn, strict=True):
+                mean = mean - model.mean_energy(theirs, us, at)
+            return mean
 
         each, gradient = self.backend.value_and_grad(energy)(u[None])
         return each[0], gradient[0]
 
-    def minimise(self, u: Coordinate, position: Position, iterations: int) -> Any:
-        """scipy's result of L-BFGS from u, where the chains stand at a position."""
+    def minimise(
+        self,
+        u: Coordinate,
+        position: Position,
+        iterations: int,
+        near: Callable[[Coordinate], tuple[float, Coordinate]] | None = None,
+        farthest: float = np.inf,
+    ) -> Any:
+        """scipy's result of L-BFGS from u, where the chains stand at a position.
+
+        near: something to add, and its gradient; farthest: how far a coordinate may go.
+        """
         from scipy.optimize import minimize
 
         best = 0.0
+        drawn = tuple(model.position for model in self.models)
 
         def both(u: Coordinate) -> tuple[float, Coordinate]:
             nonlocal best
-            e, g = self.slope(self.density.constants, self.backend.asarray(u), position)
+            e, g = self.slope(self.constants, self.backend.asarray(u), position, drawn)
             value, gradient = float(e), np.asarray(g, dtype=np.float64)
+            if near is not None:
+                more, slope = near(u)
+                value, gradient = value + more, gradient + slope
             if not np.isfinite(value) or not np.isfinite(gradient).all():
                 # a step too far, which the line search takes back by as much as it is dear
                 return best + WALL * (1.0 + abs(best)), np.zeros_like(gradient)
@@ -151,7 +181,8 @@ class MaximumLikelihood:
             return value, gradient
 
         options = {"maxiter": iterations, "ftol": 1e-13, "gtol": 1e-7, "maxfun": 20 * iterations + 20}
-        return minimize(both, u, jac=True, method="L-BFGS-B", options=options)
+        bounds = None if farthest == np.inf else np.stack([u - farthest, u + farthest], axis=1)
+        return minimize(both, u, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
 
     # --- fits ---
 
@@ -168,7 +199,10 @@ class MaximumLikelihood:
         """
         with self.backend.scope():
             u = self.first()
-            found = self.expectation(u, watch, begun, keep, stop) if self.rest else self.direct(u)
+            if self.models:
+                found = contrast(self, u, watch, begun, keep, stop)
+            else:
+                found = self.expectation(u, watch, begun, keep, stop) if self.rest else self.direct(u)
             u, report, told = found
             return Fitted(self.values(u), report, self.on_bounds(u) or told)
 
@@ -240,7 +274,8 @@ class MaximumLikelihood:
 
     def require_finite(self, u: Coordinate, position: Mapping[str, Array]) -> None:
         """CG0701 where the likelihood is no number where the fit stands."""
-        e, _ = self.slope(self.density.constants, self.backend.asarray(u), dict(position))
+        drawn = tuple(model.position for model in self.models)
+        e, _ = self.slope(self.constants, self.backend.asarray(u), dict(position), drawn)
         if np.isfinite(float(e)):
             return
         whole = {**position, **self.placed(u, self.chains)}
@@ -278,16 +313,6 @@ class MaximumLikelihood:
 
 def only(graph: FactorGraph, names: tuple[str, ...]) -> FactorGraph:
     return FactorGraph(tuple(v for v in graph.variables if v.name in names), ())
-
-
-def drifts(reached: NDArray[np.float64]) -> bool:
-    """Whether what EM comes to in the last quarter of its steps differs from the quarter before."""
-    quarters = np.array_split(reached, 2)
-    if min(map(len, quarters)) < 20:
-        return False
-    batches = [np.array([b.mean(0) for b in np.array_split(q, 5)]) for q in quarters]
-    error = np.sqrt(sum(b.var(0, ddof=1) / len(b) for b in batches)) + 1e-3
-    return bool((np.abs(batches[0].mean(0) - batches[1].mean(0)) > DRIFT * error).any())
 
 
 def shown(value: NDArray[np.float64]) -> str:
