@@ -10,7 +10,7 @@ from collections.abc import Container, Sequence
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.graph import FactorGraph, Variable
 from compose_lang.compiler.reach import Gap, Moves, gaps
-from compose_lang.compiler.subsets import sizes
+from compose_lang.compiler.subsets import MOST_SITES, sizes
 
 ENOUGH = 4  #: sites, of which a table has a minor
 
@@ -20,11 +20,16 @@ def with_joining(graph: FactorGraph, blocks: Sequence[Block], asked: Container[s
 
     asked: the variables for which another method is asked for.
     """
+    made, hard = list(blocks), graph.hard
+    able = [
+        v for v in graph.variables if v.is_discrete and v.name not in asked and v.free_sites <= MOST_SITES
+    ]
+    if hard is None or not able:
+        return made
     found = gaps(graph, blocks)
-    made = list(blocks)
-    for v in graph.variables:
-        mine = [gap for gap in found if graph.hard is not None and v.name in gap.part.names(graph.hard)]
-        if mine and v.name not in asked:
+    for v in able:
+        mine = [gap for gap in found if v.name in gap.part.names(hard)]
+        if mine:
             block = joining_block(graph, v, mine, made)
             if block is not None:
                 last = max(place for place, b in enumerate(made) if v.name in b.variables)
@@ -44,7 +49,9 @@ def joining_block(
     for size, found in sizes(graph, v):
         if found.size == 1:
             continue
-        best = Block((v.name,), "blocks", {"size": size}, why=f"what single sites may not reach: {found.told}")
+        best = Block(
+            (v.name,), "blocks", {"size": size}, why=f"what single sites may not reach: {found.told}"
+        )
         is_enough = all(joins(graph, gap, [*blocks, best]) for gap in mine) if is_listed else size >= ENOUGH
         if is_enough:
             return best

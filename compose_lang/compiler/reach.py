@@ -61,9 +61,10 @@ def gaps(graph: FactorGraph, blocks: Sequence[Block]) -> list[Gap]:
         if key in found or any(not moves.kernels.get(n, {"exact"}) <= FOLLOWED for n in part.names(hard)):
             continue
         seen[key] += 1
-        if seen[key] > MOST_ALIKE or moves.surely_join(part):
+        is_told = moves.says_all(part)
+        if seen[key] > MOST_ALIKE or (is_told and moves.surely_join(part)):
             continue
-        states = solutions(hard, part)
+        states = solutions(hard, part) if is_told else None
         pieces = None if states is None else moves.pieces(part, states)
         if pieces is None or pieces > 1:
             found[key] = Gap(part, states, pieces)
@@ -122,6 +123,12 @@ class Moves:
         self.differing = cache(lambda name: differing(graph, graph.variable(name)))
         self.sums = cache(lambda name: sums(graph, graph.variable(name)))
         self.leaves_room = cache(leaves_room)
+
+    def says_all(self, part: Part) -> bool:
+        """Whether relations are all that constraints between finite variables say of a part."""
+        names = set(part.names(self.hard))
+        finite = {v.name for v in self.hard.numbering.variables}
+        return not any(names & g.variables and g.variables <= finite for g in self.hard.missed)
 
     # --- small parts ---
 

@@ -26,6 +26,7 @@ from compose_lang.compiler.invariants import Invariant, Orbits, invariants, orbi
 from compose_lang.compiler.scopes import scope
 
 LARGEST = 8  #: sites of a set
+MOST_SITES = 5000  #: of a variable, which are looked at one by one
 MOST_GROWN = 8000  #: sets that grow at a time
 MOST_SETS = 4000  #: that are kept
 MOST_JOINT = 2**20  #: joint values of a set that are numbered
@@ -69,6 +70,8 @@ class Subsets:
 def subsets(graph: FactorGraph, v: Variable, size: int) -> Subsets | str:
     """Sets of up to `size` sites of a variable; or why there are none."""
     values = len(v.support.values)
+    if v.free_sites > MOST_SITES:
+        return f"its {v.free_sites:,} sites are too many to look for sets of them"
     if values**size > MOST_JOINT:
         return f"{size} sites of {values} values each have more joint values than can be listed"
     kept, holding = invariants(graph, v)

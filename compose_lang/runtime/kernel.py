@@ -235,6 +235,7 @@ class SubsetBlock(Protocol):
 
     name: str
     sites: int
+    size: int  #: sites of the largest set
     number: int  #: of sets
 
     def current(self, position: Position, chosen: Array) -> Array:

@@ -32,6 +32,10 @@ class SmallSets:
         return self.local.variable.free_sites
 
     @property
+    def size(self) -> int:
+        return self.local.subsets.size
+
+    @property
     def number(self) -> int:
         return len(self.local.subsets.sets)
 
@@ -45,7 +49,7 @@ class SmallSets:
         values = xp.take_along_axis(held, xp.where(sites < self.sites, sites, 0), axis=1)
         digits = xp.where(sites < self.sites, (values - self.values.start) // self.values.step, 0)
         total = xp.zeros_like(digits[:, 0])
-        for place in range(self.local.subsets.size):
+        for place in range(self.size):
             total = total + digits[:, place] * count**place
         return total
 
@@ -62,7 +66,7 @@ class SmallSets:
         count = len(self.values)
         return [
             self.values.start + self.values.step * (joint // count**place % count)
-            for place in range(self.local.subsets.size)
+            for place in range(self.size)
         ]
 
     def energies(self, position: Position, chosen: Array, joint: Array) -> Array:

@@ -18,13 +18,13 @@ from compose_lang.runtime.backend import Array, Backend, Tree
 from compose_lang.runtime.kernel import BoundKernel, Kernel, NoiseSpec, Option, Position, SubsetBlock
 from compose_lang.runtime.kernels.gibbs import softmax_weights
 
-MOST_ROUNDS = 40
-"""Sets that are drawn in a sweep."""
+OFTEN, MOST_ROUNDS = 2, 40
+"""How often a site is drawn in a sweep, on average; and how many sets are, at most."""
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """A sweep draws as many sets as there are sites, up to a limit; it keeps no state."""
+    """A sweep over some sets of a block; it keeps no state."""
 
     block: SubsetBlock
     backend: Backend
@@ -35,7 +35,7 @@ class Blocks:
 
     @property
     def rounds(self) -> int:
-        return min(self.block.sites, MOST_ROUNDS)
+        return min(-(-OFTEN * self.block.sites // self.block.size), MOST_ROUNDS)
 
     def init(self, position: Position, keys: Array) -> Tree:
         return {}
