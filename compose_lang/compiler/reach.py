@@ -3,7 +3,7 @@
 In: a graph with `hard`, and its plan. Out: warnings where they do not, or where that cannot be told. Sites that
 constraints tie together form a part. The solutions of a small part are listed, and the moves between them followed.
 Of a large part it is known that moves join its solutions where every site has a value that never hurts, where values
-must differ and are more than neighbours, and where one sum is all there is.
+must differ and are more than neighbours, where one sum is all there is, and where a table has margins.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from compose_lang.compiler.block import Block
 from compose_lang.compiler.graph import FactorGraph, FactorGroup
 from compose_lang.compiler.keeping import differing, leaves_room, peels, sums
+from compose_lang.compiler.margins import are_joined_by_minors
 from compose_lang.compiler.propagate import rows_of
 from compose_lang.compiler.relations import Allowed, Different, Hard, Relation, Total
 from compose_lang.compiler.solutions import Part, parts, solutions
@@ -220,7 +221,21 @@ class Moves:
 
     def surely_join(self, part: Part) -> bool:
         """Whether the solutions of a part are known to be joined."""
-        return self.has_harmless_values(part) or self.has_room(part) or self.is_one_sum(part)
+        return (
+            self.has_harmless_values(part)
+            or self.has_room(part)
+            or self.is_one_sum(part)
+            or self.is_table(part)
+        )
+
+    def is_table(self, part: Part) -> bool:
+        """Whether a part is a table with fixed margins whose minors are drawn jointly."""
+        (name, *others) = part.names(self.hard)
+        if others or name not in self.drawn:
+            return False
+        return are_joined_by_minors(
+            part, set(map(frozenset, self.full_sites(name)[self.drawn[name]].tolist()))
+        )
 
     def draws_each(self, part: Part) -> bool:
         """Whether every site of a part is drawn anew by some kernel, by itself or among others."""

@@ -15,7 +15,9 @@ from compose_lang.bindings import requested
 from compose_lang.compiler import invariants as kept_by
 from compose_lang.compiler import local_subsets
 from compose_lang.compiler.plan import plan
-from compose_lang.compiler.reach import gaps
+from compose_lang.compiler.reach import Moves, gaps
+from compose_lang.compiler.relations import Total
+from compose_lang.compiler.solutions import Part, parts, solutions
 from compose_lang.compiler.subsets import Subsets, subsets
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.density import Density
@@ -227,6 +229,59 @@ def test_the_plan_tells_the_sets() -> None:
     told = cg.compile(margins(3, 4)).explain(method="blocks(size=4)")
     assert "blocks(size=4) draws s" in told
     assert "18 sets of up to 4 sites, each drawn jointly among up to 4 joint values" in told
+
+
+# --- tables ----------------------------------------------------------------------------------------------
+
+
+def with_margins(rows: list[int], columns: list[int], kind: str) -> str:
+    return (
+        f"var s: {kind}[{len(rows)}, {len(columns)}]\n"
+        f"for i in range({len(rows)}) {{ require sum(s[i, :]) == {rows}[i] }}\n"
+        f"for j in range({len(columns)}) {{ require sum(s[:, j]) == {columns}[j] }}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "margin", "is_known"),
+    [("int(0, 20)", 20, True), ("int(0, 9)", 20, False), ("bool", 4, True), ("int(-1, 20)", 6, True)],
+)
+def test_what_is_known_of_large_tables(kind: str, margin: int, is_known: bool) -> None:
+    graph = graph_of(with_margins([margin] * 8, [margin] * 8, kind))
+    chosen = plan(graph, "numpy", exactly=False)
+    assert chosen.blocks[-1].options == {"size": 4}
+    assert [gap.pieces for gap in gaps(graph, chosen.blocks)] == ([] if is_known else [None])
+
+
+def test_a_large_table_without_one_of_its_minors_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compose_lang.compiler.subsets.MOST_SETS", 28 * 28 - 1)
+    graph = graph_of(with_margins([4] * 8, [4] * 8, "bool"))
+    assert [gap.pieces for gap in gaps(graph, plan(graph, "numpy", exactly=False).blocks)] == [None]
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "kind"),
+    [
+        ([2, 2, 2], [2, 2, 1, 1], "bool"),
+        ([1, 2, 3, 2], [2, 2, 3, 1], "bool"),
+        ([4, 3, 2], [3, 2, 2, 2], "int(0, 4)"),
+        ([3, 1, 5], [4, 2, 2, 1], "int(-1, 4)"),
+    ],
+)
+def test_what_is_known_of_tables_is_so_where_all_are_listed(
+    rows: list[int], columns: list[int], kind: str
+) -> None:
+    low = -1 if "-1" in kind else 0
+    shifted = [[m + low * n for m in margin] for margin, n in ((rows, len(columns)), (columns, len(rows)))]
+    graph = graph_of(with_margins(*shifted, kind))
+    assert graph.hard is not None
+    moves = Moves(graph, graph.hard, plan(graph, "numpy", requested("blocks(size=4)")).blocks)
+    (part,) = parts(graph.hard)
+    # of few sites, tables of what a sum allows stand beside it
+    sums = Part(part.sites, tuple((r, rows) for r, rows in part.rows if isinstance(r, Total)))
+    states = solutions(graph.hard, part)
+    assert moves.is_table(sums) and states is not None and len(states) > 10
+    assert moves.pieces(part, states) == 1
 
 
 # --- draws -----------------------------------------------------------------------------------------------
