@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,10 +28,13 @@ from compose_lang.compiler.scopes import scope
 LARGEST = 8  #: sites of a set
 MOST_SITES = 5000  #: of a variable, which are looked at one by one
 MOST_GROWN = 8000  #: sets that grow at a time
+MOST_ADDED = 200_000  #: sites that are tried beside all sets that grow
 MOST_SETS = 4000  #: that are kept
 MOST_JOINT = 2**20  #: joint values of a set that are numbered
 MOST_NUMBERED = 2**23  #: joint values of sets that constraints meet in different ways, over all such ways
 MOST_CANDIDATES, MOST_UNASKED = 2**14, 1024  #: joint values that are weighed at once
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +64,15 @@ class Subsets:
     def told(self) -> str:
         """What is drawn, in words."""
         sets = f"{len(self.sets):,} sets of" if len(self.sets) > 1 else "one set of"
-        return (
+        found = (
             f"{sets} up to {self.size} sites, each drawn jointly among up to {self.candidates:,} joint values"
         )
+        moving = np.flatnonzero(~self.variable.fixed)
+        left = len(moving) - int(np.isin(moving, self.sets).sum())
+        return f"{found}; {left:,} sites are in none" if left else found
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=16)
 def subsets(graph: FactorGraph, v: Variable, size: int) -> Subsets | str:
     """Sets of up to `size` sites of a variable; or why there are none."""
     values = len(v.support.values)
@@ -78,7 +84,8 @@ def subsets(graph: FactorGraph, v: Variable, size: int) -> Subsets | str:
     sites = v.free_sites
     moving = np.append(~v.fixed, False)
     touching = [g for g in graph.groups if v.name in g.variables]
-    grown = maximal(grow(sites, moving, kept, touching, v, size))
+    closed = grow(sites, moving, kept, touching, v, size)
+    grown = chosen(maximal(closed), closed[0])
     if not grown:
         return f"none of up to {size} sites can change while all others are held"
     of_site = meetings(kept, sites)
@@ -120,7 +127,7 @@ def size_of(graph: FactorGraph, v: Variable, options: Mapping[str, Any]) -> int:
 def joined(
     v: Variable, made: Sequence[tuple[Orbits, list[tuple[int, ...]]]], holding: frozenset[int]
 ) -> Subsets:
-    """All sets in one, their orbits one after another; of too many some."""
+    """All sets in one, their orbits one after another."""
     widest = max(len(alike[0]) for _, alike in made)
     sets, form = [], []
     orbit, first, count, order = [], [], [], []
@@ -135,11 +142,10 @@ def joined(
         start += len(found.orbit)
         orbits_before += len(found.count)
         listed += len(found.order)
-    chosen = sampled(range(len(sets)), MOST_SETS)
     return Subsets(
         v,
-        np.array(sets, dtype=np.int64)[chosen],
-        np.array(form, dtype=np.int64)[chosen],
+        np.array(sets, dtype=np.int64),
+        np.array(form, dtype=np.int64),
         Orbits(*(np.concatenate(x) for x in (orbit, first, count, order))),
         holding,
     )
@@ -168,7 +174,8 @@ def grow(
     met = [frozenset(b) for b in belongs]
     around = neighbours(sites, moving, touching, v)
     whole = tuple(int(s) for s in np.flatnonzero(moving[:sites]))
-    sets: set[tuple[int, ...]] = {(s,) for s in whole}
+    rng = np.random.default_rng(0)
+    sets: list[tuple[int, ...]] = [(s,) for s in whole]
     closed: list[set[tuple[int, ...]]] = []
     for number in range(1, size + 1):
         here: set[tuple[int, ...]] = set()
@@ -182,12 +189,10 @@ def grow(
                 here.add(members)
                 next_to = {t for s in members for t in (whole if around is None else around[s])}
             if number < size:
-                further += [(members, t) for t in sorted(next_to.difference(members))]
+                added = sampled(sorted(next_to.difference(members)), max(1, MOST_ADDED // len(sets)), rng)
+                further += [(members, t) for t in added]
         closed.append(here)
-        further.sort()
-        sets = {
-            tuple(sorted((*further[i][0], further[i][1]))) for i in sampled(range(len(further)), MOST_GROWN)
-        }
+        sets = sampled(sorted({tuple(sorted((*members, t))) for members, t in further}), MOST_GROWN, rng)
     return closed
 
 
@@ -232,11 +237,24 @@ def maximal(closed: Sequence[set[tuple[int, ...]]]) -> list[tuple[int, ...]]:
     return found
 
 
-def sampled(numbers: range, most: int) -> list[int]:
-    """All numbers where they are at most so many, otherwise some of them, the same each time."""
-    if len(numbers) <= most:
-        return list(numbers)
-    return sorted(np.random.default_rng(0).choice(len(numbers), most, replace=False).tolist())
+def chosen(sets: Sequence[tuple[int, ...]], single: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """All sets; or of too many some, and another for each site in none of these, if only the site by itself."""
+    found = sampled(sets, MOST_SETS, np.random.default_rng(0))
+    if len(found) < len(sets):
+        missing = {s for members in sets for s in members}.difference(*found)
+        for members in sets:
+            if not missing.isdisjoint(members):
+                found.append(members)
+                missing.difference_update(members)
+    within = {s for members in found for s in members}
+    return [*found, *(members for members in sorted(single) if members[0] not in within)]
+
+
+def sampled(items: Sequence[Item], most: int, rng: np.random.Generator) -> list[Item]:
+    """All items where they are at most so many, otherwise some of them, in their order."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in sorted(rng.choice(len(items), most, replace=False).tolist())]
 
 
 def meetings(kept: Sequence[Invariant], sites: int) -> list[list[int]]:

@@ -88,6 +88,21 @@ def test_a_set_that_nothing_joins_keeps_its_solutions_apart() -> None:
     assert gap.pieces == 2
 
 
+def test_tempered_replicas_draw_at_their_share() -> None:
+    target = target_of(FREE)
+    states, weight = target.states(), target.probabilities() ** 0.4
+    block = target.block(NUMPY)
+    start = states[np.random.default_rng(3).choice(len(states), size=20000, p=weight / weight.sum())]
+    found = []
+    for share in (0.4, 1.0):
+        density = block.density.with_constants({**block.density.constants, "share": np.array([share])})
+        kernel = Blocks(replace(block, density=density), NUMPY)
+        end = run(kernel, NUMPY, {"s": start}, 2, compiled=False).last["s"]
+        counts = np.bincount(numbers(states, end), minlength=len(states))
+        found.append(float(scipy.stats.chisquare(counts, len(start) * weight / weight.sum()).pvalue))
+    assert found[0] > SOUND and found[1] < BROKEN
+
+
 # --- planted mistakes ------------------------------------------------------------------------------------
 
 
@@ -196,6 +211,14 @@ def test_the_sets_of_a_table_are_its_minors(rows: int, columns: int) -> None:
     assert {tuple(row) for row in found.sets.tolist()} == corners
     assert found.candidates == 4  # a minor of fixed sums has one site to choose
     assert len(found.kept) == 2  # margins are kept by all, so no draw looks at them
+
+
+def test_every_site_is_in_some_set_however_many_there_are() -> None:
+    text = "var s: spin[40, 40]\nfor (a, b) in grid(40, 40) { energy -0.4 * s[a] * s[b] }"
+    found = listed(text, 8)
+    assert len(found.sets) >= 4000 and set(range(1600)) <= set(found.sets.ravel().tolist())
+    wide = listed("var s: bool[600]\nenergy 0.1 * (sum(s) - 3)^2", 4)
+    assert set(range(600)) <= set(wide.sets.ravel().tolist())
 
 
 def test_sets_of_orderings_permute_what_they_have() -> None:
