@@ -136,6 +136,8 @@ class Moves:
     def pieces(self, part: Part, states: np.ndarray) -> int | None:
         """How many groups the solutions (n, sites) of a part fall into; None where there are too many moves to tell."""
         code, groups = Listed(states), Groups(len(states))
+        if groups.number <= 1:
+            return groups.number
         for goal in self.goals(part, code):
             if groups.number <= 1:
                 return groups.number

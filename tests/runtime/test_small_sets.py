@@ -398,3 +398,30 @@ def test_all_solutions_are_drawn_in_their_shares(
     every = states()
     assert len(every) == number
     assert share_of_solutions(text, every, chains, sweeps) > SOUND
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [0, 1])
+def test_latin_squares_of_five_mix_by_sets_of_eight(start: int) -> None:
+    """Of the 56 reduced squares of order 5, the 6 that are tables of the cyclic group hold no square of order 2."""
+    cyclic = (np.arange(5)[:, None] + np.arange(5)) % 5
+    other = np.array([[0, 1, 2, 3, 4], [1, 0, 3, 4, 2], [2, 3, 4, 0, 1], [3, 4, 1, 2, 0], [4, 2, 0, 1, 3]])
+    graph = graph_of(LATIN.replace("3", "5"))
+    shares = []
+    for method in ("blocks(size=4)", "blocks(size=8)"):
+        chosen = plan(graph, "numpy", requested(method))
+        kernel = load_kernel("blocks").bind(
+            Density(graph, chosen, NUMPY).block(("s",), "blocks"), NUMPY, {}, 0
+        )
+        chains = np.repeat([(cyclic, other)[start].reshape(25)], 500, axis=0)
+        squares = run(kernel, NUMPY, {"s": chains}, 250, compiled=False).last["s"].reshape(-1, 5, 5)
+        pairs = list(itertools.combinations(range(5), 2))
+        held = [
+            (squares[:, i, k] == squares[:, j, m]) & (squares[:, i, m] == squares[:, j, k])
+            for i, j in pairs
+            for k, m in pairs
+        ]
+        shares.append(1 - np.any(held, axis=0).mean())
+    assert shares[0] == 1 - start
+    exact = 6 / 56
+    assert abs(shares[1] - exact) < 4.5 * np.sqrt(exact * (1 - exact) / 500)
