@@ -52,6 +52,7 @@ METHODS: dict[str, Method] = {
     "gwg": Method(frozenset({FINITE}), ("propose", "balance", "moves", "length", "step"), sees="changes"),
     "exchange": Method(frozenset({FINITE}), sees="sums"),
     "kempe": Method(frozenset({FINITE}), sees="chains"),
+    "blocks": Method(frozenset({FINITE}), ("size",), sees="subsets"),
     "mh": Method(frozenset({CONTINUOUS, FINITE, COUNTS, PERMUTATION}), ("step", "proposal")),
     "ula": Method(
         frozenset({CONTINUOUS}), ("step",), GRADIENT,
@@ -89,7 +90,7 @@ BELONGS = {"length": ("propose", "path"), "step": ("propose", "langevin")}
 """Options of `gwg` that count for one way to propose only, of which the first named is taken unasked."""
 MAY_BE_ZERO = ("warmup", "moves", "hottest")
 AUTO_OPTIONS = ("chains", "draws", "warmup", "thin")
-WHOLE = frozenset({*AUTO_OPTIONS, "leapfrog", "max_depth", "levels", "moves"})
+WHOLE = frozenset({*AUTO_OPTIONS, "leapfrog", "max_depth", "levels", "moves", "size"})
 MOST_LISTED = 10_000
 """Values of a site that can be weighed at once."""
 

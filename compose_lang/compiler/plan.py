@@ -20,6 +20,7 @@ from compose_lang.compiler.keeping import keeping_blocks
 from compose_lang.compiler.methods import GRADIENT, METHODS, WALKS, assign
 from compose_lang.compiler.plan_discrete import discrete_block
 from compose_lang.compiler.plan_exact import choose
+from compose_lang.compiler.plan_joining import with_joining
 from compose_lang.compiler.plan_levels import Annealing, annealed_block, annealing, level_notes
 from compose_lang.compiler.plan_map import Optimising, optimising
 from compose_lang.compiler.plan_tempering import Tempering, at_shares, tempering
@@ -104,6 +105,7 @@ def plan(
         blocks.append(discrete_block(graph, v, request, exact.refused.get(v.name, "")))
         if request is None:
             blocks.extend(keeping_blocks(graph, v))
+    blocks = with_joining(graph, blocks, chosen)
     moving = []
     for key, members in continuous.items():
         names = tuple(v.name for v in members)

@@ -12,6 +12,7 @@ from compose_lang.compiler.forests import forests, told
 from compose_lang.compiler.gibbs_form import gibbs_form
 from compose_lang.compiler.graph import FactorGraph, Request, Variable
 from compose_lang.compiler.keeping import require_structure
+from compose_lang.compiler.subsets import LARGEST, size_of, subsets
 
 LARGEST_LISTED = 100  #: values of a site that are listed unasked
 
@@ -23,6 +24,8 @@ def discrete_block(graph: FactorGraph, v: Variable, request: Request | None, ref
             require_clusters(graph, v, request)
         if request.method == "trees":
             return trees_block(graph, v, request)
+        if request.method == "blocks":
+            return small_sets_block(graph, v, request)
         require_structure(graph, v, request)
         if request.method == "gibbs":
             return gibbs_block(graph, v, "asked for")
@@ -66,3 +69,16 @@ def trees_block(graph: FactorGraph, v: Variable, request: Request) -> Block:
         text = f"`trees` draws sites of `{v.name}` jointly that hang together as trees, but {found}"
         fail("CG0601", text, request.span or v.span, help="gibbs draws any finite variable")
     return Block((v.name,), request.method, dict(request.options), why=f"asked for: {told(v, found)}")
+
+
+def small_sets_block(graph: FactorGraph, v: Variable, request: Request) -> Block:
+    """A block whose small sets of sites are drawn jointly; CG0601 where a variable has none."""
+    size = size_of(graph, v, request.options)
+    if size > LARGEST:
+        fail("CG0602", f"`blocks` draws up to {LARGEST} sites jointly, not {size}", request.span or v.span)
+    found = subsets(graph, v, size)
+    if isinstance(found, str):
+        text = f"`blocks` draws small sets of sites of `{v.name}` jointly, but {found}"
+        help = "take another `size`; gibbs draws any finite variable"
+        fail("CG0601", text, request.span or v.span, help=help)
+    return Block((v.name,), request.method, {"size": size}, why=f"asked for: {found.told}")

@@ -3,196 +3,193 @@
 In: a graph with `hard`, and its plan. Out: warnings where they do not, or where that cannot be told. Sites that
 constraints tie together form a part. The solutions of a small part are listed, and the moves between them followed.
 Of a large part it is known that moves join its solutions where every site has a value that never hurts, where values
-must differ and are more than neighbours, and where one sum is all there is.
+must differ and are more than neighbours, where one sum is all there is, and where a table has margins.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compose_lang.compiler.block import Block
 from compose_lang.compiler.graph import FactorGraph, FactorGroup
 from compose_lang.compiler.keeping import differing, leaves_room, peels, sums
-from compose_lang.compiler.plan import Plan
+from compose_lang.compiler.margins import are_joined_by_minors
 from compose_lang.compiler.propagate import rows_of
 from compose_lang.compiler.relations import Allowed, Different, Hard, Relation, Total
+from compose_lang.compiler.solutions import Part, parts, solutions
+from compose_lang.compiler.subsets import size_of, subsets
 from compose_lang.diagnostics import Diagnostic
 
-MOST_SITES = 400  #: of a part whose solutions are listed
-MOST_STATES = 2**16  #: solutions of a part that are listed
-MOST_PARTS = 1000  #: that are looked at; where there are more the others are taken to be like them
+if TYPE_CHECKING:
+    from compose_lang.compiler.plan import Plan
+
 MOST_ALIKE = 50  #: parts of the same constraints that are looked at
 MOST_FOLLOWED = 2**22  #: solutions times moves whose ends are looked up
-SINGLE = frozenset({"gibbs", "mh", "kempe", "exchange"})
+MOST_JOINED = 2**24  #: solutions times sets that are drawn jointly
+FOLLOWED = frozenset({"gibbs", "mh", "kempe", "exchange", "blocks"})
 """Kernels whose moves are followed; what another one draws is taken to be joined."""
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """Sites that constraints tie together, and the rows of each relation that do."""
+class Gap:
+    """A part whose solutions moves do not, or may not, all reach: the `states` where they are listed, and their pieces.
 
-    sites: np.ndarray
-    rows: tuple[tuple[Relation, np.ndarray], ...]
+    pieces: how many groups they fall into; None where that is not known.
+    """
 
-    @property
-    def labels(self) -> list[str]:
-        return list(dict.fromkeys(r.group.label for r, _ in self.rows))
+    part: Part
+    states: np.ndarray | None
+    pieces: int | None
+
+
+def gaps(graph: FactorGraph, blocks: Sequence[Block]) -> list[Gap]:
+    """For each combination of constraints the first part whose solutions the kernels of blocks may not all reach."""
+    hard = graph.hard
+    if hard is None or not hard.relations:
+        return []
+    moves = Moves(graph, hard, blocks)
+    found: dict[tuple[str, ...], Gap] = {}
+    seen: Counter[tuple[str, ...]] = Counter()
+    for part in parts(hard):
+        key = tuple(part.labels)
+        if key in found or any(not moves.kernels.get(n, {"exact"}) <= FOLLOWED for n in part.names(hard)):
+            continue
+        seen[key] += 1
+        is_told = moves.says_all(part)
+        if seen[key] > MOST_ALIKE or (is_told and moves.surely_join(part)):
+            continue
+        states = solutions(hard, part) if is_told else None
+        pieces = None if states is None else moves.pieces(part, states)
+        if pieces is None or pieces > 1:
+            found[key] = Gap(part, states, pieces)
+    return list(found.values())
 
 
 def unreached(graph: FactorGraph, plan: Plan) -> list[Diagnostic]:
     """CG0713 for each combination of constraints whose solutions the plan's moves do not, or may not, all reach."""
-    hard = graph.hard
-    if hard is None or not hard.relations:
+    if graph.hard is None:
         return []
-    kernels: dict[str, set[str]] = {}
-    for b in plan.blocks:
-        for name in b.variables:
-            kernels.setdefault(name, set()).add("proposal" if "proposal" in b.options else b.kernel)
-    moves = Moves(graph, hard, kernels)
-    found: dict[tuple[str, ...], Diagnostic] = {}
-    seen: Counter[tuple[str, ...]] = Counter()
-    for part in parts(hard):
-        names = {hard.numbering.owner(int(s)).name for s in part.sites[:1000]}
-        key = tuple(part.labels)
-        if key in found or any(not kernels.get(n, {"exact"}) <= SINGLE for n in names):
-            continue
-        seen[key] += 1
-        if seen[key] > MOST_ALIKE or moves.surely_join(part):
-            continue
-        states = solutions(hard, part)
-        if states is None:
-            found[key] = warning(part, moves, "may fall into groups that no move joins")
-        elif (apart := moves.pieces(part, states)) > 1:
-            found[key] = warning(part, moves, f"fall into {apart} groups that no move joins")
-    return list(found.values())
+    found = gaps(graph, plan.blocks)
+    return [warning(gap, Moves(graph, graph.hard, plan.blocks)) for gap in found]
 
 
-def warning(part: Part, moves: Moves, how: str) -> Diagnostic:
+def warning(gap: Gap, moves: Moves) -> Diagnostic:
+    part = gap.part
+    how = "may fall into groups" if gap.pieces is None else f"fall into {gap.pieces} groups"
     first: FactorGroup = part.rows[0][0].group
-    names = list(dict.fromkeys(moves.hard.numbering.owner(int(s)).name for s in part.sites[:1000]))
+    names = part.names(moves.hard)
     kernels = sorted(set().union(*(moves.kernels[n] for n in names)))
     labels = [f"`{label}`" for label in part.labels]
     shown = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
     text = (
-        f"the solutions of {shown} {how} ({', '.join(kernels)}): a chain may stay in the group it starts in"
+        f"the solutions of {shown} {how} that no move joins ({', '.join(kernels)}): "
+        "a chain may stay in the group it starts in"
     )
     help = (
         "compare chains (R-hat), start more of them, or let a constraint be broken at a price: `prefer … weight 5`; "
         "orderings are better written as `permutation(n)`"
     )
-    beside = {
-        "kempe": any(moves.differing(n) for n in names),
-        "exchange": any(moves.sums(n) for n in names),
-    }
-    left_out = [k for k, is_there in beside.items() if is_there and k not in kernels]
-    if left_out and any(len(moves.kernels[n]) == 1 for n in names) and "kempe" not in kernels:
+    if moves.asked.intersection(names):
         help = (
             f"leave the method to the planner: it adds moves that keep such constraints where it can; {help}"
         )
     return Diagnostic("CG0713", text, first.span, severity="warning", help=help)
 
 
-def parts(hard: Hard) -> list[Part]:
-    """Parts of two or more sites with more than one value left, the smallest first; of very many, some."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    moves = hard.domains.sum(axis=1) > 1
-    starts, ends = [], []
-    for r in hard.relations:
-        scope = r.scope
-        anchor = np.where(moves[scope], scope, -1).max(axis=1, initial=-1)
-        for place in range(scope.shape[1]):
-            both = (anchor >= 0) & moves[scope[:, place]] & (anchor != scope[:, place])
-            starts.append(anchor[both])
-            ends.append(scope[both, place])
-    a, b = np.concatenate(starts), np.concatenate(ends)
-    size = len(moves)
-    graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(size, size))
-    number = connected_components(graph, directed=False)[1]
-    number[~moves] = -1
-    sizes = np.bincount(number[moves], minlength=1)
-    several = np.flatnonzero(sizes > 1)
-    chosen = (
-        several[np.unique(np.linspace(0, len(several) - 1, MOST_PARTS).astype(np.int64))]
-        if len(several)
-        else several
-    )
-    listed = np.flatnonzero(np.isin(number, chosen))
-    order = listed[np.argsort(number[listed], kind="stable")]
-    edges = np.flatnonzero(np.diff(number[order])) + 1
-    tied = {int(number[m[0]]): m for m in np.split(order, edges) if len(m)}
-    by_part: dict[int, list[tuple[Relation, np.ndarray]]] = {n: [] for n in tied}
-    for r in hard.relations:
-        scope = r.scope
-        if not len(scope):
-            continue
-        anchor = np.where(moves[scope], scope, -1).max(axis=1, initial=-1)
-        of_row = np.where(anchor >= 0, number[anchor], -1)
-        rows = np.flatnonzero(np.isin(of_row, chosen))
-        rows = rows[np.argsort(of_row[rows], kind="stable")]
-        cuts = np.flatnonzero(np.diff(of_row[rows])) + 1
-        for some in np.split(rows, cuts):
-            if len(some):
-                by_part[int(of_row[some[0]])].append((r, some))
-    found = [Part(tied[n], tuple(by_part[n])) for n in tied]
-    return sorted(found, key=lambda p: len(p.sites))
-
-
 class Moves:
     """The moves that a plan's kernels make of a graph's sites."""
 
-    def __init__(self, graph: FactorGraph, hard: Hard, kernels: dict[str, set[str]]) -> None:
+    def __init__(self, graph: FactorGraph, hard: Hard, blocks: Sequence[Block]) -> None:
         self.graph = graph
         self.hard = hard
-        self.kernels = kernels
+        self.kernels: dict[str, set[str]] = {}
+        self.drawn: dict[str, np.ndarray] = {}  # by variable the sets of its sites that are drawn jointly
+        self.asked = {name for b in blocks if b.why.startswith("asked for") for name in b.variables}
+        for b in blocks:
+            for name in b.variables:
+                self.kernels.setdefault(name, set()).add("proposal" if "proposal" in b.options else b.kernel)
+            if b.kernel == "blocks":
+                v = graph.variable(b.variables[0])
+                found = subsets(graph, v, size_of(graph, v, b.options))
+                self.drawn[v.name] = (
+                    np.zeros((0, 1), dtype=np.int64) if isinstance(found, str) else found.sets
+                )
         self.differing = cache(lambda name: differing(graph, graph.variable(name)))
         self.sums = cache(lambda name: sums(graph, graph.variable(name)))
         self.leaves_room = cache(leaves_room)
 
+    def says_all(self, part: Part) -> bool:
+        """Whether relations are all that constraints between finite variables say of a part."""
+        names = set(part.names(self.hard))
+        finite = {v.name for v in self.hard.numbering.variables}
+        return not any(names & g.variables and g.variables <= finite for g in self.hard.missed)
+
     # --- small parts ---
 
-    def pieces(self, part: Part, states: np.ndarray) -> int:
-        """How many groups the solutions (n, sites) of a part fall into."""
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        if len(states) < 2:
-            return len(states)
-        code = Listed(states)
-        starts, ends = [], []
-        for hidden in self.hidden(part):
-            same = code.without(hidden)
-            starts.append(np.arange(len(states)))
-            ends.append(same)
-        for turned in self.turned(part, states):
-            goal = code.find(turned)
+    def pieces(self, part: Part, states: np.ndarray) -> int | None:
+        """How many groups the solutions (n, sites) of a part fall into; None where there are too many moves to tell."""
+        code, groups = Listed(states), Groups(len(states))
+        if groups.number <= 1:
+            return groups.number
+        for goal in self.goals(part, code):
+            if groups.number <= 1:
+                return groups.number
             known = goal >= 0
-            starts.append(np.flatnonzero(known))
-            ends.append(goal[known])
-        a, b = np.concatenate(starts), np.concatenate(ends)
-        graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(len(states), len(states)))
-        return int(connected_components(graph, directed=False)[0])
+            groups.join(np.flatnonzero(known), goal[known])
+        sets = self.sets(part)
+        for hidden in sets[: MOST_JOINED // len(states)]:
+            if groups.number <= 1:
+                break
+            groups.join(np.arange(len(states)), code.without(hidden))
+        is_known = groups.number <= 1 or len(sets) * len(states) <= MOST_JOINED
+        return groups.number if is_known else None
+
+    def goals(self, part: Part, code: Listed) -> Iterator[np.ndarray]:
+        """For each move of single sites, pairs and Kempe chains where it leads from each state, -1 for nowhere."""
+        for hidden in self.hidden(part):
+            yield code.without(hidden)
+        for turned in self.turned(part, code.states):
+            yield code.find(turned)
 
     def hidden(self, part: Part) -> list[list[int]]:
         """Sets of columns that some move draws anew together: single sites, and pairs of sums."""
-        found = [[k] for k in range(len(part.sites))]
         column = {int(s): k for k, s in enumerate(part.sites)}
+        single = {n for n, kernels in self.kernels.items() if kernels & {"gibbs", "mh"}}
+        found = [[k] for s, k in column.items() if self.hard.numbering.owner(s).name in single]
         for name, kernels in self.kernels.items():
             sets = self.sums(name) if "exchange" in kernels else None
             if sets is None:
                 continue
-            v = sets.variable
-            full = self.hard.numbering.starts[name] + np.flatnonzero(v.free.reshape(-1))
-            meets = np.isin(np.append(full, -1)[sets.sets], part.sites).any(axis=1)
+            full = self.full_sites(name)
+            meets = np.isin(full[sets.sets], part.sites).any(axis=1)
             for row in sets.sets[meets]:
                 mine = [column[int(s)] for s in full[row[row >= 0]] if int(s) in column]
                 found += [[a, b] for i, a in enumerate(mine) for b in mine[:i]]
         return found
+
+    def sets(self, part: Part) -> list[list[int]]:
+        """The columns of small sets that are drawn jointly, in a random order: then few of them join most."""
+        column = {int(s): k for k, s in enumerate(part.sites)}
+        found: dict[tuple[int, ...], None] = {}
+        for name, sets in self.drawn.items():
+            full = self.full_sites(name)[sets]
+            for row in full[np.isin(full, part.sites).any(axis=1)].tolist():
+                found[tuple(column[s] for s in row if s in column)] = None
+        listed = [list(columns) for columns in found]
+        np.random.default_rng(0).shuffle(listed)
+        return listed
+
+    def full_sites(self, name: str) -> np.ndarray:
+        """Of each free site of a variable its number among all that relations know, and of the padding -1."""
+        free = np.flatnonzero(self.graph.variable(name).free.reshape(-1))
+        return np.append(self.hard.numbering.starts[name] + free, -1)
 
     def turned(self, part: Part, states: np.ndarray) -> list[np.ndarray]:
         """Where each Kempe chain of each value leads from each state."""
@@ -226,10 +223,37 @@ class Moves:
 
     def surely_join(self, part: Part) -> bool:
         """Whether the solutions of a part are known to be joined."""
-        return self.has_harmless_values(part) or self.has_room(part) or self.is_one_sum(part)
+        return (
+            self.has_harmless_values(part)
+            or self.has_room(part)
+            or self.is_one_sum(part)
+            or self.is_table(part)
+        )
+
+    def is_table(self, part: Part) -> bool:
+        """Whether a part is a table with fixed margins whose minors are drawn jointly."""
+        (name, *others) = part.names(self.hard)
+        if others or name not in self.drawn:
+            return False
+        return are_joined_by_minors(
+            part, set(map(frozenset, self.full_sites(name)[self.drawn[name]].tolist()))
+        )
+
+    def draws_each(self, part: Part) -> bool:
+        """Whether every site of a part is drawn anew by some kernel, by itself or among others."""
+        for name in part.names(self.hard):
+            if self.kernels[name] & {"gibbs", "mh"}:
+                continue
+            here = self.hard.numbering.of(self.graph.variable(name))
+            mine = part.sites[(part.sites >= here.start) & (part.sites < here.stop)]
+            if name not in self.drawn or not np.isin(mine, self.full_sites(name)[self.drawn[name]]).all():
+                return False
+        return True
 
     def has_harmless_values(self, part: Part) -> bool:
         """Whether each site has a value that it can always change to: all solutions lead to where all have it."""
+        if not self.draws_each(part):
+            return False
         harmless = self.hard.domains.copy()
         for r, rows in part.rows:
             safe = harmless_values(r, rows, self.hard.domains)
@@ -278,11 +302,23 @@ class Listed:
 
     states: np.ndarray
 
+    @cached_property
+    def numbers(self) -> np.ndarray | None:
+        """A number of each value of each state, (n, k), whose sums tell states apart; None where they are too many."""
+        base = self.states.max(axis=0, initial=0) + 1
+        if math.prod(map(int, base)) >= 2**62:
+            return None
+        return np.asarray(self.states * (np.cumprod(base) // base))
+
     def without(self, hidden: Sequence[int]) -> np.ndarray:
         """For each state the first that agrees with it outside the hidden columns."""
-        seen = self.states.copy()
-        seen[:, hidden] = 0
-        _, first, inverse = np.unique(seen, axis=0, return_index=True, return_inverse=True)
+        if self.numbers is not None:
+            seen = self.numbers.sum(axis=1) - self.numbers[:, hidden].sum(axis=1)
+            _, first, inverse = np.unique(seen, return_index=True, return_inverse=True)
+        else:
+            seen = self.states.copy()
+            seen[:, hidden] = 0
+            _, first, inverse = np.unique(seen, axis=0, return_index=True, return_inverse=True)
         return np.asarray(first[inverse.reshape(-1)])
 
     def find(self, wanted: np.ndarray) -> np.ndarray:
@@ -293,53 +329,23 @@ class Listed:
         return np.where(found < len(self.states), found, -1)
 
 
-def solutions(hard: Hard, part: Part) -> np.ndarray | None:
-    """All joint values (n, sites) of a part that its relations allow; None where they are too many to list.
+class Groups:
+    """States that moves join, found one move after another."""
 
-    Sites get values one after another, and what breaks a relation whose sites all have theirs is left out at once.
-    """
-    if len(part.sites) > MOST_SITES:
-        return None
-    column = {int(s): k for k, s in enumerate(part.sites)}
-    states = np.broadcast_to(hard.domains[part.sites].argmax(axis=1), (1, len(part.sites))).copy()
-    asked: list[list[tuple[Relation, int]]] = [[] for _ in part.sites]
-    for r, rows in part.rows:
-        for row in rows:
-            mine = [column[int(s)] for s in r.scope[row] if int(s) in column]
-            asked[max(mine)].append((r, int(row)))
-            if isinstance(r, Different):
-                for k in set(mine) - {max(mine)}:
-                    asked[k].append((r, int(row)))
-    for k, site in enumerate(part.sites):
-        values = np.flatnonzero(hard.domains[site])
-        if len(states) * len(values) > MOST_STATES:
-            return None
-        states = np.repeat(states, len(values), axis=0)
-        states[:, k] = np.tile(values, len(states) // len(values))
-        for r, row in asked[k]:
-            places = [p for p, s in enumerate(r.scope[row]) if column.get(int(s), -1) <= k]
-            columns = [
-                states[:, column[int(s)]]
-                if int(s) in column
-                else np.full(len(states), hard.domains[s].argmax())
-                for s in r.scope[row][places]
-            ]
-            states = states[holds(r, row, np.array(places), np.stack(columns, axis=1))]
-    return states
+    def __init__(self, states: int) -> None:
+        self.label = np.arange(states)
+        self.number = states
 
+    def join(self, starts: np.ndarray, ends: np.ndarray) -> None:
+        """Take states to be in one group that a move leads from and to."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
 
-def holds(r: Relation, row: int, places: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Which value numbers (n, k) an instance of a relation allows at some of its places, at all if not `Different`."""
-    match r:
-        case Allowed():
-            allowed = r.allowed[0 if len(r.allowed) == 1 else row]
-            return np.asarray(allowed[tuple(values.T)])
-        case Different():
-            codes = np.sort(r.codes[0 if len(r.codes) == 1 else row][places, values], axis=1)
-            return np.asarray((codes[:, 1:] != codes[:, :-1]).all(axis=1))
-        case Total():
-            total = r.weights[0 if len(r.weights) == 1 else row][places, values].sum(axis=1)
-            return np.asarray((total >= r.low[row]) & (total <= r.high[row]))
+        a, b = self.label[starts], self.label[ends]
+        size = self.number
+        graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(size, size))
+        self.number, merged = connected_components(graph, directed=False)
+        self.label = merged[self.label]
 
 
 def turned(states: np.ndarray, linked: np.ndarray, stopped: np.ndarray, site: int, value: int) -> np.ndarray:

@@ -12,6 +12,7 @@ invariant (or says in `approximate` how it does not). It sees the density throug
 - `ChangeBlock`: the sites of one finite variable, and roughly what every single change of them does to the energy;
 - `PairBlock`: sets of the sites of one discrete variable whose sums must stay, and the energies of pairs;
 - `ChainBlock`: the sites of one discrete variable as a graph of what must differ;
+- `SubsetBlock`: small sets of the sites of one finite variable, and the energies of their joint values;
 - `PermutationBlock`: the orderings of one variable of type `permutation`, in classes that share no factor, and the
   energies of candidate orderings from the factors that read what differs;
 - `JointBlock`: finite variables that can be drawn together, given all else;
@@ -229,6 +230,34 @@ class ChainBlock(Protocol):
         ...
 
 
+class SubsetBlock(Protocol):
+    """Joint values of a set are numbered; each chain has a set of its own, `chosen` (chains,) in 0 … number."""
+
+    name: str
+    sites: int
+    size: int  #: sites of the largest set
+    number: int  #: of sets
+
+    def current(self, position: Position, chosen: Array) -> Array:
+        """The joint values (chains,) that sets have."""
+        ...
+
+    def candidates(self, position: Position, chosen: Array) -> tuple[Array, Array]:
+        """The joint values (chains, C) that sets may have given all else, the present ones among them, and which count.
+
+        Every state that they lead to has the same candidates, in the same order.
+        """
+        ...
+
+    def energies(self, position: Position, chosen: Array, joint: Array) -> Array:
+        """Energies (chains, C) of joint values of that shape, from the factors that touch each set."""
+        ...
+
+    def assign(self, position: Position, chosen: Array, joint: Array) -> Position:
+        """The position with sets at joint values (chains,)."""
+        ...
+
+
 @runtime_checkable
 class PermutationBlock(Protocol):
     name: str
@@ -332,9 +361,9 @@ class Kernel:
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
     options: Mapping[str, Option]
     backends: frozenset[str] | None = None  #: None: all
-    sees: Literal["sites", "joint", "forests", "bonds", "changes", "sums", "chains"] = "sites"
-    """Of finite variables: a `DiscreteBlock`, `JointBlock`, `ForestBlock`, `BondBlock`, `ChangeBlock`, `PairBlock` or
-    `ChainBlock`."""
+    sees: Literal["sites", "joint", "forests", "bonds", "changes", "sums", "chains", "subsets"] = "sites"
+    """Of finite variables: a `DiscreteBlock`, `JointBlock`, `ForestBlock`, `BondBlock`, `ChangeBlock`, `PairBlock`,
+    `ChainBlock` or `SubsetBlock`."""
     approximate: str = ""  #: how draws fail to follow the density, or empty where they do
 
 

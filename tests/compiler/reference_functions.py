@@ -76,7 +76,7 @@ NUMBER_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "reshape": lambda x, *n: np.reshape(x, n), "diag": np.diag, "trace": np.trace, "eye": np.eye,
     "zeros": lambda *n: np.zeros(n), "ones": lambda *n: np.ones(n), "cholesky": np.linalg.cholesky,
     "inverse": np.linalg.inv, "det": np.linalg.det, "log_det": lambda x: np.linalg.slogdet(x)[1],
-    "solve": np.linalg.solve, "all_different": lambda x: len(set(np.asarray(x).tolist())) == len(x),
+    "solve": np.linalg.solve, "all_different": lambda x: len(np.unique(x)) == np.size(x),
     "exactly_one": lambda x: np.sum(truth(x)) == 1, "at_most": lambda x, k: np.sum(truth(x)) <= k,
     "at_least": lambda x, k: np.sum(truth(x)) >= k, "implies": lambda p, q: ~truth(p) | truth(q),
     "range": range, "pairs": lambda n: list(itertools.combinations(range(n), 2)),

@@ -67,6 +67,22 @@ TREES = {
     "three at once, one observed": "var s: spin[5]\nobserve s[3] = 1\nenergy 0.4 * s[0] * s[1] * s[2]\n"
     "for (i, j) in chain(5) { energy -0.3 * s[i] * s[j] }\nenergy 0.5 * s[0] * s[4] - 0.3 * s[3] * s[1]",
 }
+SETS = {
+    "a table with fixed margins": "var s: bool[2, 4]\nfor i in range(2) { require sum(s[i, :]) == 2 }\n"
+    "for j in range(4) { require sum(s[:, j]) == 1\nenergy 0.4 * j * s[0, j] - 0.5 * s[1, j] * s[1, 2] }",
+    "an ordering": "var s: int(0, 2)[3]\nrequire all_different(s)\nenergy 0.7 * s[1] - 0.4 * s[0] * s[2]",
+    "sums that overlap": "var s: bool[5]\nfor i in range(2) { require sum(s[2 * i:2 * i + 3]) == 2 }\n"
+    "energy 0.5 * s[0] * s[1] - 0.4 * s[3] + 0.3 * s[2]\nenergy 0.2 * (sum(s) - 1)^2",
+    "a table of pairs, one observed": "var s: category(3)[4]\nobserve s[3] = 2\n"
+    "require (s[0] == 1) == (s[1] == 2)\nrequire s[1] + s[2] != 2\nenergy 0.6 * (s[2] == s[3]) - 0.3 * s[0]",
+    "no constraint": "var s: spin[4]\nfor (i, j) in pairs(4) { energy -0.4 * s[i] * s[j] }\nenergy 0.5 * s[0]",
+}
+SIZED = {
+    "a table with fixed margins": "blocks(size=4)",
+    "sums that overlap": "blocks(size=3)",
+    "no constraint": "blocks(size=2)",
+}
+"""Sets that are smaller than the default, which takes all sites of a tiny program at once."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import scipy.sparse.csgraph
 import compose_lang as cg
 from compose_lang.bindings import requested
 from compose_lang.compiler.plan import Plan, plan
-from compose_lang.compiler.reach import unreached
+from compose_lang.compiler.reach import gaps, unreached
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.blocks import pairs
 from compose_lang.runtime.convergence import rhat
@@ -245,11 +245,16 @@ REACHED: dict[str, tuple[str, str | None, str]] = {
     "one of six": ("var b: bool[6]\nrequire exactly_one(b)", None, ""),
     "one of six by single sites": ("var b: bool[6]\nrequire exactly_one(b)", "gibbs", "fall into 6 groups"),
     "sums that overlap": (
-        "var s: bool[5]\nfor i in range(2) { require sum(s[2 * i:2 * i + 3]) == 2 }", None, "fall into 2 groups",
+        "var s: bool[5]\nfor i in range(2) { require sum(s[2 * i:2 * i + 3]) == 2 }", None, "",
     ),
     "an ordering": ("var p: int(0, 4)[5]\nrequire all_different(p)", None, ""),
     "an ordering by single sites": ("var p: int(0, 4)[5]\nrequire all_different(p)", "gibbs", "fall into 120 groups"),
-    "latin squares of three": (LATIN.format(n=3), None, "fall into 2 groups"),
+    "sums that overlap, by pairs of sites": (
+        "var s: bool[5]\nfor i in range(2) { require sum(s[2 * i:2 * i + 3]) == 2 }", "exchange", "fall into 2 groups",
+    ),
+    "latin squares of three": (LATIN.format(n=3), None, ""),
+    "latin squares of three by two values": (LATIN.format(n=3), "kempe", "fall into 2 groups"),
+    "latin squares of three by sets of four": (LATIN.format(n=3), "blocks(size=4)", "fall into 12 groups"),
     "latin squares of four": (LATIN.format(n=4), None, ""),
     "latin squares of seven": (LATIN.format(n=7), None, "may fall"),
     "an independent set": ("var s: bool[20, 20]\nfor (a, b) in grid(20, 20) { require not (s[a] and s[b]) }", None, ""),
@@ -276,11 +281,13 @@ def test_what_moves_do_not_reach_is_told(name: str) -> None:
     assert all(told in d.message for d in found)
 
 
-@pytest.mark.parametrize(("name", "parts"), [("sums that overlap", 2), ("latin squares of three", 2)])
-def test_the_groups_told_are_those_that_the_kernels_make(name: str, parts: int) -> None:
+@pytest.mark.parametrize("without", ["", "blocks"])
+@pytest.mark.parametrize("name", ["sums that overlap", "latin squares of three"])
+def test_the_groups_told_are_those_that_the_kernels_make(name: str, without: str) -> None:
     """Chains from every solution, and which solutions they are ever seen in."""
     graph = cg.compile(REACHED[name][0]).program.graph
     chosen = plan(graph, "numpy", exactly=False)
+    chosen = replace(chosen, blocks=tuple(b for b in chosen.blocks if b.kernel != without))
     density = Density(graph, chosen, NUMPY)
     (v,) = graph.variables
     every = (
@@ -300,7 +307,9 @@ def test_the_groups_told_are_those_that_the_kernels_make(name: str, parts: int) 
             )
             position = run(kernel, NUMPY, position, 1, seed=seed, compiled=False).last
         seen[np.repeat(np.arange(len(states)), 40), numbers(states, position[v.name])] = True
-    assert scipy.sparse.csgraph.connected_components(seen, directed=True, connection="weak")[0] == parts
+    parts = scipy.sparse.csgraph.connected_components(seen, directed=True, connection="weak")[0]
+    assert [parts] == ([gap.pieces for gap in gaps(graph, chosen.blocks)] or [1])
+    assert parts == (2 if without else 1)
 
 
 # --- draws -----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from tests.runtime.checks import (
     discrete_invariance,
     joint_invariance,
 )
-from tests.runtime.program_targets import CHAINS, CHANGES, PAIRS, SUMS, TREES, ProgramTarget
+from tests.runtime.program_targets import CHAINS, CHANGES, PAIRS, SETS, SUMS, TREES, ProgramTarget
 from tests.runtime.toy_blocks import Target, ToyContinuous
 
 KERNELS = discover()
@@ -38,7 +38,9 @@ FINITE_TARGETS = {
     "hard constraint": toy_blocks.coloured_path(),
     "many classes": toy_blocks.fully_connected(),
 }
-PROGRAM_TARGETS = {"forests": TREES, "bonds": PAIRS, "changes": CHANGES, "sums": SUMS, "chains": CHAINS}
+PROGRAM_TARGETS = {
+    "forests": TREES, "bonds": PAIRS, "changes": CHANGES, "sums": SUMS, "chains": CHAINS, "subsets": SETS,
+}  # fmt: skip
 """Of kernels that see a finite variable otherwise than as sites."""
 COMPILED = 2  #: of those, the ones that are compiled for JAX: that takes longer than all else
 ORDERING_TARGETS = {

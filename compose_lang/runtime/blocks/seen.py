@@ -24,9 +24,11 @@ from compose_lang.compiler.keeping import differing, sums
 from compose_lang.compiler.local import local_energy
 from compose_lang.compiler.local_pairs import local_pairs
 from compose_lang.compiler.local_permutations import local_permutations
+from compose_lang.compiler.local_subsets import local_subsets
 from compose_lang.compiler.methods import GRADIENT, METHODS
 from compose_lang.compiler.plan import Plan
 from compose_lang.compiler.relax import changes
+from compose_lang.compiler.subsets import size_of, subsets
 from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.backend import Backend, Tree
 from compose_lang.runtime.blocks.arrangements import Arrangements
@@ -36,6 +38,7 @@ from compose_lang.runtime.blocks.changing import Changing
 from compose_lang.runtime.blocks.groves import Groves, planted
 from compose_lang.runtime.blocks.pairs import Pairs
 from compose_lang.runtime.blocks.sites import Sites
+from compose_lang.runtime.blocks.subsets import SmallSets
 from compose_lang.runtime.exact.joint import Joint, Summed
 from compose_lang.runtime.pairwise.forms import tables_of
 from compose_lang.runtime.pairwise.held import PairwiseBlock, on_backend
@@ -163,6 +166,16 @@ def chains(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> S
     return Seen([], integers(found.tables, backend), lambda density, t: Chains(density, found, t))
 
 
+def small_sets(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Seen:
+    """Small sets of sites that are drawn jointly."""
+    found = subsets(graph, v, size_of(graph, v, block.options))
+    assert not isinstance(found, str), found
+    local = local_subsets(graph, found)
+    return Seen(
+        local.energies, integers(local.tables, backend), lambda density, t: SmallSets(density, local, t)
+    )
+
+
 OF_ONE: dict[str, Callable[[FactorGraph, Variable, Block, Backend], Seen]] = {
     "sites": sites,
     "forests": groves,
@@ -170,6 +183,7 @@ OF_ONE: dict[str, Callable[[FactorGraph, Variable, Block, Backend], Seen]] = {
     "changes": changing,
     "sums": pairs,
     "chains": chains,
+    "subsets": small_sets,
 }
 """By `Method.sees`, what is made of one discrete variable."""
 
