@@ -82,6 +82,11 @@ def test_parts_compose_to_what_they_never_were_together(summed: cg.Model) -> Non
     assert "weighed by energies" in summed.explain()
 
 
+def test_copies_of_a_composition_say_once_how_they_are_weighed() -> None:
+    draws = "var a: real[3, 1]\na[0] ~ Part([0.8])\na[1] ~ Part([0.5])\na[2] ~ Part([0.2])\n"
+    assert cg.compile(SUMS + draws, data=sums()).explain().count("Part: shares of a density") == 1
+
+
 def test_the_whole_has_the_sum_of_its_parts_slopes(summed: cg.Model) -> None:
     joint, b = joint_of(summed), load_backend("jax")
     lesson = lesson_of(joint, None, lambda: False)
