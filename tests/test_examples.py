@@ -19,11 +19,12 @@ from PIL import Image
 from scipy import stats
 
 import compose_lang as cg
-from benchmarks.composition import scenes, shapes, style, tapestry
+from benchmarks.composition import discovered_parts, scenes, shapes, style, tapestry
 from compose_lang.compiler.pipeline import check
 from compose_lang.compiler.standard_library import known_names, library_modules
 from compose_lang.runtime.convergence import ess_bulk, mcse_mean, rhat
 from compose_lang.runtime.enumeration import enumerate_states
+from examples.discovered_parts.make_data import drawn
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -320,6 +321,30 @@ def test_scenes_show_an_object_in_every_place_that_was_asked_for(asked: list[int
 def test_the_product_has_the_content_of_the_large_model_and_the_style_of_the_small_one(steps: int):
     found = style.measured(pictures("style/style.cg", "x", 8, steps=steps))
     assert found["content"] > 0.85 and found["style"] > 0.85
+
+
+# --- discovered_parts.cg: hybrids of scenes, and who judges them ---------------------------------------
+
+
+@pytest.mark.parametrize(("steps", "least"), [(1000, 0.4), pytest.param(3000, 0.9, marks=pytest.mark.slow)])
+def test_parts_that_nobody_named_make_hybrids_that_no_scene_shows(steps: int, least: float):
+    found = discovered_parts.measured(discovered_parts.parts(2, steps=steps)[0])
+    assert found["seen"] > 0.9 and found["held-out quarter"] > least > 3 * found["by chance"]
+
+
+def test_hybrids_are_right_only_with_one_band_of_each_scene():
+    known = discovered_parts.scenes()
+    level, upright = np.stack([known["one_at"], known["other_at"]], axis=1).transpose(2, 0, 1)
+    exact = drawn(np.stack([level, upright[:, ::-1]], axis=2).reshape(-1, 2)).reshape(1, -1, 2, 8, 8)
+    shares = ("held-out quarter", "seen")
+    for x, first in [(exact, "first"), (exact[:, :, ::-1], "second")]:
+        found = discovered_parts.measured(x)
+        assert found["level band"] == first and [found[s] for s in shares] == [1, 1]
+        assert found["by chance"] < 0.15
+    scenes_themselves = np.stack([known["one"], known["other"]], axis=1)[None] / 63
+    for x in (scenes_themselves, exact[:, :, :1].repeat(2, axis=2), exact + 0.2, 0 * exact):
+        found = discovered_parts.measured(x)
+        assert min(found[s] for s in shares) < 0.15
 
 
 # --- data_efficiency: product.cg, mixture.cg, joint.cg -------------------------------------------------

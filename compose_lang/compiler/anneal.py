@@ -109,7 +109,7 @@ def anneal(graph: FactorGraph) -> Anneal | None:
         tuple(steady),
         tuple(choices),
         bool(scores),
-        tuple(notes),
+        tuple(dict.fromkeys(notes)),  # copies of a composition have the same to say
     )
 
 

@@ -15,6 +15,7 @@ from compose_lang.runtime.learn import together
 from compose_lang.runtime.learn.checkpoints import tree
 from compose_lang.runtime.learn.prepare import lesson_of
 from compose_lang.runtime.learn.trainer import Stopped, Trainer
+from compose_lang.runtime.learn.weighing import bound
 from compose_lang.runtime.learners import load_learner
 from compose_lang.runtime.sweep import named_leaves
 
@@ -82,6 +83,11 @@ def test_parts_compose_to_what_they_never_were_together(summed: cg.Model) -> Non
     assert "weighed by energies" in summed.explain()
 
 
+def test_copies_of_a_composition_say_once_how_they_are_weighed(summed: cg.Model) -> None:
+    draws = "var a: real[3, 1]\na[0] ~ Part([0.8])\na[1] ~ Part([0.5])\na[2] ~ Part([0.2])\n"
+    assert cg.compile(SUMS + draws, data=summed.data).explain().count("Part: shares of a density") == 1
+
+
 def test_the_whole_has_the_sum_of_its_parts_slopes(summed: cg.Model) -> None:
     joint, b = joint_of(summed), load_backend("jax")
     lesson = lesson_of(joint, None, lambda: False)
@@ -145,6 +151,54 @@ def test_an_encoder_is_fitted_with_the_parts_and_used_by_the_program(tmp_path: P
     assert np.asarray(run.posterior["same"]).reshape(-1, 2, 1).std(0).max() < 0.5
     assert len(list((tmp_path / "scene.learned").glob("*.safetensors"))) == 1  # both nets in one file
     assert [lesson.how for lesson in cg.compile(path, data={"x": x}).learn()] == ["kept", "kept"]
+
+
+PICTURES = """\
+data x: real[_, 4, 4]
+fn enc(x: real[4, 4]) -> real[2, 1] = learn conv(4, 4)
+density Part(x: real[4, 4] | z: real[1]) = learn unet(4, 8)
+factor Scene(x: real[4, 4] | z: real[2, 1]) = product(Part(z[k]) for k in range(2))
+learn Scene(x=x, z=enc(x)) by diffusion(steps=30, batch=32, rate=0.01, finest=0.1)
+var a: real[4, 4]
+a ~ Part([0.5]) * Part([-0.5])
+"""
+
+
+@pytest.mark.slow
+def test_convolutions_and_u_nets_are_fitted_together() -> None:
+    """The whole's slope is the sum of its parts', the loss falls, and reaches the encoder and what reads its codes."""
+    rng = np.random.default_rng(0)
+    z = rng.uniform(-1, 1, (300, 2))
+    slope = np.arange(4) / 3
+    x = z[:, :1, None] * slope + z[:, 1:, None] * slope[:, None] + 0.1 * rng.normal(size=(300, 4, 4))
+    joint, b = joint_of(cg.compile(PICTURES, data={"x": x})), load_backend("jax")
+    trainer = Trainer(joint)
+    weights, state = trainer.run()
+    with trainer.backend.scope():
+        asarray = trainer.backend.asarray
+        rows = {n: asarray(r) for n, r in joint.data.items()}
+        begun = float(trainer.compiled()[1](rows, {n: asarray(w) for n, w in trainer.begun.items()}))
+    changed = {
+        n: np.abs(w - trainer.begun[n]).max() for n, w in weights.items() if n.startswith("net.") and w.size
+    }
+    assert {n.split(".")[1] for n in changed} == {"0", "1"}  # the encoder's and the parts' weights
+    # all but what only the loss of a part by itself reads
+    assert [n for n, size in changed.items() if size == 0 and not n.endswith(".change")] == []
+    with b.scope():
+        held = {n: b.asarray(w) for n, w in weights.items()}
+        few = {n: b.asarray(r[:5]) for n, r in joint.data.items()}
+        level, at = b.asarray(np.geomspace(0.1, 5, 5)), b.asarray(rng.normal(size=(5, 4, 4)))
+        inputs = [few[n] for n in joint.columns]
+        _, slope = b.value_and_grad(lambda u: together.energy(joint, b, held, level, [u], inputs))(at)
+        enc, part = (next(p for p in joint.parts if p.name == n) for n in ("enc", "Part"))
+        codes = bound(enc, together.own(joint, held, enc))(b, [few[next(iter(few))]])
+        own = together.own(joint, held, part)
+        score = load_learner("diffusion").score
+        assert score is not None
+        each = [score(part, b, own, level, [at], [codes[:, k]])[0] for k in range(2)]
+    np.testing.assert_allclose(slope, each[0] + each[1], rtol=1e-6, atol=1e-9)
+    assert own["share"] == pytest.approx(0.5, abs=0.02)
+    assert state.held_out < 0.8 * begun
 
 
 def test_a_param_is_fitted_with_the_nets(tmp_path: Path) -> None:
