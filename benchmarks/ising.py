@@ -59,7 +59,7 @@ for i in range(n), j in range(n) {
 }
 let m = mean(s)
 """
-SECONDS = 0.4  #: that one measurement should take
+SECONDS = 1.0  #: that one measurement should take
 
 Timed = Callable[[], float]  #: makes some updates and tells how many a second
 

@@ -57,13 +57,14 @@ def gibbs_form(graph: FactorGraph, variable: Variable, least: int = LEAST_SITES)
             return Form(
                 "thresholds", few
             ), "a lattice with few local fields: neighbours are slices, a threshold for each"
+        what = "a lattice of pairs: neighbours are slices, weights are products"
+        form = Form("slices", on_lattice)
+        return by_best_means(form, what) if on_lattice.values == 2 else (form, what)
     lists = neighbours(found)
-    tabled = lists is not None and lists.values == 2 and lists.sites << len(lists.lists) <= MOST_TABLED
-    if on_lattice is not None and not (tabled and c_compiler()):
-        return Form("slices", on_lattice), "a lattice of pairs: neighbours are slices, weights are products"
     if lists is None:
         return None, "by the energies of its factors, since its sites have too many neighbours"
     form, what = Form("lists", lists), "a graph of pairs: lists of neighbours, weights are products"
+    tabled = lists.values == 2 and lists.sites << len(lists.lists) <= MOST_TABLED
     return by_best_means(form, what) if tabled else (form, what)
 
 

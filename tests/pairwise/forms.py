@@ -40,6 +40,8 @@ def forms_of(graph: FactorGraph) -> dict[str, Form]:
     on_lattice = lattice(p)
     if on_lattice is not None:
         found["slices"] = Form("slices", on_lattice)
+        if on_lattice.values == 2:
+            found["slices, C"] = Form("slices", on_lattice, is_native=True)
         few = levels(on_lattice)
         if few is not None:
             found["thresholds"] = Form("thresholds", few)

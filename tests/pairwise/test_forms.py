@@ -226,7 +226,9 @@ def test_c_gives_the_same_draws_and_so_do_thresholds(program: str) -> None:
         np.testing.assert_array_equal(*both)
 
 
-@pytest.mark.parametrize("kind", ["slices", "thresholds", "bits", "bits, C", "lists", "lists, C"])
+@pytest.mark.parametrize(
+    "kind", ["slices", "slices, C", "thresholds", "bits", "bits, C", "lists", "lists, C"]
+)
 def test_a_chain_draws_the_same_alone_and_in_company(kind: str) -> None:
     graph = graph_of(BITS["grid"])
     form = forms_of(graph)[kind]
@@ -304,6 +306,10 @@ def test_planted_mistakes_are_caught(
     assert agreement(graph, forms_of(graph)[kind]) < BROKEN
 
 
+UNEVEN = """
+var s: spin[20, 38]
+for (p, q) in torus(20, 38) { energy 0.004 * (p[0] - 9) * (p[1] - 17) * s[p] * s[q] }
+"""
 IN_C = {
     "bits.c": [
         ("below |= undecided & ~u & threshold;", "below |= undecided & u & ~threshold;"),
@@ -313,6 +319,16 @@ IN_C = {
         ("TURN(row[q], 1) : TURN(row[q], 31)", "row[q] : row[q]"),
         ("pad(first, padded);", ""),
         ("tables + TABLES", "tables"),
+    ],
+    "slices.c": [
+        ("(1.0f + weigh(", "(2.0f + weigh("),
+        ("0x1p-32f", "0x1p-31f"),
+        ("parity * SITES + place + q", "place + q"),
+        ("((r + m) & 1) ^ parity", "(r + m) & 1"),
+        ("out[AROUND(q - 1, COLUMNS)]", "1 - out[0]"),
+        ("keys + 2 * c, step, ratios", "keys, step, ratios"),
+        ("inputs[5], inputs[7]", "inputs[4], inputs[6]"),
+        ("pad(first + c * SITES", "pad((const uint8_t *)inputs[0] + c * SITES"),
     ],
     "lists.c": [
         ("words[c] >= mine[place]", "words[c] < mine[place]"),
@@ -332,15 +348,35 @@ IN_C = {
 def test_mistakes_in_c_are_caught_beside_array_operations(
     source: str, sound: str, broken: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    kind = source.removesuffix(".c")
-    graph = graph_of(BITS["grid"])
+    edited(source, monkeypatch, tmp_path, (sound, broken))
+    assert not same_as_array_operations(source, UNEVEN if source == "slices.c" else BITS["grid"])
+
+
+def test_sites_that_single_precision_leaves_undecided_are_taken_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    every = ("(1.2e-7f * (2 * (DIRECTIONS) + 8))", "2.0f")
+    edited("slices.c", monkeypatch, tmp_path, every, ("(1.0f + weigh(", "(0.0f * weigh("))
+    assert same_as_array_operations("slices.c", UNEVEN)
+    edited("slices.c", monkeypatch, tmp_path / "broken", every, ("(1 + weight)", "(1 + 2 * weight)"))
+    assert not same_as_array_operations("slices.c", UNEVEN)
+
+
+def edited(source: str, monkeypatch: pytest.MonkeyPatch, folder: Path, *changes: tuple[str, str]) -> None:
+    """Kernels are compiled from sources in which something is replaced."""
+    sources = shutil.copytree(Path(native.__file__).parent, folder / "sources")
+    text = (sources / source).read_text(encoding="utf-8")
+    for old, new in changes:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (sources / source).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(native, "HERE", sources)
+    monkeypatch.setattr(native, "cache_folder", lambda: folder)
+    monkeypatch.setattr(native, "compiled", getattr(native.compiled, "__wrapped__", native.compiled))
+
+
+def same_as_array_operations(source: str, program: str) -> bool:
+    """Whether two sweeps of a form in C make the draws of the same form in array operations."""
+    graph, kind = graph_of(program), source.removesuffix(".c")
     forms, start = forms_of(graph), scattered(graph, 3)
-    monkeypatch.setattr(native, "HERE", shutil.copytree(native.HERE, tmp_path / "sources"))
-    monkeypatch.setattr(native, "cache_folder", lambda: tmp_path)
-    monkeypatch.setattr(native, "compiled", native.compiled.__wrapped__)
-    text = (tmp_path / "sources" / source).read_text(encoding="utf-8")
-    assert text.count(sound) == 1
-    plain = swept(graph, forms[kind], start, 2)
-    np.testing.assert_array_equal(swept(graph, forms[f"{kind}, C"], start, 2), plain)
-    (tmp_path / "sources" / source).write_text(text.replace(sound, broken), encoding="utf-8")
-    assert (swept(graph, forms[f"{kind}, C"], start, 2) != plain).any()
+    return np.array_equal(*(swept(graph, forms[k], start, 2) for k in (kind, f"{kind}, C")))

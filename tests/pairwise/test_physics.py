@@ -95,7 +95,9 @@ def measured(
     return tuple((float(x.mean()), float(x.std(ddof=1) / math.sqrt(chains))) for x in each)  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("kind", ["slices", "thresholds", "bits", "bits, C", "lists", "lists, C"])
+@pytest.mark.parametrize(
+    "kind", ["slices", "slices, C", "thresholds", "bits", "bits, C", "lists", "lists, C"]
+)
 def test_energy_of_a_torus(kind: str) -> None:
     (energy, error), _ = measured(64, 4, 0.35, kind, chains=16, warmup=100, draws=50, thin=4)
     assert error < 0.01

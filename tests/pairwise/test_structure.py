@@ -127,10 +127,10 @@ def test_the_plan_names_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
     cases = {
         torus.format(n=64, J=0.4): "bit by bit, in C",
         torus.format(n=32, J=0.4): "a threshold for each",
-        torus.format(n=32, J="0.001 * p[0] * p[1]"): "lists of neighbours, weights are products, in C",
+        torus.format(n=32, J="0.001 * p[0] * p[1]"): "neighbours are slices, weights are products, in C",
         torus.format(n=32, J="0.1 * p[0]").replace(
             "spin", "category(3)"
-        ): "neighbours are slices, weights are products",
+        ): "neighbours are slices, weights are products\n",
         torus.format(n=17, J=0.4): "lists of neighbours, weights are products, in C",
         torus.format(n=4, J=0.4): "asked for\n",
         "var b: bool[300]\nfor i in range(298) { energy b[i] * b[i + 1] * b[i + 2] }": "more than two sites at once",
@@ -140,7 +140,9 @@ def test_the_plan_names_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPOSE_NATIVE", "0")
     without = {
         torus.format(n=64, J=0.4): "in array operations (no C compiler",
-        torus.format(n=32, J="0.001 * p[0] * p[1]"): "neighbours are slices, weights are products",
+        torus.format(
+            n=32, J="0.001 * p[0] * p[1]"
+        ): "weights are products, in array operations (no C compiler",
     }
     for program, words in without.items():
         assert words in cg.compile(program).explain(method="gibbs"), program

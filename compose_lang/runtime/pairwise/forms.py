@@ -14,6 +14,7 @@ from compose_lang.runtime.pairwise.held import Held, PairwiseBlock
 from compose_lang.runtime.pairwise.lists import Lists, list_tables
 from compose_lang.runtime.pairwise.native_bits import NativeBits, native_bit_tables
 from compose_lang.runtime.pairwise.native_lists import NativeLists, native_list_tables
+from compose_lang.runtime.pairwise.native_slices import NativeWeights, native_weight_tables
 from compose_lang.runtime.pairwise.slices import Thresholds, Weights, threshold_tables, weight_tables
 
 
@@ -23,7 +24,7 @@ def by_form(block: PairwiseBlock, backend: Backend) -> Held:
     if isinstance(structure, Neighbours):
         return (NativeLists if block.form.is_native else Lists)(block, backend, structure)
     if isinstance(structure, Lattice):
-        return Weights(block, backend, structure)
+        return (NativeWeights if block.form.is_native else Weights)(block, backend, structure)
     if block.form.kind == "bits":
         return (NativeBits if block.form.is_native else Bits)(block, backend, structure)
     return Thresholds(block, backend, structure)
@@ -35,7 +36,7 @@ def tables_of(form: Form) -> Any:
     if isinstance(structure, Neighbours):
         return (native_list_tables if form.is_native else list_tables)(structure)
     if isinstance(structure, Lattice):
-        return weight_tables(structure)
+        return (native_weight_tables if form.is_native else weight_tables)(structure)
     assert isinstance(structure, Levels)
     if form.kind == "bits":
         return (native_bit_tables if form.is_native else bit_tables)(structure)
