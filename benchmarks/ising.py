@@ -59,7 +59,7 @@ for i in range(n), j in range(n) {
 }
 let m = mean(s)
 """
-SECONDS = 1.0  #: that one measurement should take
+SECONDS = 1.0  #: that one measurement should take, unless it is asked for
 
 Timed = Callable[[], float]  #: makes some updates and tells how many a second
 
@@ -86,7 +86,9 @@ def torus(n: int) -> np.ndarray:
     return np.concatenate(pairs)
 
 
-def compose(model: cg.Model, chains: int, change: Callable[[Plan], Plan] = lambda p: p) -> tuple[Timed, str]:
+def compose(
+    model: cg.Model, chains: int, seconds: float, change: Callable[[Plan], Plan] = lambda p: p
+) -> tuple[Timed, str]:
     """The timed kernel of a model, and the form that its plan names."""
     backend = load_backend("jax")
     chosen = change(plan(model.program.graph, "jax", requested("gibbs")))
@@ -105,20 +107,20 @@ def compose(model: cg.Model, chains: int, change: Callable[[Plan], Plan] = lambd
         return sites * len(lanes) * len(lanes[0]) * sweeps / (time.perf_counter() - began)
 
     run(1)
-    sweeps = rounds(run, sites * chains)
+    sweeps = rounds(run, sites * chains, seconds)
     return (lambda: run(sweeps)), chosen.blocks[0].why.rpartition("; ")[2]
 
 
-def rounds(run: Callable[[int], float], each: int) -> int:
-    """How many sweeps of `each` updates take SECONDS, beside what a call takes whatever their number."""
-    sweeps, seconds = 1, each / run(1)
+def rounds(run: Callable[[int], float], each: int, seconds: float) -> int:
+    """How many sweeps of `each` updates take some seconds, beside what a call takes whatever their number."""
+    sweeps, before = 1, each / run(1)
     while True:
         more = 4 * sweeps
         took = more * each / run(more)
-        if took - seconds > SECONDS / 4 or took > 4 * SECONDS:
-            marginal = max(took - seconds, SECONDS / 64) / (more - sweeps)
-            return max(1, math.ceil(SECONDS / marginal))
-        sweeps, seconds = more, took
+        if took - before > seconds / 4 or took > 4 * seconds:
+            marginal = max(took - before, seconds / 64) / (more - sweeps)
+            return max(1, math.ceil(seconds / marginal))
+        sweeps, before = more, took
 
 
 def without_c(p: Plan) -> Plan:
@@ -129,13 +131,7 @@ def without_c(p: Plan) -> Plan:
     )
 
 
-def by_energies(p: Plan) -> Plan:
-    """The path of programs that are no pairs."""
-    (block,) = p.blocks
-    return dataclasses.replace(p, blocks=(dataclasses.replace(block, form=None),))
-
-
-def c_peer(source: str, *arguments: object, each: int, folder: Path) -> Timed:
+def c_peer(source: str, *arguments: object, each: int, folder: Path, seconds: float) -> Timed:
     """A C program of peers/, compiled here; a SWEEPS among its arguments is what is varied."""
     program = folder / source
     if not program.exists():
@@ -154,7 +150,7 @@ def c_peer(source: str, *arguments: object, each: int, folder: Path) -> Timed:
         command = [str(program), *(str(sweeps if a == "SWEEPS" else a) for a in arguments)]
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0])
 
-    sweeps = rounds(run, each)
+    sweeps = rounds(run, each, seconds)
     return lambda: run(sweeps)
 
 
@@ -175,7 +171,9 @@ def python_peer(python: str, source: str, graph: Path, chains: int, sweeps: int)
     return run, ready
 
 
-def cases(name: str, size: int, chains: int, peers: str | None, folder: Path) -> dict[str, Timed]:
+def cases(
+    name: str, size: int, chains: int, peers: str | None, folder: Path, seconds: float
+) -> dict[str, Timed]:
     """All that is timed of one model, by name."""
     found: dict[str, Timed] = {}
     rng = np.random.default_rng(0)
@@ -183,32 +181,37 @@ def cases(name: str, size: int, chains: int, peers: str | None, folder: Path) ->
     npz = folder / f"{name}{size}.npz"
     if name == "grid":
         sites, edges, couplings = size**2, torus(size), np.full(2 * size**2, BETA)
-        found["compose"], form = compose(cg.compile(GRID, constants={"n": size}), chains)
+        found["compose"], form = compose(cg.compile(GRID, constants={"n": size}), chains, seconds)
         print(f"  compose: {form}")
         found["compose, array operations"], _ = compose(
-            cg.compile(GRID, constants={"n": size}), chains, without_c
+            cg.compile(GRID, constants={"n": size}), chains, seconds, without_c
         )
         strengths = rng.normal(size=(2, size, size))
         glass = cg.compile(GLASS, data={"right": strengths[0], "down": strengths[1]}, constants={"n": size})
-        found["compose, real couplings"], form = compose(glass, chains)
+        found["compose, real couplings"], form = compose(glass, chains, seconds)
         print(f"  real couplings: {form}")
         each = sites * chains
-        found["C"] = c_peer("ising_bits", size, chains, threads, "SWEEPS", BETA, each=each, folder=folder)
+        found["C"] = c_peer(
+            "ising_bits", size, chains, threads, "SWEEPS", BETA, each=each, folder=folder, seconds=seconds
+        )
     else:
         sites, edges = size, regular(size, rng)
         couplings = rng.normal(size=len(edges))
         model = cg.compile(GRAPH, data={"edges": edges, "J": couplings}, constants={"n": size})
-        found["compose"], form = compose(model, chains)
+        found["compose"], form = compose(model, chains, seconds)
         print(f"  compose: {form}")
-        found["compose, array operations"], _ = compose(model, chains, without_c)
+        found["compose, array operations"], _ = compose(model, chains, seconds, without_c)
         raw = folder / f"{name}{size}.bin"
         write_graph(raw, edges, couplings, size)
-        found["C"] = c_peer("ising_graph", raw, chains, threads, "SWEEPS", each=sites * chains, folder=folder)
+        each = sites * chains
+        found["C"] = c_peer(
+            "ising_graph", raw, chains, threads, "SWEEPS", each=each, folder=folder, seconds=seconds
+        )
     colours = colour(sites, [edges])
     np.savez(npz, edges=edges, couplings=couplings, colours=colours)
     if peers is not None:
         for peer, rate in (("thrml", 10e6 * min(chains, 8)), ("dwave", 2e7)):
-            sweeps = max(2, math.ceil(SECONDS * rate / (sites * chains)))
+            sweeps = max(2, math.ceil(seconds * rate / (sites * chains)))
             found[peer], ready = python_peer(peers, f"{peer}_ising.py", npz, chains, sweeps)
             print(f"  {peer} was ready after {ready:.1f} s", flush=True)
     return found
@@ -235,6 +238,7 @@ def main() -> None:
     )
     parser.add_argument("--peers", help="a Python that has thrml and dwave-samplers")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="that one measurement should take")
     parser.add_argument("--only", nargs="*", help="as in grid256x1, graph10000x32")
     parser.add_argument("--out", type=Path, default=HERE / "ising.json")
     arguments = parser.parse_args()
@@ -248,7 +252,7 @@ def main() -> None:
             continue
         print(f"{name}: {size if kind == 'graph' else size**2:,} spins, {chains} chains", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            timed = cases(kind, size, chains, arguments.peers, Path(folder))
+            timed = cases(kind, size, chains, arguments.peers, Path(folder), arguments.seconds)
             rates: dict[str, list[float]] = {what: [] for what in timed}
             for _ in range(arguments.rounds):
                 for what, run in timed.items():
@@ -259,7 +263,13 @@ def main() -> None:
                 f"  {what:28} {rate / 1e6:10.1f} M updates/s   x {medians['compose'] / rate:.2f}", flush=True
             )
         load = os.getloadavg()[0]
-        results[name] = {"medians": medians, "all": rates, "load": load, "cores": available_cores()}
+        results[name] = {
+            "medians": medians,
+            "all": rates,
+            "load": load,
+            "cores": available_cores(),
+            "seconds": arguments.seconds,
+        }
         arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
