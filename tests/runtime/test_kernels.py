@@ -26,8 +26,9 @@ from tests.runtime.toy_blocks import Target, ToyContinuous
 
 KERNELS = discover()
 CONTINUOUS = sorted(name for name, kernel in KERNELS.items() if "continuous" in kernel.serves)
+LONG = {("blocks", "torch"), ("blocks", "numpy")}  #: which have the states of `blocks` on JAX, see below
 CLAIMS = [
-    (name, backend, domain)
+    pytest.param(name, backend, domain, marks=[pytest.mark.slow] if (name, backend) in LONG else [])
     for name, kernel in KERNELS.items()
     for backend in sorted(kernel.backends or ("jax", "numpy", "torch"))
     for domain in sorted(kernel.serves)
