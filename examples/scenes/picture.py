@@ -17,8 +17,7 @@ def main() -> None:
     for count, column in zip([1, 3, 5], axes.T, strict=True):
         asked = ASKED[:count]
         model = cg.compile(str(HERE / "scenes.cg"), data={"asked": asked})
-        # one of each population: particles of one have few ancestors
-        scenes = np.asarray(model.sample(seed=0, chains=3, draws=32).posterior["scene"])[:, 0]
+        scenes = np.asarray(model.sample(seed=0, chains=1, draws=3).posterior["scene"])[0]
         for axis, scene in zip(column, scenes, strict=True):
             axis.imshow(scene, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             for place in asked:
