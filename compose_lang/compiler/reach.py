@@ -121,8 +121,6 @@ class Moves:
                 self.drawn[v.name] = (
                     np.zeros((0, 1), dtype=np.int64) if isinstance(found, str) else found.sets
                 )
-        self.differing = cache(lambda name: differing(graph, graph.variable(name)))
-        self.sums = cache(lambda name: sums(graph, graph.variable(name)))
         self.leaves_room = cache(leaves_room)
 
     def says_all(self, part: Part) -> bool:
@@ -164,7 +162,7 @@ class Moves:
         single = {n for n, kernels in self.kernels.items() if kernels & {"gibbs", "mh"}}
         found = [[k] for s, k in column.items() if self.hard.numbering.owner(s).name in single]
         for name, kernels in self.kernels.items():
-            sets = self.sums(name) if "exchange" in kernels else None
+            sets = sums(self.graph, self.graph.variable(name)) if "exchange" in kernels else None
             if sets is None:
                 continue
             full = self.full_sites(name)
@@ -195,7 +193,7 @@ class Moves:
         """Where each Kempe chain of each value leads from each state."""
         found = []
         for name, kernels in self.kernels.items():
-            apart = self.differing(name) if "kempe" in kernels else None
+            apart = differing(self.graph, self.graph.variable(name)) if "kempe" in kernels else None
             if apart is None:
                 continue
             here = self.hard.numbering.of(self.graph.variable(name))
@@ -264,7 +262,7 @@ class Moves:
     def has_room(self, part: Part) -> bool:
         """Whether all that is asked is that values differ, and there are more than neighbours."""
         owner = self.hard.numbering.owner(int(part.sites[0]))
-        apart = self.differing(owner.name)
+        apart = differing(self.graph, owner)
         tying = [r for r, rows in part.rows if r.scope.shape[1] > 1]
         if apart is None or any(r.group not in apart.kept for r in tying):
             return False

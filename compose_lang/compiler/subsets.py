@@ -14,14 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import combinations
 from typing import Any, TypeVar
 
 import numpy as np
 
 from compose_lang.compiler.colour import LARGEST_CLIQUE
-from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable
+from compose_lang.compiler.graph import FactorGraph, FactorGroup, Variable, once
 from compose_lang.compiler.invariants import Invariant, Orbits, invariants, orbits
 from compose_lang.compiler.scopes import scope
 
@@ -72,7 +71,7 @@ class Subsets:
         return f"{found}; {left:,} sites are in none" if left else found
 
 
-@lru_cache(maxsize=16)
+@once
 def subsets(graph: FactorGraph, v: Variable, size: int) -> Subsets | str:
     """Sets of up to `size` sites of a variable; or why there are none."""
     values = len(v.support.values)

@@ -29,7 +29,7 @@ from compose_lang.runtime.tree import tree_map
 
 EXCHANGE_STREAM, CHOICE_STREAM = 10_003, 10_004
 REACH = (
-    4.0  #: of the data's spread, the coarsest noise unasked: MCMC alone mixes there; parts are not yet alike
+    4.0  #: of the data's spread, the coarsest noise unasked where parts need not be alike: MCMC mixes there
 )
 OWN_STREAMS = (MOVE_STREAM, EXCHANGE_STREAM, CHOICE_STREAM)
 GAIN, SETTLING = 1.0, 20.0  #: of the steps' adaptation: the first, and the sweeps after which it slows down

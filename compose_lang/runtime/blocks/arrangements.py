@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local_permutations import Around, LocalPermutationGroup, LocalPermutations
 from compose_lang.runtime.backend import Array, Backend
 from compose_lang.runtime.blocks.classes import Classes
 from compose_lang.runtime.kernel import Position, Weigh
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local_pairs import LocalPairs, PairGroup
 from compose_lang.runtime.backend import Array
-from compose_lang.runtime.blocks.classes import row, written
+from compose_lang.runtime.blocks.classes import row
+from compose_lang.runtime.blocks.own_sites import OwnSites
 from compose_lang.runtime.kernel import Position
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density import Density
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class Pairs(OwnSites):
     """A `PairBlock`: the sets of one variable, in classes that share no site and no factor."""
 
-    density: Density
     local: LocalPairs
-    tables: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        return self.local.variable.name
-
-    @property
-    def sites(self) -> int:
-        return self.local.variable.free_sites
-
-    @property
-    def values(self) -> range:
-        return self.local.variable.support.values
 
     @property
     def is_even(self) -> bool:
@@ -109,11 +93,7 @@ class Pairs:
         return xp.sum(energy.reshape((chains, width, degree, energy.shape[-1])), axis=2)
 
     def current(self, position: Position, sites: Array) -> Array:
-        held = position[self.name]
-        at = self.density.backend.xp.where(sites < self.sites, sites, 0)
-        return self.density.backend.xp.take_along_axis(held, at, axis=1)
+        return self.read(position, sites)
 
     def assign(self, position: Position, sites: Array, values: Array) -> Position:
-        held, backend = position[self.name], self.density.backend
-        chains = backend.xp.arange(held.shape[0], dtype=sites.dtype)[:, None]
-        return {**position, self.name: written(backend, held, (chains, sites), values)}
+        return self.write(position, sites, values)

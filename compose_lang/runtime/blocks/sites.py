@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local import LocalEnergy, LocalGroup
 from compose_lang.runtime.backend import Array
 from compose_lang.runtime.blocks.classes import Classes, row
 from compose_lang.runtime.kernel import Position
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, eq=False)

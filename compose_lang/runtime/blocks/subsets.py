@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from compose_lang.compiler.interpret import interpret
 from compose_lang.compiler.local_subsets import LocalSubsets, SubsetGroup
 from compose_lang.runtime.backend import Array
-from compose_lang.runtime.blocks.classes import written
+from compose_lang.runtime.blocks.own_sites import OwnSites
 from compose_lang.runtime.kernel import Position
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density import Density
 
 
 @dataclass(frozen=True, eq=False)
-class SmallSets:
+class SmallSets(OwnSites):
     """A `SubsetBlock`: sets of the free sites of one variable. Joint values are numbers Σ_p value_p K^p."""
 
-    density: Density
     local: LocalSubsets
-    tables: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        return self.local.variable.name
-
-    @property
-    def sites(self) -> int:
-        return self.local.variable.free_sites
 
     @property
     def size(self) -> int:
@@ -39,14 +25,10 @@ class SmallSets:
     def number(self) -> int:
         return len(self.local.subsets.sets)
 
-    @property
-    def values(self) -> range:
-        return self.local.variable.support.values
-
     def current(self, position: Position, chosen: Array) -> Array:
         xp, count = self.density.backend.xp, len(self.values)
-        sites, held = self.tables["sets"][chosen], position[self.name]
-        values = xp.take_along_axis(held, xp.where(sites < self.sites, sites, 0), axis=1)
+        sites = self.tables["sets"][chosen]
+        values = self.read(position, sites)
         digits = xp.where(sites < self.sites, (values - self.values.start) // self.values.step, 0)
         total = xp.zeros_like(digits[:, 0])
         for place in range(self.size):
@@ -97,8 +79,5 @@ class SmallSets:
         return xp.sum(xp.where(real[..., None], energy, 0.0), axis=1)
 
     def assign(self, position: Position, chosen: Array, joint: Array) -> Position:
-        backend, held = self.density.backend, position[self.name]
-        sites = self.tables["sets"][chosen]
-        values = backend.xp.stack(self.values_of(joint), axis=-1)
-        chains = backend.xp.arange(held.shape[0], dtype=sites.dtype)[:, None]
-        return {**position, self.name: written(backend, held, (chains, sites), values)}
+        values = self.density.backend.xp.stack(self.values_of(joint), axis=-1)
+        return self.write(position, self.tables["sets"][chosen], values)

@@ -16,7 +16,7 @@ from typing import Any
 
 from compose_lang.runtime.backend import Array, Backend, Tree
 from compose_lang.runtime.kernel import BoundKernel, Kernel, NoiseSpec, Option, Position, SubsetBlock
-from compose_lang.runtime.kernels.gibbs import softmax_weights
+from compose_lang.runtime.kernels.gibbs import place_of, softmax_weights
 
 OFTEN, MOST_ROUNDS = 2, 40
 """How often a site is drawn in a sweep, on average; and how many sets are, at most."""
@@ -63,12 +63,8 @@ class Blocks:
         joint, fits = block.candidates(position, chosen)
         energies = block.energies(position, chosen, joint)
         weights = softmax_weights(xp.where(fits, energies, xp.inf), self.backend)
-        cumulative = xp.cumulative_sum(weights, axis=-1)
-        total = cumulative[:, -1]
-        below = cumulative <= (uniform * total)[:, None]
-        place = xp.clip(xp.sum(xp.astype(below, self.backend.integer), axis=-1), 0, joint.shape[1] - 1)
-        found = xp.take_along_axis(joint, place[:, None], axis=1)[:, 0]
-        found = xp.where(total > 0.0, found, held)
+        place, is_possible = place_of(weights, uniform, self.backend)
+        found = xp.where(is_possible, xp.take_along_axis(joint, place[:, None], axis=1)[:, 0], held)
         return block.assign(position, chosen, found), found != held
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from compose_lang.runtime.backend import Array, Backend, Tree
 from compose_lang.runtime.kernel import BoundKernel, Kernel, NoiseSpec, PairBlock, Position
-from compose_lang.runtime.kernels.gibbs import softmax_weights
+from compose_lang.runtime.kernels.gibbs import place_of, softmax_weights
 
 MOST_ROUNDS = 100
 """Pairs of a set that are drawn in a sweep."""
@@ -72,19 +72,16 @@ class Exchange:
 
     def draw(self, position: Position, first: Array, second: Array, uniform: Array) -> tuple[Position, Array]:
         """Draw two sites of each set (chains, width) from their conditional; the padded stay as they are."""
-        block, xp, integer = self.block, self.backend.xp, self.backend.integer
+        block, xp = self.block, self.backend.xp
         start, step = block.values[0], block.values[1] - block.values[0]
         held = [block.current(position, sites) for sites in (first, second)]
         one, other, fits = self.candidates(*((x - start) // step for x in held))
         energies = block.energies(position, first, second, start + step * one, start + step * other)
         weights = softmax_weights(xp.where(fits, energies, xp.inf), self.backend)
-        cumulative = xp.cumulative_sum(weights, axis=-1)
-        total = cumulative[..., -1:]
-        below = cumulative <= uniform[..., None] * total
-        place = xp.clip(xp.sum(xp.astype(below, integer), axis=-1), 0, one.shape[-1] - 1)[..., None]
-        draws = (total[..., 0] > 0.0) & (second < block.sites)
+        place, is_possible = place_of(weights, uniform, self.backend)
+        draws = is_possible & (second < block.sites)
         chosen = [
-            xp.where(draws, start + step * xp.take_along_axis(c, place, axis=-1)[..., 0], x)
+            xp.where(draws, start + step * xp.take_along_axis(c, place[..., None], axis=-1)[..., 0], x)
             for c, x in zip((one, other), held, strict=True)
         ]
         sites = xp.where(second < block.sites, first, block.sites)

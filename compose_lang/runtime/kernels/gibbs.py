@@ -45,11 +45,8 @@ class Gibbs:
             current = block.current(position, cls)
             candidates = xp.broadcast_to(values, (*current.shape, len(self.values)))
             weights = softmax_weights(block.energies(position, cls, candidates), self.backend)
-            cumulative = xp.cumulative_sum(weights, axis=-1)
-            total = cumulative[..., -1]
-            below = cumulative <= (noise["value"][:, cls] * total)[..., None]
-            place = xp.sum(xp.astype(below, self.backend.integer), axis=-1)
-            chosen = xp.where(total > 0.0, values[xp.clip(place, 0, len(self.values) - 1)], current)
+            place, is_possible = place_of(weights, noise["value"][:, cls], self.backend)
+            chosen = xp.where(is_possible, values[place], current)
             return chosen, chosen != current
 
         position, moved = sweep(block, position, update, self.backend)
@@ -62,6 +59,16 @@ def softmax_weights(energies: Array, backend: Backend) -> Array:
     finite = xp.isfinite(energies)
     least = xp.min(xp.where(finite, energies, xp.inf), axis=-1, keepdims=True)
     return xp.where(finite, xp.exp(least - energies), 0.0)
+
+
+def place_of(weights: Array, uniform: Array, backend: Backend) -> tuple[Array, Array]:
+    """Where a uniform number (…) falls to among weights (…, values), and whether any of them is above 0."""
+    xp = backend.xp
+    cumulative = xp.cumulative_sum(weights, axis=-1)
+    total = cumulative[..., -1]
+    below = cumulative <= (uniform * total)[..., None]
+    place = xp.sum(xp.astype(below, backend.integer), axis=-1)
+    return xp.clip(place, 0, weights.shape[-1] - 1), total > 0.0
 
 
 def bind(

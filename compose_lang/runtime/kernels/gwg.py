@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from compose_lang.runtime.backend import Array, Backend, Tree
 from compose_lang.runtime.kernel import BoundKernel, ChangeBlock, Kernel, NoiseSpec, Option, Position
-from compose_lang.runtime.kernels.gibbs import softmax_weights
+from compose_lang.runtime.kernels.gibbs import place_of, softmax_weights
 from compose_lang.runtime.metropolis import acceptance, choose
 
 TARGET = 0.574
@@ -170,11 +170,8 @@ class Informed:
 
     def drawn(self, log_weights: Array, uniform: Array) -> Array:
         """A value (chains, sites) for each site, in proportion to weights (chains, sites, values)."""
-        xp = self.backend.xp
-        cumulative = xp.cumulative_sum(softmax_weights(-log_weights, self.backend), axis=-1)
-        below = cumulative <= (uniform * cumulative[..., -1])[..., None]
-        place = xp.sum(xp.astype(below, self.backend.integer), axis=-1)
-        return xp.clip(place, 0, log_weights.shape[-1] - 1)
+        place, _ = place_of(softmax_weights(-log_weights, self.backend), uniform, self.backend)
+        return place
 
     def along(self, log_worth: Array, order: Array, places: Array) -> Array:
         """The log worth of going to some values, in the order of the path: (chains, sites)."""

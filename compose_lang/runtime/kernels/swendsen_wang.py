@@ -15,7 +15,7 @@ from typing import Any
 from compose_lang.runtime.backend import Array, Backend, Tree
 from compose_lang.runtime.components import components
 from compose_lang.runtime.kernel import BondBlock, BoundKernel, Kernel, NoiseSpec, Position
-from compose_lang.runtime.kernels.gibbs import softmax_weights
+from compose_lang.runtime.kernels.gibbs import place_of, softmax_weights
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,8 @@ class SwendsenWang:
         energies = xp.take_along_axis(field, moved, axis=2).reshape((chains, sites * count))
         index = (label[:, :, None] * count + steps).reshape((chains, sites * count))
         summed = backend.add_at(xp.zeros_like(energies), index, energies).reshape((chains, sites, count))
-        cumulative = xp.cumulative_sum(softmax_weights(summed, backend), axis=-1)
-        total = cumulative[..., -1]
-        below = cumulative <= (uniform * total)[..., None]
-        drawn = xp.sum(xp.astype(below, places.dtype), axis=-1)
-        return xp.where(total > 0.0, xp.clip(drawn, 0, count - 1), 0)
+        drawn, is_possible = place_of(softmax_weights(summed, backend), uniform, backend)
+        return xp.where(is_possible, xp.astype(drawn, places.dtype), 0)
 
 
 def bind(block: BondBlock, backend: Backend, options: Mapping[str, Any], warmup: int) -> BoundKernel:

@@ -12,8 +12,8 @@ from compose_lang.compiler.levels import Levels, Step
 from compose_lang.runtime.backend import Array, Tree
 from compose_lang.runtime.native import NativeKernel, native_kernel
 from compose_lang.runtime.pairwise.bits import Bits, bit_tables, levels_of, word_shape
+from compose_lang.runtime.pairwise.native_lattice import geometry, in_three, step_and_chains
 from compose_lang.runtime.pairwise.parities import shifts
-from compose_lang.runtime.pairwise.slices import step_word
 
 ROOM = 16
 """Words that may be read beyond a row's end."""
@@ -24,10 +24,7 @@ class NativeBits(Bits):
     """A sweep is one call."""
 
     def sweep(self, held: Tree, noise: Mapping[str, Array], t: Any) -> Tree:
-        step = step_word(t, self.backend).reshape((1,))
-        chains = self.backend.asarray([held[0].shape[0]], self.backend.word)
-        counts = self.backend.xp.concat([step, chains])
-        tables = self.block.tables
+        tables, counts = self.block.tables, step_and_chains(held, t, self.backend)
         kernel = compiled(self.levels)
         arrays = [*held, noise["key"], counts, tables["thresholds"], *tables["masks"]]
         return self.backend.native(kernel, 2, *arrays)
@@ -35,15 +32,8 @@ class NativeBits(Bits):
 
 def compiled(few: Levels) -> NativeKernel:
     """The kernel of a lattice."""
-    rows, *middle, columns = word_shape(few.lattice)
-    offsets = [s.offset for g in few.groups for s in g]
     macros = {
-        "ROWS": rows,
-        "MIDDLE": middle[0] if middle else 1,
-        "COLUMNS": columns,
-        "MARGIN_ROWS": max((abs(o[0]) for o in offsets), default=0),
-        "MARGIN_MIDDLE": max((abs(o[1]) for o in offsets), default=0) if middle else 0,
-        "MARGIN_COLUMNS": max((max(map(abs, shifts(o))) for o in offsets), default=0),
+        **geometry(word_shape(few.lattice), [s.offset for g in few.groups for s in g]),
         "LEVELS": len(levels_of(few)),
         "TABLES": len(masks_of(few)),
     }
@@ -65,8 +55,8 @@ def generated(few: Levels) -> str:
     for g, group in enumerate(few.groups):
         for i, step in enumerate(group):
             low, high = shifts(step.offset)
-            middle = step.offset[1] if len(step.offset) == 3 else 0
-            near = f"load(p + AT({step.offset[0]}, {middle}, high ? {high} : {low}))"
+            rows, middle, _ = in_three(step.offset, 0)
+            near = f"load(p + AT({rows}, {middle}, high ? {high} : {low}))"
             if step.present is not None:
                 near += f" & load(tables[{order.index(step)}] + m)"
             lines.append(f"  vec x{g}_{i} = {near};")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from compose_lang.compiler.lattice import Lattice
 from compose_lang.runtime.backend import Array, Tree
 from compose_lang.runtime.native import NativeKernel, native_kernel
-from compose_lang.runtime.pairwise.parities import shifts
-from compose_lang.runtime.pairwise.slices import Weights, step_word, weight_tables
+from compose_lang.runtime.pairwise.native_lattice import geometry, in_three, step_and_chains
+from compose_lang.runtime.pairwise.parities import Offset, shifts
+from compose_lang.runtime.pairwise.slices import Weights, weight_tables
 
 ROOM = 16
 """Ratios that may be read beyond the last row's end."""
@@ -23,38 +24,23 @@ class NativeWeights(Weights):
     """A sweep is one call."""
 
     def sweep(self, held: Tree, noise: Mapping[str, Array], t: Any) -> Tree:
-        step = step_word(t, self.backend).reshape((1,))
-        chains = self.backend.asarray([held[0].shape[0]], self.backend.word)
-        counts = self.backend.xp.concat([step, chains])
-        tables = self.block.tables
+        tables, counts = self.block.tables, step_and_chains(held, t, self.backend)
         kernel = compiled(self.lattice, self.backend.precision)
         return self.backend.native(kernel, 2, *held, noise["key"], counts, *tables["bits"], *tables["ratios"])
 
 
 def compiled(lattice: Lattice, precision: str) -> NativeKernel:
     """The kernel of a lattice."""
-    rows, middle, columns = (*lattice.half[:-1], *(1,) * (3 - len(lattice.half)), lattice.half[-1])
-    offsets = [in_three(d.offset) for d in lattice.directions]
+    offsets = [d.offset for d in lattice.directions]
     macros = {
-        "ROWS": rows,
-        "MIDDLE": middle,
-        "COLUMNS": columns,
-        "MARGIN_ROWS": max((abs(o[0]) for o in offsets), default=0),
-        "MARGIN_MIDDLE": max((abs(o[1]) for o in offsets), default=0),
-        "MARGIN_COLUMNS": max((max(map(abs, shifts(o))) for o in offsets), default=0),
+        **geometry(lattice.half, offsets),
         "DIRECTIONS": len(offsets),
         "REAL": "float" if precision == "float32" else "double",
     }
     return native_kernel("slices.c", macros, generated(offsets))
 
 
-def in_three(offset: tuple[int, ...]) -> tuple[int, int, int]:
-    """An offset of one to three axes, in three: rows, middle, columns."""
-    first, second, *_ = (*offset[:-1], 0, 0)
-    return first, second, offset[-1]
-
-
-def generated(offsets: list[tuple[int, int, int]]) -> str:
+def generated(offsets: Sequence[Offset]) -> str:
     """The C functions `weigh` and `exactly` of a lattice: products in the order of the array operations."""
     place = "const {} *ratios, size_t place, int high"
     many = [f"static inline reals weigh(const uint8_t *p, {place.format('word')}) {{"]
@@ -63,7 +49,8 @@ def generated(offsets: list[tuple[int, int, int]]) -> str:
     one.append("  REAL w = ratios[place];")
     for number, offset in enumerate(offsets, 1):
         low, high = shifts(offset)
-        near = f"p + AT({offset[0]}, {offset[1]}, high ? {high} : {low})"
+        rows, middle, _ = in_three(offset, 0)
+        near = f"p + AT({rows}, {middle}, high ? {high} : {low})"
         ratio = f"ratios + {number} * SITES + place"
         many.append(f"  w = times(w, {near}, {ratio});")
         one.append(f"  w *= *({near}) ? *({ratio}) : 1;")
