@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -146,9 +147,11 @@ def test_thin_and_keep(compose):
 
 
 def test_time_limit_ends_in_5_and_resumes(compose, monkeypatch):
-    monkeypatch.setattr(driver, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(driver.Pace, "sweeps_in", lambda pace, seconds: 1)
     compose("run", "mixed.cg", *QUICK, "--out", "whole")
-    result = compose("run", "mixed.cg", *QUICK, "--seed", "0", "--time-limit", "0.01")
+    with monkeypatch.context() as here:
+        here.setattr(driver, "monotonic", itertools.count().__next__)  # a second each time it is asked
+        result = compose("run", "mixed.cg", *QUICK, "--seed", "0", "--time-limit", "50")
     assert result.code == 5 and "CG0802" in result.err
     # seed, draws and the others are those of the run that is resumed
     assert compose("run", "mixed.cg", "--resume").code == 0

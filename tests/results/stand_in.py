@@ -7,9 +7,13 @@ The kernel is random-walk Metropolis on the coordinates and an exact draw of the
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
+import os
+import signal
 import sys
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.types import REAL, Domain, Type
+from compose_lang.runtime import storage
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.columns import Column
 from compose_lang.runtime.driver import Driver, Outcome, lanes_of
@@ -192,12 +197,30 @@ def drive(
     return Run.open(out), outcome
 
 
+def dies_at(step: int) -> None:
+    """Kill this process at that step of the storage, whichever thread takes it: what it calls counts as well."""
+    steps = itertools.count(1)
+
+    def counted(frame: Any, event: str, argument: Any) -> None:
+        if (
+            event in ("call", "c_call")
+            and frame.f_code.co_filename == storage.__file__
+            and next(steps) == step
+        ):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.setprofile(counted)
+    sys.setprofile(counted)
+
+
 def main() -> None:
-    """`stand_in.py OUT SETTINGS`, with many small chunks: a process to be killed."""
+    """`stand_in.py OUT SETTINGS [STEP]`, with many small chunks: a process that is killed at a step of the storage."""
     from compose_lang.runtime import driver
 
-    driver.CHUNK_SECONDS = 0.02
+    driver.Pace.sweeps_in = lambda pace, seconds: 50
     out = Path(sys.argv[1])
+    if len(sys.argv) > 3:
+        dies_at(int(sys.argv[3]))
     _, outcome = drive(out, resume=(out / "manifest.json").exists(), **json.loads(sys.argv[2]))
     sys.exit(0 if outcome.status == "finished" else 130)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -10,8 +11,9 @@ import signal
 import subprocess
 import sys
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,11 +61,38 @@ def test_shapes_and_types(whole):
     assert set(whole.tree.children) == {"posterior", "sample_stats", "observed_data", "constant_data"}
 
 
+def of_sweeps(monkeypatch, sweeps: Callable[[], int]) -> None:
+    """Chunks of as many sweeps as are said here, whatever the clock says."""
+    monkeypatch.setattr(driver.Pace, "sweeps_in", lambda pace, seconds: sweeps())
+
+
 def test_chunks_do_not_show(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(driver, "CHUNK_SECONDS", 1e-9)  # one sweep a chunk
+    of_sweeps(monkeypatch, lambda: 1)
     run, _ = drive(tmp_path / "out")
     assert len(run.manifest.lanes[0].chunks) == 40
     assert_same(run, whole)
+    chance = random.Random(4)
+    of_sweeps(monkeypatch, lambda: chance.randint(1, 9))
+    run, _ = drive(tmp_path / "other")
+    assert 4 < len(run.manifest.lanes[0].chunks) < 40
+    assert_same(run, whole)
+
+
+def test_chunks_follow_the_clock(tmp_path, monkeypatch):
+    """Of a clock that says how long a sweep takes: chunks come to last what they should."""
+    clock = [0.0]
+    advance = stand_in.Sweeper.advance
+
+    def timed(self: Any, batch: Any, done: int, draws: int, sweeps: int) -> Any:
+        clock[0] += 0.01 * draws * sweeps
+        return advance(self, batch, done, draws, sweeps)
+
+    monkeypatch.setattr(stand_in.Sweeper, "advance", timed)
+    monkeypatch.setattr(driver, "monotonic", lambda: clock[0])
+    run, outcome = drive(tmp_path / "out", draws=1000)
+    lengths = [chunk.count for chunk in run.manifest.lanes[0].chunks]
+    assert sum(lengths) == 1000 and set(lengths[1:-1]) == {round(driver.CHUNK_SECONDS / 0.01)}
+    assert sum(outcome.seconds.values()) == pytest.approx(10.2)
 
 
 def test_a_chain_does_not_depend_on_the_others(whole, tmp_path):
@@ -111,8 +140,10 @@ def test_chains_that_fill_the_last_lane_are_not_shown(tmp_path):
 
 
 def test_resume_after_a_time_limit(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(driver, "CHUNK_SECONDS", 1e-9)
-    stopped, outcome = drive(tmp_path / "out", time_limit=0.01)
+    of_sweeps(monkeypatch, lambda: 1)
+    with monkeypatch.context() as here:
+        here.setattr(driver, "monotonic", itertools.count().__next__)  # a second each time it is asked
+        stopped, outcome = drive(tmp_path / "out", time_limit=100)
     assert outcome.status == "time limit"
     assert stopped.draws < 40
     resumed, outcome = drive(tmp_path / "out", resume=True)
@@ -121,7 +152,7 @@ def test_resume_after_a_time_limit(whole, tmp_path, monkeypatch):
 
 
 def test_ctrl_c_keeps_what_is_done(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(driver, "CHUNK_SECONDS", 1e-9)
+    of_sweeps(monkeypatch, lambda: 1)
     handler = signal.getsignal(
         signal.SIGINT
     )  # a shell's background jobs ignore it: whatever it is, it comes back
@@ -158,18 +189,20 @@ def test_an_energy_that_is_no_number_ends_the_run(tmp_path):
     assert Run.open(tmp_path / "out").manifest.status == "failed"
 
 
+STEPS = 1500  #: functions that the storage of the run below calls, and those that they call
+
+
 @pytest.mark.parametrize("times", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_again_and_again_it_resumes_to_the_same_draws(tmp_path, times):
-    """SIGKILL at random times, from before the first byte to the last chunk."""
+    """SIGKILL at random steps of the storage, from before the first byte to the last chunk."""
     settings = {"draws": 4000, "warmup": 500}
     command = [sys.executable, stand_in.__file__, str(tmp_path / "out"), json.dumps(settings)]
-    clock = random.Random(5)
-    kills = 0
-    while kills < times:
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        time.sleep(clock.uniform(0.2, 0.8))
-        process.kill()
-        kills += process.wait() == -signal.SIGKILL
+    chance = random.Random(5)
+    for _ in range(times):
+        dead = subprocess.run(
+            [*command, str(chance.randint(1, STEPS // times))], capture_output=True, check=False
+        )
+        assert dead.returncode == -signal.SIGKILL
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     killed = Run.open(tmp_path / "out")
