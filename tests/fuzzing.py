@@ -1,10 +1,8 @@
 """Programs by the thousand, from three sources, through every stage that a check runs: only diagnostics may come out.
 
 `python -m tests.fuzzing KIND START COUNT` by hand, KIND one of tree, scoped, grammar, mutation; test_fuzzing.py runs
-some of each. Ten thousand of each of tree, grammar and mutation, on 24 November 2026, two cores with other work on
-them: nothing but diagnostics; a check took 3.1, 1.4 and 0.9 ms (median), 24, 70 and 64 (p99), 240, 678 and 347 (most).
-Again on 27 November, the cores shared by seven: nothing but diagnostics; 35.6, 4.5 and 2.1 ms (median), 205, 75 and
-114 (p99), 1,573, 677 and 1,874 (most). The times are of the clock on the wall.
+some of each. What a check takes is counted in functions called, on every machine the same; `benchmarks/fuzz.py` takes
+the time.
 
 tree: syntax trees at random, printed. scoped: programs whose names and shapes fit, so that elaboration goes deep.
 grammar: random walks over the parser's own automaton. mutation: real programs with tokens dropped, swapped, replaced.
@@ -14,7 +12,6 @@ from __future__ import annotations
 
 import random
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,24 +30,30 @@ from compose_lang.grammar.tokens import Token
 from tests.compiler.program_strategies import programs
 from tests.grammar.strategies import modules
 from tests.test_bad_input import GOOD, mutant
+from tests.work import calls
 
-SLOW = 1.0  #: seconds that no check may take
+MOST = 200_000  #: functions that one check in a hundred may call, and none ten times as many
+
+Measure = Callable[[Callable[[], None]], float]  #: what a call takes
 
 
-def examine(name: str, text: str) -> float:
-    """Check a program, and what comes after where it has no errors: seconds. Anything but a diagnostic escapes."""
+def examine(name: str, text: str, measure: Measure = calls) -> float:
+    """Check a program, and what comes after where it has no errors: its work. Anything but a diagnostic escapes."""
     source = Source(name, text)
-    began = time.perf_counter()
-    try:
-        program = compile_program(source)
-    except ComposeError as wrong:
-        assert without_data(wrong.diagnostics)
-        program = None
-    seconds = time.perf_counter() - began
+    program = None
+
+    def check() -> None:
+        nonlocal program
+        try:
+            program = compile_program(source)
+        except ComposeError as wrong:
+            assert without_data(wrong.diagnostics)
+
+    work = measure(check)
     try:
         tree = parse(source)
     except ComposeError:
-        return seconds
+        return work
     assert parse(Source(name, print_module(tree))) == tree, "the printed program is another one"
     if program is not None:
         try:
@@ -60,7 +63,7 @@ def examine(name: str, text: str) -> float:
             pass
         for stage in ("ast", "typed", "graph", "energy"):
             dump_stage(program, stage)
-    return seconds
+    return work
 
 
 def drawn(strategy: object, start: int, count: int) -> Iterator[str]:
@@ -168,23 +171,23 @@ SOURCES: dict[str, Callable[[int, int], Iterator[str]]] = {
 }
 
 
-def fuzz(kind: str, start: int, count: int) -> list[float]:
-    """Examine programs; seconds of each check. What breaks is raised with the program that did it."""
-    seconds = []
+def fuzz(kind: str, start: int, count: int, measure: Measure = calls, most: float = 10 * MOST) -> list[float]:
+    """Examine programs; what each check took. What breaks is raised with the program that did it."""
+    work = []
     for number, text in enumerate(SOURCES[kind](start, count), start):
         try:
-            seconds.append(examine("<fuzz>", text))
+            work.append(examine("<fuzz>", text, measure))
         except Exception as bug:
             Path("fuzz_failure.cg").write_text(text, encoding="utf-8")
             raise AssertionError(f"{kind} {number}: {bug!r}\n{text}") from bug
-        assert seconds[-1] < 10 * SLOW, f"{kind} {number} took {seconds[-1]:.1f} s\n{text}"
-    return seconds
+        assert work[-1] < most, f"{kind} {number} took {work[-1]:,.0f}\n{text}"
+    return work
 
 
-def summary(kind: str, seconds: list[float]) -> str:
-    ordered = sorted(seconds)
-    median, p99, most = (1000 * ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.99, 1))
-    took = f"{median:.1f} ms (median), {p99:.1f} (p99), {most:.0f} (most)"
+def summary(kind: str, work: list[float], unit: str = "calls") -> str:
+    ordered = sorted(work)
+    median, p99, most = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.99, 1))
+    took = f"{median:,.1f} {unit} (median), {p99:,.1f} (p99), {most:,.1f} (most)"
     return f"{kind}: {len(ordered):,} programs; a check took {took}"
 
 

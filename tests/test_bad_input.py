@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import sys
-import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from compose_lang.cli import main
 from compose_lang.compiler.pipeline import check
 from compose_lang.diagnostics import ComposeError, Source
+from tests.work import calls
 
 QUICK = ("--backend", "numpy", "--chains", "2", "--warmup", "20", "--draws", "20", "--no-progress")
 Compose = Callable[..., tuple[int, str]]
@@ -71,10 +72,17 @@ CHECKED = {
 @pytest.mark.parametrize("name", CHECKED)
 def test_check_says_what_is_wrong(compose: Compose, name: str) -> None:
     program, code, diagnostic, part = CHECKED[name]
-    began = time.monotonic()
-    ended, shown = compose("check", program)
+    found: list[tuple[int, str]] = []
+    compose("check", "")  # what is imported on the way
+    tracemalloc.start()
+    try:
+        work = calls(lambda: found.append(compose("check", program)))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    ended, shown = found[0]
     assert ended == code and f"error[{diagnostic}]" in shown and part in shown, shown
-    assert time.monotonic() - began < 5  # nothing large is made before it is refused
+    assert work < 10**6 and most < 10**8  # nothing large is made before it is refused
 
 
 def test_an_empty_recurrence_is_an_empty_array() -> None:

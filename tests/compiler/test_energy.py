@@ -126,8 +126,12 @@ def test_gradient_is_that_of_differences(name: str) -> None:
         with density.backend.scope():
             there = {n: density.backend.asarray(x) for n, x in position.items()}
             of = density.block(names)
-            _, gradient = of.energy_and_gradient(of.ravel(there), there)
-            slope = density.backend.to_numpy(gradient)
+
+            def slopes(there: Any, of: Any = of) -> Any:
+                return of.energy_and_gradient(of.ravel(there), there)[1]
+
+            gradient = density.backend.compile(slopes) if backend == "jax" else slopes
+            slope = density.backend.to_numpy(gradient(there))
         assert np.isfinite(slope).all()
         found = np.sum(slope * direction, axis=1)
         np.testing.assert_allclose(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -42,10 +42,13 @@ def energies(
     with b.scope():
         weights = {name: b.asarray(a) for name, a in w.items()}
         given = [None if c is None else b.asarray(c) for c in inputs]
-        found = load_learner(p.method).energy(
-            p, b, weights, b.asarray(np.zeros(n)), [b.asarray(x) for x in subjects], given
+        energy = partial(load_learner(p.method).energy, p, b)
+        weigh = (
+            b.compile(energy) if at == "jax" else energy
+        )  # by itself each operation is a program to compile
+        return np.asarray(
+            b.to_numpy(weigh(weights, b.asarray(np.zeros(n)), [b.asarray(x) for x in subjects], given))
         )
-        return np.asarray(b.to_numpy(found))
 
 
 def shaken(p: Part, seed: int = 1, size: float = 0.4) -> Weights:

@@ -50,11 +50,19 @@ def run(
     kind: str, ports: Ports, widths: tuple[int, ...], w: Any, x: Any, c: Any, name: str = "numpy"
 ) -> np.ndarray:
     b = load_backend(name)
+
+    def apply(arrays: Any, x: Any, c: Any) -> Any:
+        return load_net(kind).apply(b, arrays, widths, ports, x, c)
+
     with b.scope():
         arrays = {n: b.asarray(a) for n, a in w.items()}
-        return np.asarray(
-            b.to_numpy(load_net(kind).apply(b, arrays, widths, ports, b.asarray(x), b.asarray(c)))
-        )
+        evaluate = compiled(b, apply)
+        return np.asarray(b.to_numpy(evaluate(arrays, b.asarray(x), b.asarray(c))))
+
+
+def compiled(b: Any, function: Any) -> Any:
+    """As JAX is used: by itself each of its operations is a program to compile, for each shape."""
+    return b.compile(function) if b.name == "jax" else function
 
 
 def ports_of(shape: tuple[int, ...], out: tuple[int, ...] | None = None) -> Ports:
@@ -112,7 +120,8 @@ def test_gradients_of_the_energy(kind: str, shape: tuple[int, ...], widths: tupl
                 out = load_net(kind).apply(b, arrays, widths, ports, z, b.asarray(c))
                 return b.xp.sum((z * out).reshape((ROWS, -1)), axis=1)
 
-            return np.asarray(b.to_numpy(b.value_and_grad(energy)(b.asarray(x.reshape(ROWS, -1)))[1]))
+            both = compiled(b, b.value_and_grad(energy))
+            return np.asarray(b.to_numpy(both(b.asarray(x.reshape(ROWS, -1)))[1]))
 
     found = gradient("jax")
     np.testing.assert_allclose(gradient("torch"), found, rtol=0, atol=1e-8)
@@ -133,7 +142,7 @@ def test_gradients_in_the_weights(kind: str) -> None:
         return b.xp.sum(net.apply(b, arrays, widths, ports, b.asarray(x), b.asarray(c)) ** 2)
 
     with numbers.scope():
-        found = jax.grad(lambda a: total(numbers, a))({n: jnp.asarray(a) for n, a in w.items()})
+        found = jax.jit(jax.grad(lambda a: total(numbers, a)))({n: jnp.asarray(a) for n, a in w.items()})
         found = {n: np.asarray(a) for n, a in found.items()}
     with tensors.scope():
         other = torch.func.grad(lambda a: total(tensors, a))({n: torch.as_tensor(a) for n, a in w.items()})

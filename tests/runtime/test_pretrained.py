@@ -7,18 +7,26 @@ import re
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import pytest
 import torch
-import transformers
 
 import compose_lang as cg
 from compose_lang.compiler.pipeline import check
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.density import Density
-from compose_lang.runtime.foreign import diffusion, language_model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def libraries() -> None:
+    """Imported where a test runs, not where tests are collected: each worker collects, and this was half of that."""
+    global diffusers, transformers, diffusion, language_model
+    import diffusers
+    import transformers
+
+    from compose_lang.runtime.foreign import diffusion, language_model
+
 
 PHOTO = 'density Photo(x: real[1, 4, 4]) = load("photo")\nvar x: real[1, 4, 4] ~ Photo{}\n'
 
