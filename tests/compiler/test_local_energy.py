@@ -13,6 +13,7 @@ from compose_lang.runtime.blocks.sites import Sites
 from compose_lang.runtime.density import Density
 from tests.compiler.discrete_programs import DISCRETE, ORDERINGS
 from tests.compiler.points import density_of, graph_of, random_values
+from tests.once import once
 
 POINTS = 12
 
@@ -170,9 +171,7 @@ def check_orderings(density: Density, block: Arrangements) -> None:
     rng = np.random.default_rng(5)
     position = density.position_of(random_values(density.graph, rng, POINTS))
     held = np.array(backend.to_numpy(position[block.name]))
-    # by itself each of JAX's operations is a program to compile
-    compiled = backend.compile if backend.name == "jax" else lambda function: function
-    energy = compiled(density.energy)
+    energy = once(backend, density.energy)
     for cls in range(block.classes):
         current = np.array(backend.to_numpy(block.current(position, cls)))
         places = rng.integers(0, block.length, (POINTS, block.width, 2))
@@ -180,7 +179,7 @@ def check_orderings(density: Density, block: Arrangements) -> None:
         exchanged = current.copy()
         there = np.take_along_axis(current, places, axis=-1)
         np.put_along_axis(exchanged, places, there[..., ::-1], axis=-1)
-        weigh = compiled(lambda at, candidates, only, cls=cls: block.weigh(at, cls)(candidates, only))
+        weigh = once(backend, lambda at, candidates, only, cls=cls: block.weigh(at, cls)(candidates, only))
         for proposed, only in (
             (exchanged, places),
             (exchanged, None),

@@ -15,6 +15,7 @@ from compose_lang.compiler.types import BOOL, REAL, Domain, Type
 from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.learn.trainer import Trainer
 from compose_lang.runtime.learners import load_learner
+from tests.once import once
 
 NUMPY = load_backend("numpy")
 Weights = dict[str, np.ndarray]
@@ -43,11 +44,10 @@ def energies(
         weights = {name: b.asarray(a) for name, a in w.items()}
         given = [None if c is None else b.asarray(c) for c in inputs]
         energy = partial(load_learner(p.method).energy, p, b)
-        weigh = (
-            b.compile(energy) if at == "jax" else energy
-        )  # by itself each operation is a program to compile
         return np.asarray(
-            b.to_numpy(weigh(weights, b.asarray(np.zeros(n)), [b.asarray(x) for x in subjects], given))
+            b.to_numpy(
+                once(b, energy)(weights, b.asarray(np.zeros(n)), [b.asarray(x) for x in subjects], given)
+            )
         )
 
 

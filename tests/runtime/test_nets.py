@@ -18,6 +18,7 @@ from compose_lang.runtime.backend import load_backend
 from compose_lang.runtime.learn.trainer import Progress, Trainer
 from compose_lang.runtime.net import Ports
 from compose_lang.runtime.nets import load_net
+from tests.once import once
 
 BACKENDS = ("numpy", "jax", "torch")
 FOUND = sorted(p.stem for p in Path(nets.__file__).parent.glob("*.py") if p.stem != "__init__")
@@ -56,13 +57,7 @@ def run(
 
     with b.scope():
         arrays = {n: b.asarray(a) for n, a in w.items()}
-        evaluate = compiled(b, apply)
-        return np.asarray(b.to_numpy(evaluate(arrays, b.asarray(x), b.asarray(c))))
-
-
-def compiled(b: Any, function: Any) -> Any:
-    """As JAX is used: by itself each of its operations is a program to compile, for each shape."""
-    return b.compile(function) if b.name == "jax" else function
+        return np.asarray(b.to_numpy(once(b, apply)(arrays, b.asarray(x), b.asarray(c))))
 
 
 def ports_of(shape: tuple[int, ...], out: tuple[int, ...] | None = None) -> Ports:
@@ -120,7 +115,7 @@ def test_gradients_of_the_energy(kind: str, shape: tuple[int, ...], widths: tupl
                 out = load_net(kind).apply(b, arrays, widths, ports, z, b.asarray(c))
                 return b.xp.sum((z * out).reshape((ROWS, -1)), axis=1)
 
-            both = compiled(b, b.value_and_grad(energy))
+            both = once(b, b.value_and_grad(energy))
             return np.asarray(b.to_numpy(both(b.asarray(x.reshape(ROWS, -1)))[1]))
 
     found = gradient("jax")
@@ -142,7 +137,9 @@ def test_gradients_in_the_weights(kind: str) -> None:
         return b.xp.sum(net.apply(b, arrays, widths, ports, b.asarray(x), b.asarray(c)) ** 2)
 
     with numbers.scope():
-        found = jax.jit(jax.grad(lambda a: total(numbers, a)))({n: jnp.asarray(a) for n, a in w.items()})
+        found = once(numbers, jax.grad(lambda a: total(numbers, a)))(
+            {n: jnp.asarray(a) for n, a in w.items()}
+        )
         found = {n: np.asarray(a) for n, a in found.items()}
     with tensors.scope():
         other = torch.func.grad(lambda a: total(tensors, a))({n: torch.as_tensor(a) for n, a in w.items()})
