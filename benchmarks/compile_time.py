@@ -28,9 +28,9 @@ def measure(size: int, backend: str) -> tuple[float, float, float]:
     import numpy as np
 
     import compose_lang as cg
-    from compose_lang.compiler.plan import plan
-    from compose_lang.runtime.backend import load_backend
-    from compose_lang.runtime.density import Density
+    from compose_lang.runtime.backends import load_backend
+    from compose_lang.runtime.density.density import Density
+    from compose_lang.runtime.planning.plan import plan
 
     library = load_backend(backend)
     y = np.random.default_rng(0).normal(size=size)

@@ -25,13 +25,13 @@ from pathlib import Path
 import numpy as np
 
 import compose_lang as cg
-from compose_lang.bindings import requested
-from compose_lang.compiler.colour import colour
-from compose_lang.compiler.plan import Plan, plan
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.driver import available_cores, lanes_of
-from compose_lang.runtime.sweep import Sweeper
+from compose_lang.api.bindings import requested
+from compose_lang.compiler.analyses.colouring import colour
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.driver import available_cores, lanes_of
+from compose_lang.runtime.chains.sweep import Sweeper
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import Plan, plan
 
 HERE = Path(__file__).parent
 BETA = 0.44

@@ -43,3 +43,10 @@ def examination() -> dict[str, str | None]:
         **installed((*NEEDED, *OPTIONAL)),
         "C++ compiler": os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++"),
     }
+
+
+def c_compiler() -> str | None:
+    """The system's C compiler, or that of the variable CC."""
+    if os.environ.get("COMPOSE_NATIVE") == "0":
+        return None
+    return shutil.which(os.environ.get("CC") or "cc")

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from compose_lang.codes import CODES
-from compose_lang.compiler.pipeline import check
+from compose_lang.compiler.passes import check
 from compose_lang.diagnostics import Diagnostic
-from compose_lang.render import render
+from compose_lang.report.render import render
 
 FOLDER = Path(__file__).parent / "golden" / "bad"
 PROGRAMS = sorted(FOLDER.glob("CG*.cg"))

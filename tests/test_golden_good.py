@@ -16,19 +16,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compose_lang.api import Model
-from compose_lang.compiler.data import violation
-from compose_lang.compiler.graph import FactorGraph
-from compose_lang.compiler.pipeline import CompiledProgram, compile_program
-from compose_lang.compiler.plan import plan
+from compose_lang.api.model import Model
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.compiler.passes import CompiledProgram, compile_program
+from compose_lang.compiler.sources.convert import violation
 from compose_lang.diagnostics import Source
-from compose_lang.dump import dump_stage
-from compose_lang.explanation import explain_block
 from compose_lang.grammar.layout import format_source
 from compose_lang.grammar.parser import parse
 from compose_lang.grammar.printer import print_module
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.report.dump import dump_stage
+from compose_lang.report.explain import explain_block
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import plan
 from tests.compiler import reference
 from tests.compiler.points import energies, random_values
 

@@ -18,11 +18,11 @@ import scipy.stats as st
 from scipy.special import logsumexp
 
 import compose_lang
-from compose_lang.compiler.graph import FactorGraph
-from compose_lang.compiler.pipeline import compile_program
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.compiler.passes import compile_program
 from compose_lang.grammar.parser import read_source
-from compose_lang.runtime.convergence import mcse_mean, rhat
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.results.convergence import mcse_mean, rhat
 from tests.compiler.points import Values, density_of, random_values
 
 PROGRAMS = Path(__file__).parent / "posteriordb"

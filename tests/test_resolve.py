@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from compose_lang.compiler.foreign_names import BUGS, RENAMED, SAID
-from compose_lang.compiler.resolve import resolve
-from compose_lang.compiler.standard_library import known_names
+from compose_lang.compiler.elaborate.standard_library import known_names
+from compose_lang.compiler.names.resolve import resolve
+from compose_lang.compiler.names.suggestions import BUGS, RENAMED, SAID
 from compose_lang.diagnostics import Diagnostic, Source
 from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse

@@ -33,9 +33,9 @@ from scipy.stats import wilcoxon
 
 import compose_lang as cg
 from benchmarks import metrics
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import Plan
 from examples.data_efficiency import truth
 
 ROOT = Path(__file__).parents[2]

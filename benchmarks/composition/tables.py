@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import compose_lang as cg
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import Plan
 from examples.tables import truth
 
 EXAMPLE = Path(__file__).parents[2] / "examples/tables"

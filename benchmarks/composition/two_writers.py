@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 import compose_lang as cg
 from benchmarks.metrics import total_variation
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import Plan
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/two_writers"

@@ -20,7 +20,7 @@ from compose_lang.cli.verb import (
     verb,
 )
 from compose_lang.diagnostics import ComposeError, Diagnostic
-from compose_lang.screen import INTERRUPTED, Screen
+from compose_lang.report.screen import INTERRUPTED, Screen
 
 ENDS = {"interrupted": INTERRUPTED, "time limit": 5}  #: exit codes of a run that did not finish
 DOCUMENT = (
@@ -59,14 +59,14 @@ def run(
     screen.failure = dict.fromkeys(DOCUMENT) | {"program": str(program)}
     if device != "cpu":
         raise ComposeError(Diagnostic("CG0901", f"the device `{device}` is not built yet: there is `cpu`"))
-    from compose_lang.compiler.parts import used_by
-    from compose_lang.explanation import explain_block, explain_settings, plan_as_json
-    from compose_lang.launch import earlier_settings, launch
-    from compose_lang.launch import learn as learned_by
-    from compose_lang.lessons import params_table
-    from compose_lang.render import as_json
-    from compose_lang.runtime.optimum import shown
-    from compose_lang.runtime.summary import document
+    from compose_lang.api.execute import earlier_settings, launch
+    from compose_lang.api.execute import learn as learned_by
+    from compose_lang.compiler.graph.learned_factor import used_by
+    from compose_lang.report.explain import explain_block, explain_settings, plan_as_json
+    from compose_lang.report.render import as_json
+    from compose_lang.report.training import params_table
+    from compose_lang.runtime.results.optimum import shown
+    from compose_lang.runtime.results.summary import document
 
     earlier = earlier_settings(folder) if resume else {}
     model = model_of(program, data, constants, trust, earlier.pop("set", {}))

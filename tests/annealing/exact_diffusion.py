@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.parts import Part
-from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.learn import features
-from compose_lang.runtime.learner import Learner, Weights
+from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.runtime.arrays.protocol import Array, Backend
+from compose_lang.runtime.learned import features
+from compose_lang.runtime.learned.learner import Learner, Weights
 
 SD = 0.1
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.plan import plan
 from compose_lang.runtime.annealing import exchange
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.annealing.softening import Softening
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import plan
 
 from .conftest import ROWS, program
 from .exact_diffusion import SD

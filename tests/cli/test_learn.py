@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from compose_lang.compiler.parts import Part
-from compose_lang.runtime.learn import trainer
-from compose_lang.runtime.samples import Run
+from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.runtime.learning import trainer
+from compose_lang.runtime.results.run import Run
 from tests.cli.conftest import COMMAND
 
 PROGRAM = """\

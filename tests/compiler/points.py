@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from compose_lang.compiler.graph import FactorGraph, Variable
-from compose_lang.compiler.pipeline import compile_program
-from compose_lang.compiler.plan import plan
-from compose_lang.compiler.types import Domain
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
+from compose_lang.compiler.ir.types import Domain
+from compose_lang.compiler.passes import compile_program
 from compose_lang.diagnostics import Source
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import plan
 
 Values = dict[str, np.ndarray]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compose_lang.compiler.colour import LARGEST_CLIQUE, colour
+from compose_lang.compiler.analyses.colouring import LARGEST_CLIQUE, colour
 
 Pairs = list[tuple[int, int]]
 

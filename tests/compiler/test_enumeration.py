@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from compose_lang.compiler.block import Block
-from compose_lang.compiler.graph import FactorGraph, Variable
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime import noise
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
+from compose_lang.runtime.arrays import noise
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels import load_kernel
+from compose_lang.runtime.planning.block import Block
+from compose_lang.runtime.planning.plan import Plan
 from tests.compiler.discrete_programs import DISCRETE, ORDERINGS
 from tests.compiler.points import density_of, graph_of
 
@@ -199,7 +199,7 @@ def test_mixed_programs_agree_with_quadrature(name: str) -> None:
 
 
 def flipped(graph: FactorGraph) -> FactorGraph:
-    from compose_lang.compiler.ir import node
+    from compose_lang.compiler.ir.build import node
 
     return replace(graph, groups=tuple(replace(g, energy=node("neg", g.energy)) for g in graph.groups))
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compose_lang.compiler import local
-from compose_lang.runtime.blocks.arrangements import Arrangements
-from compose_lang.runtime.blocks.sites import Sites
-from compose_lang.runtime.density import Density
+from compose_lang.compiler.analyses import local
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.views.arrangements import Arrangements
+from compose_lang.runtime.views.sites import Sites
 from tests.compiler.discrete_programs import DISCRETE, ORDERINGS
 from tests.compiler.points import density_of, graph_of, random_values
 

@@ -7,11 +7,11 @@ import pytest
 from scipy import integrate, stats
 
 import compose_lang as cg
-from compose_lang.compiler import normalise
-from compose_lang.compiler.plan import Plan
+from compose_lang.compiler.elaborate.factors import normalise
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import Plan
 
 FACTORS = """
 factor Peak(x: real | m: real = 0, s: positive = 1) { energy 0.5 * ((x - m) / s)^2 }

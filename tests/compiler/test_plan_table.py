@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from compose_lang.compiler.methods import METHODS, MOVES, NO_KERNELS, UNBUILT
 from compose_lang.runtime.annealing import moves
 from compose_lang.runtime.kernels import discover, kernel_names
+from compose_lang.runtime.planning.options import METHODS, MOVES, NO_KERNELS, UNBUILT
 
 
 def test_methods_are_the_kernels() -> None:

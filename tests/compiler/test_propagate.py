@@ -11,14 +11,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from compose_lang.compiler import matching, propagate, relations
-from compose_lang.compiler.graph import FactorGraph
-from compose_lang.compiler.matching import supported
-from compose_lang.compiler.narrow import narrow
-from compose_lang.compiler.reach import Part, solutions
-from compose_lang.compiler.relations import Allowed, Different, Total, hard
+from compose_lang.compiler.constraints import propagation, relations
+from compose_lang.compiler.constraints.propagation import supported
+from compose_lang.compiler.constraints.relations import Allowed, Different, Total, hard
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.compiler.rewrites.filter_domains import narrow
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.solver import Impossible, solve
+from compose_lang.runtime.chains.solver import Impossible, solve
+from compose_lang.runtime.planning.irreducibility import Part, solutions
 from tests.compiler.points import density_of, energies, graph_of
 
 VARIABLES = "var b: bool[3]\nvar z: int(1, 3)[3]\nvar c: category(3)[2]\nvar s: spin\n"
@@ -81,7 +81,7 @@ def compiled(text: str) -> FactorGraph | None:
 def unnarrowed(text: str, monkeypatch: pytest.MonkeyPatch) -> FactorGraph:
     """The graph as it is before propagation, all values in its domains."""
     with monkeypatch.context() as patch:
-        patch.setattr("compose_lang.compiler.elaborate.narrow", lambda graph: graph)
+        patch.setattr("compose_lang.compiler.elaborate.program.narrow", lambda graph: graph)
         return graph_of(text)
 
 
@@ -174,7 +174,7 @@ def test_large_graphs_are_searched_as_small_ones_are_squared(monkeypatch: pytest
     edges = np.random.default_rng(0).random((30, 31)) < 0.04
     edges[np.arange(30), np.arange(30)] = True
     small = supported(edges)
-    monkeypatch.setattr(matching, "MOST_DENSE", 0)
+    monkeypatch.setattr(propagation, "MOST_DENSE", 0)
     assert small is not None and 0 < small.sum() < edges.sum()
     np.testing.assert_array_equal(supported(edges), small)
 
@@ -182,7 +182,7 @@ def test_large_graphs_are_searched_as_small_ones_are_squared(monkeypatch: pytest
 def lost_by(text: str) -> bool:
     """Whether propagation takes a value away that a solution has."""
     with pytest.MonkeyPatch().context() as patch:
-        patch.setattr("compose_lang.compiler.elaborate.narrow", lambda graph: graph)
+        patch.setattr("compose_lang.compiler.elaborate.program.narrow", lambda graph: graph)
         plain = graph_of(text)
     try:
         graph = narrow(plain)
@@ -213,14 +213,14 @@ PLANTED = {
         lambda r, allowed, held: SOUND_TABLE(r, np.swapaxes(allowed, 1, 2), held),
     ),
 }
-SOUND_TOTAL, SOUND_TABLE = propagate.removed_by_total, propagate.kept_by_table
+SOUND_TOTAL, SOUND_TABLE = propagation.removed_by_total, propagation.kept_by_table
 
 
 @pytest.mark.parametrize("mistake", PLANTED)
 def test_planted_mistakes_are_seen(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text, name, wrong = PLANTED[mistake]
     assert not lost_by(text)
-    monkeypatch.setattr(propagate, name, wrong)
+    monkeypatch.setattr(propagation, name, wrong)
     assert lost_by(text)
 
 
@@ -328,7 +328,7 @@ def test_a_condition_that_is_too_long_to_list_is_kept(monkeypatch: pytest.Monkey
     )
     graph = graph_of(text)
     assert graph.hard is not None and graph.hard.domains.sum(axis=1).tolist() == [1, 3, 1, 3, 4, 4, 4, 4]
-    monkeypatch.setattr("compose_lang.compiler.scopes.MOST_READS", 4)
+    monkeypatch.setattr("compose_lang.compiler.graph.factor_scopes.MOST_READS", 4)
     graph = graph_of(text)
     assert graph.hard is not None and graph.hard.missed
     assert graph.hard.domains.sum(axis=1).tolist() == [1, 4, 1, 4, 4, 4, 4, 4]

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from compose_lang.compiler.pipeline import compile_program
-from compose_lang.compiler.plan import plan
+from compose_lang.compiler.passes import compile_program
 from compose_lang.diagnostics import Source
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import plan
 
 
 def domains(text: str) -> dict[str, tuple[float, float]]:

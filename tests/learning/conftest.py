@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compose_lang.compiler.parts import LEARNERS, Net, Part, Port
-from compose_lang.compiler.types import REAL, Domain, Type
+from compose_lang.compiler.graph.learned_factor import LEARNERS, Net, Part, Port
+from compose_lang.compiler.ir.types import REAL, Domain, Type
 
 
 @pytest.fixture(autouse=True)

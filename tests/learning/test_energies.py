@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from compose_lang.compiler.parts import LEARNERS, Net, Part, Port
-from compose_lang.compiler.types import REAL, Type
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.learn.trainer import Trainer
-from compose_lang.runtime.learners import diffusion
+from compose_lang.compiler.graph.learned_factor import LEARNERS, Net, Part, Port
+from compose_lang.compiler.ir.types import REAL, Type
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.learned.learners import diffusion
+from compose_lang.runtime.learning.trainer import Trainer
 
 SHARE, PLACE, WIDTH = 0.8, 0.5, 0.03
 

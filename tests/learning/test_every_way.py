@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.parts import EVERY_NET, LEARNERS
-from compose_lang.compiler.plan import Plan
+from compose_lang.compiler.graph.learned_factor import EVERY_NET, LEARNERS
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import Plan
 
 SUBJECTS = {
     "mlp": "x: real[2, 2]", "conv": "x: real[4, 4]", "unet": "x: real[4, 4]", "attention": "x: real[3, 2]",

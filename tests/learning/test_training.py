@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.learn import trainer as module
-from compose_lang.runtime.learn.checkpoints import Checkpoint
-from compose_lang.runtime.learn.trainer import Progress, State, Stopped, Trainer
+from compose_lang.runtime.learning import trainer as module
+from compose_lang.runtime.learning.checkpoints import Checkpoint
+from compose_lang.runtime.learning.trainer import Progress, State, Stopped, Trainer
 from tests.learning.conftest import part_of
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -13,9 +13,9 @@ import pytest
 from safetensors.numpy import save_file
 
 import compose_lang as cg
-from compose_lang.compiler.pipeline import check
+from compose_lang.compiler.passes import check
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.learn import files
+from compose_lang.runtime.learning import files
 
 LEARNED = """\
 data xs: real[8, 2] = [[1, 0], [0, 1], [-1, 0], [0, -1], [1, 1], [-1, 1], [1, -1], [-1, -1]]
@@ -72,9 +72,9 @@ def changed(content: bytes, **of_description: Any) -> bytes:
 
 @pytest.mark.parametrize("backend", ["numpy", "jax", "torch"])
 def test_a_file_weighs_as_what_was_learned(tmp_path, whole, backend):
-    from compose_lang.compiler.plan import Plan
-    from compose_lang.runtime.backend import load_backend
-    from compose_lang.runtime.density import Density
+    from compose_lang.runtime.backends import load_backend
+    from compose_lang.runtime.density.density import Density
+    from compose_lang.runtime.planning.plan import Plan
 
     points = np.random.default_rng(0).standard_normal((50, 2))
 

@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 
 import compose_lang as cg
-from compose_lang.compiler.block import Block
-from compose_lang.compiler.gibbs_form import Form, is_packable
-from compose_lang.compiler.graph import FactorGraph
-from compose_lang.compiler.lattice import lattice
-from compose_lang.compiler.levels import levels
-from compose_lang.compiler.neighbours import neighbours
-from compose_lang.compiler.pairwise import Pairwise, pairwise
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime import noise
-from compose_lang.runtime.backend import Backend, load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.compiler.analyses.gibbs_form import Form, is_packable
+from compose_lang.compiler.analyses.lattice import lattice
+from compose_lang.compiler.analyses.neighbour_lists import neighbours
+from compose_lang.compiler.analyses.pairwise import Pairwise, pairwise
+from compose_lang.compiler.analyses.thresholds import levels
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.runtime.arrays import noise
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels import load_kernel
+from compose_lang.runtime.planning.block import Block
+from compose_lang.runtime.planning.plan import Plan
 
 BACKENDS = ("numpy", "jax", "torch")
 

@@ -9,9 +9,9 @@ import pytest
 from scipy.special import ellipk
 
 import compose_lang as cg
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.sweep import Sweeper
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.sweep import Sweeper
+from compose_lang.runtime.density.density import Density
 from tests.pairwise.forms import forms_of, graph_of, planned
 
 PROGRAM = """

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.gibbs_form import gibbs_form
-from compose_lang.compiler.lattice import Lattice, lattice
-from compose_lang.compiler.levels import levels
-from compose_lang.compiler.neighbours import neighbours
-from compose_lang.compiler.pairwise import Pairwise, pairwise
+from compose_lang.compiler.analyses.gibbs_form import gibbs_form
+from compose_lang.compiler.analyses.lattice import Lattice, lattice
+from compose_lang.compiler.analyses.neighbour_lists import neighbours
+from compose_lang.compiler.analyses.pairwise import Pairwise, pairwise
+from compose_lang.compiler.analyses.thresholds import levels
 from tests.pairwise.forms import energies, graph_of, pairs_of, scattered
 
 PAIRS = {

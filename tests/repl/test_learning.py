@@ -6,8 +6,8 @@ import pytest
 
 from compose_lang.diagnostics import ComposeError
 from compose_lang.repl.commands import Repl
-from compose_lang.runtime.learn import prepare
-from compose_lang.runtime.learn.trainer import Stopped, Trainer
+from compose_lang.runtime.learning import obtain
+from compose_lang.runtime.learning.trainer import Stopped, Trainer
 
 CELL = """\
 data flips: bool[6] = [true, true, false, true, false, true]
@@ -44,7 +44,7 @@ def test_ctrl_c_ends_the_training_and_not_the_session(repl, monkeypatch):
     repl.enter(CELL)
     repl.enter("var x: bool ~ Coin")
     with monkeypatch.context() as patch:
-        patch.setattr(prepare.Trainer, "run", stopped)
+        patch.setattr(obtain.Trainer, "run", stopped)
         with pytest.raises(ComposeError) as wrong:
             repl.line(":learn")
     assert [d.code for d in wrong.value.diagnostics] == ["CG0706"]

@@ -17,16 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.types import REAL, Domain, Type
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.columns import Column
-from compose_lang.runtime.driver import Driver, Outcome, lanes_of
-from compose_lang.runtime.kernel import Kernel, NoiseSpec, Position
-from compose_lang.runtime.manifest import Lane, Manifest
-from compose_lang.runtime.samples import Run
-from compose_lang.runtime.settings import Settings
-from compose_lang.runtime.storage import RunFolder
-from compose_lang.runtime.sweep import Sweeper
+from compose_lang.compiler.ir.types import REAL, Domain, Type
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.driver import Driver, Outcome, lanes_of
+from compose_lang.runtime.chains.sweep import Sweeper
+from compose_lang.runtime.density.columns import Column
+from compose_lang.runtime.kernels.common.kernel import Kernel, Position
+from compose_lang.runtime.results.run import Run
+from compose_lang.runtime.runs.manifest import Lane, Manifest
+from compose_lang.runtime.runs.settings import Settings
+from compose_lang.runtime.runs.storage import RunFolder
 
 SPIN_PULL = 0.5
 
@@ -194,7 +195,7 @@ def drive(
 
 def main() -> None:
     """`stand_in.py OUT SETTINGS`, with many small chunks: a process to be killed."""
-    from compose_lang.runtime import driver
+    from compose_lang.runtime.chains import driver
 
     driver.CHUNK_SECONDS = 0.02
     out = Path(sys.argv[1])

@@ -19,8 +19,8 @@ import stand_in
 from stand_in import drive
 
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime import driver
-from compose_lang.runtime.samples import Run
+from compose_lang.runtime.chains import driver
+from compose_lang.runtime.results.run import Run
 
 NAMES = ("x", "phi", "s", "total")
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from compose_lang.runtime.pace import Pace
+from compose_lang.runtime.chains.driver import Pace
 
 
 @pytest.mark.parametrize("fixed", [0.0, 0.1, 3.0])

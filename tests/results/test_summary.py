@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 from stand_in import drive
 
-from compose_lang.compiler.types import BOOL, REAL, Domain, Type
-from compose_lang.runtime.columns import Column
-from compose_lang.runtime.findings import findings
-from compose_lang.runtime.summary import document, rows, summarise, table
+from compose_lang.compiler.ir.types import BOOL, REAL, Domain, Type
+from compose_lang.runtime.density.columns import Column
+from compose_lang.runtime.results.findings import findings
+from compose_lang.runtime.results.summary import document, rows, summarise, table
 
 SPIN = Domain("spin")
 COLOUR = Domain("category", size=3, names=("red", "green", "blue"))

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from compose_lang.compiler.exact import Exact, exact
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime.backend import Backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.kernel import BoundKernel, Kernel
+from compose_lang.compiler.analyses.sum_out import Exact, exact
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, Kernel
+from compose_lang.runtime.planning.plan import Plan
 from tests.compiler.points import graph_of
 from tests.runtime.program_targets import ProgramTarget
 from tests.runtime.toy_blocks import (

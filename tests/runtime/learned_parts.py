@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from compose_lang.compiler.parts import LEARNERS, Net, Part, Port
-from compose_lang.compiler.types import BOOL, REAL, Domain, Type
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.learn.trainer import Trainer
-from compose_lang.runtime.learners import load_learner
+from compose_lang.compiler.graph.learned_factor import LEARNERS, Net, Part, Port
+from compose_lang.compiler.ir.types import BOOL, REAL, Domain, Type
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.learned.learners import load_learner
+from compose_lang.runtime.learning.trainer import Trainer
 
 NUMPY = load_backend("numpy")
 Weights = dict[str, np.ndarray]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 import compose_lang as cg
-from compose_lang.bindings import requested
-from compose_lang.compiler.plan import plan
-from compose_lang.runtime.backend import Backend
-from compose_lang.runtime.density import Density
+from compose_lang.api.bindings import requested
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import plan
 
 PAIRS = {
     "spins in fields": "var s: spin[4]\n"

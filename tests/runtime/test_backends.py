@@ -12,10 +12,10 @@ import scipy.special
 import scipy.stats
 import torch
 
-from compose_lang.compiler.ir import node, slot
-from compose_lang.compiler.operation import OPS
+from compose_lang.compiler.ir.build import node, slot
+from compose_lang.compiler.ir.operation import OPS
 from compose_lang.diagnostics import InternalError
-from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.backends import load_backend
 
 BACKENDS = ("numpy", "jax", "torch")
 X = np.array([0.1, 0.7, 1.0, 2.5, 11.0])

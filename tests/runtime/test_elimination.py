@@ -10,11 +10,11 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 
-from compose_lang.compiler.elimination import elimination
-from compose_lang.compiler.elimination_order import Buckets, TooCostly, buckets
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.exact import passes as exact_passes
-from compose_lang.runtime.tree import tree_map
+from compose_lang.compiler.analyses.elimination import elimination
+from compose_lang.compiler.analyses.elimination_order import Buckets, TooCostly, buckets
+from compose_lang.runtime.arrays.tree import tree_map
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.elimination import passes as exact_passes
 from tests.runtime.exact_programs import Problem, chain, grid, problems
 
 TOLERANCE = 1e-10

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.plan import plan
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.enumeration import enumerate_states
-from compose_lang.runtime.exact import joint
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.elimination import summed_out
+from compose_lang.runtime.planning.plan import plan
+from compose_lang.validation.enumeration import enumerate_states
 from tests.compiler.discrete_programs import DISCRETE
 from tests.compiler.points import graph_of
 
@@ -68,7 +68,7 @@ def test_draws_are_independent_and_right() -> None:
 
 
 def test_draws_do_not_depend_on_chains_or_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from compose_lang.runtime.exact import independent
+    from compose_lang.runtime.elimination import independent
 
     model = cg.compile(DISCRETE["lattice"])
     whole = model.sample(seed=3, chains=3, draws=40).posterior["s"].values
@@ -156,8 +156,10 @@ def summing_error(programs: Any, backend_name: str) -> float:
 
 
 def test_a_gradient_that_forgets_the_messages_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = joint.Passes.of_tables
-    monkeypatch.setattr(joint.Passes, "of_tables", lambda self, b, t: [0.9 * x for x in original(self, b, t)])
+    original = summed_out.Passes.of_tables
+    monkeypatch.setattr(
+        summed_out.Passes, "of_tables", lambda self, b, t: [0.9 * x for x in original(self, b, t)]
+    )
     assert summing_error(HMM, "jax") > 1e-2
 
 

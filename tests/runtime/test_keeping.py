@@ -11,16 +11,16 @@ import pytest
 import scipy.sparse.csgraph
 
 import compose_lang as cg
-from compose_lang.bindings import requested
-from compose_lang.compiler.plan import Plan, plan
-from compose_lang.compiler.reach import gaps, unreached
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.blocks import pairs
-from compose_lang.runtime.convergence import rhat
-from compose_lang.runtime.density import Density
+from compose_lang.api.bindings import requested
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels import exchange, gibbs, kempe, load_kernel
 from compose_lang.runtime.kernels.exchange import Exchange
 from compose_lang.runtime.kernels.kempe import Kempe
+from compose_lang.runtime.planning.irreducibility import gaps, unreached
+from compose_lang.runtime.planning.plan import Plan, plan
+from compose_lang.runtime.results.convergence import rhat
+from compose_lang.runtime.views import pairs
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers
 from tests.runtime.program_targets import CHAINS, SUMS, ProgramTarget
 from tests.runtime.toy_blocks import run

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.runtime.backend import Backend, load_backend
-from compose_lang.runtime.kernel import Kernel
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.kernels import discover, kernel_names
+from compose_lang.runtime.kernels.common.kernel import Kernel
 from tests.runtime import toy_blocks
 from tests.runtime.checks import (
     SOUND,

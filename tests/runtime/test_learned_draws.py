@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.compiler.parts import Port
-from compose_lang.compiler.types import BOOL, UNIT, Type
-from compose_lang.runtime import noise
-from compose_lang.runtime.backend import load_backend
+from compose_lang.compiler.graph.learned_factor import Port
+from compose_lang.compiler.ir.types import BOOL, UNIT, Type
+from compose_lang.runtime.arrays import noise
+from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.backends.numpy import NumpyBackend
-from compose_lang.runtime.learn import splines
-from compose_lang.runtime.learn.trainer import Trainer
-from compose_lang.runtime.learners import autoregressive, ebm, flow
+from compose_lang.runtime.learned import splines
+from compose_lang.runtime.learned.learners import autoregressive, ebm, flow
+from compose_lang.runtime.learning.trainer import Trainer
 from tests.runtime.learned_parts import (
     BOX,
     CHAIN,

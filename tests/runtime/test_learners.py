@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.compiler.parts import LEARNERS, Part, Port
-from compose_lang.compiler.types import BOOL, REAL, Domain, Type
-from compose_lang.runtime import learners
-from compose_lang.runtime.learn import splines
-from compose_lang.runtime.learn.trainer import Trainer
-from compose_lang.runtime.learners import autoregressive, categorical, load_learner
+from compose_lang.compiler.graph.learned_factor import LEARNERS, Part, Port
+from compose_lang.compiler.ir.types import BOOL, REAL, Domain, Type
+from compose_lang.runtime.learned import learners, splines
+from compose_lang.runtime.learned.learners import autoregressive, categorical, load_learner
+from compose_lang.runtime.learning.trainer import Trainer
 from tests.runtime.learned_parts import (
     BOX,
     CHAIN,

@@ -13,9 +13,9 @@ from scipy.special import expit, log_expit
 
 import compose_lang as cg
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.learn import fitted
-from compose_lang.runtime.learn.maximum_likelihood import MaximumLikelihood
-from compose_lang.runtime.learn.steps import Stopped
+from compose_lang.runtime.learning import fitted
+from compose_lang.runtime.learning.contrast import Stopped
+from compose_lang.runtime.learning.maximum_likelihood import MaximumLikelihood
 
 RNG = np.random.default_rng(20261127)
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from compose_lang.compiler.parts import LEARNERS, Net, Part, Port
-from compose_lang.compiler.types import REAL, Type
-from compose_lang.runtime import nets
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.learn.trainer import Progress, Trainer
-from compose_lang.runtime.net import Ports
-from compose_lang.runtime.nets import load_net
+from compose_lang.compiler.graph.learned_factor import LEARNERS, Net, Part, Port
+from compose_lang.compiler.ir.types import REAL, Type
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.learned import nets
+from compose_lang.runtime.learned.net import Ports
+from compose_lang.runtime.learned.nets import load_net
+from compose_lang.runtime.learning.trainer import Progress, Trainer
 
 BACKENDS = ("numpy", "jax", "torch")
 FOUND = sorted(p.stem for p in Path(nets.__file__).parent.glob("*.py") if p.stem != "__init__")
@@ -192,7 +192,7 @@ def test_conv_moves_with_what_it_sees() -> None:
 
 
 def test_convolution_is_that_of_torch() -> None:
-    from compose_lang.runtime import convolution
+    from compose_lang.runtime.arrays import convolution
 
     rng, b = np.random.default_rng(0), load_backend("numpy")
     x, w = rng.standard_normal((2, 3, 5, 6)), rng.standard_normal((3, 3 * 3, 4))

@@ -14,11 +14,11 @@ import torch
 import transformers
 
 import compose_lang as cg
-from compose_lang.compiler.pipeline import check
+from compose_lang.compiler.passes import check
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.foreign import diffusion, language_model
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.learned.foreign import diffusion, language_model
 
 PHOTO = 'density Photo(x: real[1, 4, 4]) = load("photo")\nvar x: real[1, 4, 4] ~ Photo{}\n'
 

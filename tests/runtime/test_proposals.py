@@ -11,13 +11,13 @@ import pytest
 import scipy.stats
 
 import compose_lang as cg
-from compose_lang.compiler.plan import plan
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime import proposing
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels import mh
-from compose_lang.runtime.proposing import Proposed
+from compose_lang.runtime.kernels.common import proposing
+from compose_lang.runtime.kernels.common.proposing import Proposed
+from compose_lang.runtime.planning.plan import plan
 from tests.compiler.points import graph_of
 from tests.runtime.checks import BROKEN, SOUND, numbers
 from tests.runtime.toy_blocks import run

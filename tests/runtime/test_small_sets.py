@@ -11,18 +11,18 @@ import pytest
 import scipy.stats
 
 import compose_lang as cg
-from compose_lang.bindings import requested
-from compose_lang.compiler import invariants as kept_by
-from compose_lang.compiler import local_subsets
-from compose_lang.compiler.plan import plan
-from compose_lang.compiler.reach import Moves, gaps
-from compose_lang.compiler.relations import Total
-from compose_lang.compiler.solutions import Part, parts, solutions
-from compose_lang.compiler.subsets import Subsets, subsets
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.api.bindings import requested
+from compose_lang.compiler.analyses import local_subsets
+from compose_lang.compiler.constraints import invariants as kept_by
+from compose_lang.compiler.constraints.relations import Total
+from compose_lang.compiler.constraints.site_sets import Subsets, subsets
+from compose_lang.compiler.constraints.solutions import Part, parts, solutions
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.blocks import Blocks
+from compose_lang.runtime.planning.irreducibility import Moves, gaps
+from compose_lang.runtime.planning.plan import plan
 from tests.compiler.points import graph_of
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers
 from tests.runtime.program_targets import SETS, SIZED, ProgramTarget
@@ -156,7 +156,7 @@ def test_a_constraint_taken_to_be_kept_that_is_not(monkeypatch: pytest.MonkeyPat
     assert invariance_of(ProgramTarget(text, "blocks")) > SOUND
     sound = kept_by.invariants
     monkeypatch.setattr(
-        "compose_lang.compiler.subsets.invariants",
+        "compose_lang.compiler.constraints.site_sets.invariants",
         lambda graph, v: (sound(graph, v)[0], frozenset(id(g) for g in graph.groups if g.kind == "require")),
     )
     assert invariance_of(ProgramTarget(text, "blocks")) < BROKEN
@@ -277,7 +277,7 @@ def test_what_is_known_of_large_tables(kind: str, margin: int, is_known: bool) -
 
 
 def test_a_large_table_without_one_of_its_minors_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compose_lang.compiler.subsets.MOST_SETS", 28 * 28 - 1)
+    monkeypatch.setattr("compose_lang.compiler.constraints.site_sets.MOST_SETS", 28 * 28 - 1)
     graph = graph_of(with_margins([4] * 8, [4] * 8, "bool"))
     assert [gap.pieces for gap in gaps(graph, plan(graph, "numpy", exactly=False).blocks)] == [None]
 

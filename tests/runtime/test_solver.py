@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.plan import plan
-from compose_lang.runtime import solver, starts
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.noise import chain_keys
-from compose_lang.runtime.solver import Impossible, solve
+from compose_lang.runtime.arrays.noise import chain_keys
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains import solver, starts
+from compose_lang.runtime.chains.solver import Impossible, solve
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import plan
 
 QUEENS = """
 var queen: int(0, 11)[12]

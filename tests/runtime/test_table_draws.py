@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.compiler.parts import LEARNERS, Part, Port
-from compose_lang.compiler.types import BOOL, Domain, Type
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.learners import categorical
+from compose_lang.compiler.graph.learned_factor import LEARNERS, Part, Port
+from compose_lang.compiler.ir.types import BOOL, Domain, Type
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.learned.learners import categorical
 from tests.runtime.checks import BROKEN, SOUND
 
 SUBJECTS = (

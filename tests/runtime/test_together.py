@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.joint import Joint
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.learn import together
-from compose_lang.runtime.learn.checkpoints import tree
-from compose_lang.runtime.learn.prepare import lesson_of
-from compose_lang.runtime.learn.trainer import Stopped, Trainer
-from compose_lang.runtime.learn.weighing import bound
-from compose_lang.runtime.learners import load_learner
-from compose_lang.runtime.sweep import named_leaves
+from compose_lang.compiler.elaborate.learned.joint_training import Joint
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.sweep import named_leaves
+from compose_lang.runtime.learned.energy import bound
+from compose_lang.runtime.learned.learners import load_learner
+from compose_lang.runtime.learning import joint as together
+from compose_lang.runtime.learning.checkpoints import tree
+from compose_lang.runtime.learning.obtain import lesson_of
+from compose_lang.runtime.learning.trainer import Stopped, Trainer
 
 RNG = np.random.default_rng(20261127)
 

@@ -12,15 +12,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 import compose_lang as cg
-from compose_lang.compiler import forests as splitting
-from compose_lang.compiler.colour import conflicts
-from compose_lang.compiler.forests import MOST_CLASSES, classes_of, forests
-from compose_lang.compiler.scopes import scope
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.blocks.groves import Groves
-from compose_lang.runtime.enumeration import enumerate_states
+from compose_lang.compiler.analyses import tree_cover as splitting
+from compose_lang.compiler.analyses.colouring import conflicts
+from compose_lang.compiler.analyses.tree_cover import MOST_CLASSES, classes_of, forests
+from compose_lang.compiler.graph.factor_scopes import scope
+from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.trees import Trees
+from compose_lang.runtime.views.trees import Groves
+from compose_lang.validation.enumeration import enumerate_states
 from tests.compiler.points import graph_of
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers, transition_matrix
 from tests.runtime.program_targets import TREES, ProgramTarget

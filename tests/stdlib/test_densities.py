@@ -14,18 +14,18 @@ from cases import CASES, Case
 from scipy import stats
 
 import compose_lang as cg
-from compose_lang.compiler.context import Context, Session
-from compose_lang.compiler.expressions import evaluate  # isort: split
+from compose_lang.compiler.elaborate.context import Context, Session
+from compose_lang.compiler.elaborate.expressions.evaluate import evaluate  # isort: split
 
-from compose_lang.compiler.draws import draw
-from compose_lang.compiler.interpret import interpret
-from compose_lang.compiler.operation import Host
-from compose_lang.compiler.plan import plan
-from compose_lang.compiler.standard_library import builtin_scope
+from compose_lang.compiler.elaborate.factors.draws import draw
+from compose_lang.compiler.elaborate.standard_library import builtin_scope
+from compose_lang.compiler.ir.interpret import interpret
+from compose_lang.compiler.ir.operation import Host
 from compose_lang.diagnostics import Source
 from compose_lang.grammar.parser import parse_expression
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import plan
 
 STDLIB = Path(cg.__file__).parent / "stdlib"
 SOURCES = [(STDLIB / name).read_text(encoding="utf-8") for name in ("distributions.cg", "discrete.cg")]

@@ -26,11 +26,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from compose_lang.runtime.annealing.carrying import carried, drift_of, variance_between
 from compose_lang.runtime.annealing.field import Field
-from compose_lang.runtime.backend import Array
-from compose_lang.runtime.kernel import Position
-from compose_lang.runtime.metropolis import acceptance
+from compose_lang.runtime.annealing.population import carried, drift_of, variance_between
+from compose_lang.runtime.arrays.protocol import Array
+from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.kernels.common.metropolis import acceptance
 
 
 class Worth(NamedTuple):

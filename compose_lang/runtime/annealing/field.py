@@ -16,20 +16,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from compose_lang.compiler.anneal import Anneal, Flow, is_score, split_arguments
-from compose_lang.compiler.graph import FactorGroup
-from compose_lang.compiler.interpret import interpret
-from compose_lang.compiler.ir import Axis, Node
-from compose_lang.compiler.operation import align
-from compose_lang.compiler.ops.learned import arguments
+from compose_lang.compiler.analyses.noise_levels import Anneal, Flow, is_score, split_arguments
+from compose_lang.compiler.graph.factor_graph import FactorGroup
+from compose_lang.compiler.ir.interpret import interpret
+from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.operation import align
+from compose_lang.compiler.ir.ops.learned import arguments
 from compose_lang.runtime.annealing.softening import Softening
-from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.blocks.coordinates import Coordinates
-from compose_lang.runtime.kernel import Position
-from compose_lang.runtime.learn.weighing import Weighing
+from compose_lang.runtime.arrays.protocol import Array, Backend
+from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.learned.energy import Weighing
+from compose_lang.runtime.views.coordinates import Coordinates
 
 if TYPE_CHECKING:
-    from compose_lang.runtime.density import Density, Values
+    from compose_lang.runtime.density.density import Density, Values
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.metropolis import acceptance, choose
+from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
 
 Force = Callable[[Array], tuple[Array, Array]]
 """u (n, D) -> energy (n,) and gradient (n, D)."""

@@ -14,15 +14,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.runtime import noise
-from compose_lang.runtime.annealing import moves, resampling
-from compose_lang.runtime.annealing.carrying import carried
+from compose_lang.runtime.annealing import moves, population
 from compose_lang.runtime.annealing.field import Field
-from compose_lang.runtime.annealing.levelled import MOST_PARTICLES, MOVE_STREAM, SHARED_STREAM, Levelled
-from compose_lang.runtime.backend import Array, Tree
-from compose_lang.runtime.kernel import NoiseSpec, Position
-from compose_lang.runtime.sweep import Advance
-from compose_lang.runtime.tree import tree_map
+from compose_lang.runtime.annealing.path import (
+    MOST_PARTICLES,
+    MOVE_STREAM,
+    SHARED_STREAM,
+    Levelled,
+)
+from compose_lang.runtime.arrays import noise
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.tree import tree_map
+from compose_lang.runtime.chains.sweep import Advance
+from compose_lang.runtime.kernels.common.kernel import Position
 
 MIXED = 2.0  #: of the data's spread: at noise above it there is one mode, and moves forget where they began
 SPREAD_APART = 0.5  #: resample where the effective part of the population is less
@@ -146,14 +151,14 @@ class Walker:
     def resampled(self, p: Population, k: Array, last: Array) -> Population:
         """Copies by weight where the weights have grown apart, and at the last level."""
         b, xp = self.backend, self.backend.xp
-        weights = resampling.normalised(p.log_weights, b)
+        weights = population.normalised(p.log_weights, b)
         own = xp.arange(weights.shape[0], dtype=b.integer)
-        apart = (resampling.effective(weights, b) < SPREAD_APART * weights.shape[0]) | last
+        apart = (population.effective(weights, b) < SPREAD_APART * weights.shape[0]) | last
         drawn = noise.draw({"place": NoiseSpec("uniform", ())}, p.shared, k, b)
-        chosen = resampling.systematic(weights, drawn["place"], b)
+        chosen = population.systematic(weights, drawn["place"], b)
         chosen = xp.where(apart, chosen, own)
         position, roots, states = tree_map(lambda a: a[chosen], (p.position, p.roots, p.states))
-        gained = resampling.log_mean(p.log_weights, b)
+        gained = population.log_mean(p.log_weights, b)
         mixes = self.sweeper._at(k) > MIXED * self.sweeper.schedule.scale
         return p._replace(
             position=position,
@@ -198,3 +203,66 @@ class Walker:
             position, state, _ = kernel.step(position, state, drawn, k)
             states.append(state)
         return p._replace(position=position, log_step=log_step, accepted=accepted, states=tuple(states))
+
+
+def variance_between(level: Array, next_level: Array) -> Array:
+    """dv = s² - t², never below 0: a difference of squares may be, where one of them is rounded and the other fused."""
+    return (level - next_level) * (level + next_level)
+
+
+def drift_of(push: Array, dv: Array, field: Field) -> Array:
+    """The drift (n, D) of other terms, which is any we like: steep ones are held to the noise's own step."""
+    xp = field.backend.xp
+    width = xp.sqrt(dv)[:, None]
+    return -xp.clip(dv[:, None] * xp.where(xp.isfinite(push), push, xp.zeros_like(push)), -width, width)
+
+
+def carried(
+    field: Field, position: Position, level: Array, next_level: Array, normal: Array
+) -> tuple[Position, Array]:
+    """A step of the reverse process between two levels, (1,) or (n,), and the change (n,) of the log weights."""
+    xp = field.backend.xp
+    u = field.block.ravel(position)
+    dv = variance_between(level, next_level)
+    energy, push = field.weighed_force(u, position, level)
+    kick = xp.sqrt(dv)[:, None] * normal + drift_of(push, dv, field)
+    pull, growth = field.flow(u, position, level)
+    pull_there, growth_there = field.flow(u - dv[:, None] * pull + kick, position, next_level)
+    new = u - 0.5 * dv[:, None] * (pull + pull_there) + kick
+    change = 0.25 * dv * (growth + growth_there)
+    position = field.block.unravel(position, new)
+    new_energy, _ = field.weighed_force(new, position, next_level)
+    # where dv is 0 (the first level) nothing moves
+    safe = xp.where(dv > 0.0, dv, 1.0)[:, None]
+    ratio = xp.sum(0.5 * normal * normal - kick**2 / (2.0 * safe), axis=1)
+    return position, xp.where(dv > 0.0, change + energy - new_energy + ratio, 0.0 * change)
+
+
+def normalised(log_weights: Array, b: Backend) -> Array:
+    """Weights (n,) that sum to 1."""
+    xp = b.xp
+    top = xp.max(log_weights)
+    weights = xp.exp(log_weights - xp.where(xp.isfinite(top), top, xp.zeros_like(top)))
+    return weights / xp.sum(weights)
+
+
+def effective(weights: Array, b: Backend) -> Array:
+    """The effective number of particles, 1 / Σ w²."""
+    return 1.0 / b.xp.sum(weights * weights)
+
+
+def systematic(weights: Array, uniform: Array, b: Backend) -> Array:
+    """Indices (n,) of the particles that are copied. uniform: one number in (0, 1)."""
+    xp, n = b.xp, weights.shape[0]
+    ends = xp.cumulative_sum(weights)
+    places = (xp.arange(n, dtype=b.real) + uniform) / n
+    found = xp.searchsorted(ends / ends[-1], places)
+    return xp.clip(xp.astype(found, b.integer), 0, n - 1)
+
+
+def log_mean(log_weights: Array, b: Backend) -> Array:
+    """log of the mean weight."""
+    xp = b.xp
+    top = xp.max(log_weights)
+    top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
+    return top + xp.log(xp.mean(xp.exp(log_weights - top)))

@@ -2,7 +2,7 @@
 
 A sweep moves every replica by MCMC at its own level, all levels as one batch. Then neighbours exchange (`exchange`):
 pairs (0, 1), (2, 3), … in even sweeps, (1, 2), (3, 4), … in odd ones. Variables without noise go along with those that
-carry it, and so does the part of a mixture that a replica follows (`compiler/choices`): the coarsest replica draws it
+carry it, and so does the part of a mixture that a replica follows (`compiler/analyses/noise_levels`): the coarsest replica draws it
 anew, where noise has made the parts alike. The draws are the replica at the finest level. Steps adapt during the
 warm-up alone, a factor for each level.
 """
@@ -14,18 +14,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from compose_lang.runtime import noise
 from compose_lang.runtime.annealing import moves
-from compose_lang.runtime.annealing.carrying import carried
-from compose_lang.runtime.annealing.elsewhere import parts
 from compose_lang.runtime.annealing.exchange import proposed
 from compose_lang.runtime.annealing.field import Field
-from compose_lang.runtime.annealing.levelled import BLOCK_STREAM, MOST_PARTICLES, MOVE_STREAM, Levelled
-from compose_lang.runtime.backend import Array, Tree
-from compose_lang.runtime.kernel import NoiseSpec, Position
-from compose_lang.runtime.metropolis import acceptance, choose
-from compose_lang.runtime.sweep import CHUNK_BYTES, Advance
-from compose_lang.runtime.tree import tree_map
+from compose_lang.runtime.annealing.path import (
+    BLOCK_STREAM,
+    MOST_PARTICLES,
+    MOVE_STREAM,
+    Levelled,
+    parts,
+)
+from compose_lang.runtime.annealing.population import carried
+from compose_lang.runtime.arrays import noise
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Tree
+from compose_lang.runtime.arrays.tree import tree_map
+from compose_lang.runtime.chains.sweep import CHUNK_BYTES, Advance
+from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
 
 EXCHANGE_STREAM, CHOICE_STREAM = 10_003, 10_004
 REACH = (

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.runtime.backend import Array, Backend
+from compose_lang.runtime.arrays.protocol import Array, Backend
 
 WALL = 1.0  #: nats for a violation as large as the noise
 OUTSIDE = 3.0  #: nats, near the last level, for being where a term has no finite energy

@@ -21,9 +21,9 @@ import jax.numpy as jnp
 import jax.scipy.special
 import numpy as np
 
-from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.native import NativeKernel
-from compose_lang.runtime.threefry import ROUNDS, threefry
+from compose_lang.runtime.arrays.protocol import Array, Precision, Tree
+from compose_lang.runtime.arrays.threefry import ROUNDS, threefry
+from compose_lang.runtime.backends.native import NativeKernel
 
 CACHED_FROM_SECONDS = 0.3
 """Compilations shorter than this are not worth a file."""

@@ -16,10 +16,10 @@ import numpy as np
 import scipy.special
 
 from compose_lang.diagnostics import InternalError
-from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.native import NativeKernel
-from compose_lang.runtime.threefry import ROUNDS, threefry
-from compose_lang.runtime.tree import fold
+from compose_lang.runtime.arrays.protocol import Array, Precision, Tree
+from compose_lang.runtime.arrays.threefry import ROUNDS, threefry
+from compose_lang.runtime.arrays.tree import fold
+from compose_lang.runtime.backends.native import NativeKernel
 
 
 @dataclass(frozen=True)

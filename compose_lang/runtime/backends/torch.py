@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.native import NativeKernel
-from compose_lang.runtime.threefry import ROUNDS, threefry
-from compose_lang.runtime.tree import fold, leaves, tree_map
+from compose_lang.runtime.arrays.protocol import Array, Precision, Tree
+from compose_lang.runtime.arrays.threefry import ROUNDS, threefry
+from compose_lang.runtime.arrays.tree import fold, leaves, tree_map
+from compose_lang.runtime.backends.native import NativeKernel
 
 
 def betaln(a: Array, b: Array) -> Array:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-from compose_lang.runtime.kernel import Kernel
+from compose_lang.runtime.kernels.common.kernel import Kernel
 
 
 def kernel_names() -> tuple[str, ...]:
     """The names of all kernels, in alphabetical order, without importing any."""
-    return tuple(sorted(module.name for module in iter_modules(__path__)))
+    return tuple(sorted(module.name for module in iter_modules(__path__) if not module.ispkg))
 
 
 def load_kernel(name: str) -> Kernel:

@@ -14,9 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.kernel import BoundKernel, Kernel, NoiseSpec, Option, Position, SubsetBlock
-from compose_lang.runtime.kernels.gibbs import place_of, softmax_weights
+from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.kernels.common.kernel import (
+    BoundKernel,
+    Kernel,
+    Option,
+    Position,
+    SubsetBlock,
+)
 
 OFTEN, MOST_ROUNDS = 2, 40
 """How often a site is drawn in a sweep, on average; and how many sets are, at most."""

@@ -1,6 +1,6 @@
 """Exact draws: finite variables jointly from their distribution given all else, by elimination and backward sampling.
 
-Where there is nothing else and all energies are known, `runtime/exact/independent` makes all draws at once instead.
+Where there is nothing else and all energies are known, `runtime/elimination/independent` makes all draws at once instead.
 """
 
 from __future__ import annotations
@@ -9,8 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.kernel import BoundKernel, JointBlock, Kernel, NoiseSpec, Option, Position
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.kernels.common.kernel import (
+    BoundKernel,
+    JointBlock,
+    Kernel,
+    Option,
+    Position,
+)
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.kernel import BoundKernel, ChangeBlock, Kernel, NoiseSpec, Option, Position
-from compose_lang.runtime.kernels.gibbs import place_of, softmax_weights
-from compose_lang.runtime.metropolis import acceptance, choose
+from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.kernels.common.kernel import (
+    BoundKernel,
+    ChangeBlock,
+    Kernel,
+    Option,
+    Position,
+)
+from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
 
 TARGET = 0.574
 MOVES = 10

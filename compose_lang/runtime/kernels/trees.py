@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.kernel import BoundKernel, ForestBlock, Kernel, NoiseSpec, Position
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ForestBlock, Kernel, Position
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from compose_lang.runtime.backend import Backend
-from compose_lang.runtime.gradient_kernel import first_step, schedule_of
-from compose_lang.runtime.kernel import BoundKernel, ContinuousBlock, Kernel, Option
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.kernels.common.adaptation import first_step, schedule_of
+from compose_lang.runtime.kernels.common.kernel import (
+    BoundKernel,
+    ContinuousBlock,
+    Kernel,
+    Option,
+)
 from compose_lang.runtime.kernels.mala import Langevin
 
 TARGET = 0.9

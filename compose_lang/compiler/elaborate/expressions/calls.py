@@ -1,0 +1,174 @@
+"""Calls: built-in functions, users' functions, and factors given their inputs or their subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from compose_lang.compiler.elaborate.context import Context, Scope, count_inlined
+from compose_lang.compiler.elaborate.declarations.declared_types import (
+    Sizes,
+    bind_shape,
+    declared_type,
+    rank_of,
+)
+from compose_lang.compiler.elaborate.expressions import evaluate
+from compose_lang.compiler.elaborate.factors import algebra, application
+from compose_lang.compiler.elaborate.learned import joint_training
+from compose_lang.compiler.elaborate.values import Function, as_node, describe
+from compose_lang.compiler.ir.build import along, broadcast_to, collect, constant, gather
+from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.operation import ShapeError, broadcast_shapes
+from compose_lang.diagnostics import Label, Span, fail
+from compose_lang.grammar import ast
+
+
+@dataclass(frozen=True)
+class Builtin:
+    name: str
+    run: Callable[[Context, ast.Call], Any]
+
+    @property
+    def description(self) -> str:
+        return f"the function `{self.name}`"
+
+
+def call(ctx: Context, e: ast.Call) -> Any:
+    """The value of a call."""
+    callee = evaluate.evaluate(ctx, e.function)
+    if isinstance(callee, Builtin):
+        if e.inputs is not None:
+            fail("CG0206", f"{callee.description} takes no `|`", e.span)
+        return callee.run(ctx, e)
+    if isinstance(callee, Function):
+        return call_function(ctx, callee, e)
+    if isinstance(callee, application.DeclaredFactor):
+        return call_factor(ctx, callee, e)
+    if isinstance(callee, application.WithInputs) and e.inputs is not None and e.arguments:
+        return applied(ctx, callee, e.arguments, e.span)
+    made = algebra.as_factor(callee)
+    if made is not None and made.ranks and e.inputs == () and e.arguments:
+        nodes = tuple(as_node(evaluate.evaluate(ctx, a.value), a.value.span) for a in e.arguments)
+        if len(nodes) != len(made.ranks) or any(a.name for a in e.arguments):
+            fail("CG0206", f"{made.description} is over {len(made.ranks)}, given by place", e.span)
+        return algebra.Applied(made, nodes, e.span)
+    what, inside = e.function.span.text, ", ".join(a.span.text for a in e.arguments)
+    help = ""
+    if isinstance(callee, Node) and callee.shape:
+        help = f"an element is `{what}[{inside}]`"
+    elif isinstance(callee, Node) and len(e.arguments) == 1:
+        help = f"a product has its sign: `{what} * ({inside})`"
+    elif isinstance(callee, application.WithInputs):
+        help = f"it has its inputs already: `x ~ {what}`"
+    fail("CG0204", f"{describe(callee)} cannot be called", e.function.span, help=help)
+
+
+def call_factor(ctx: Context, factor: application.DeclaredFactor, e: ast.Call) -> Any:
+    """`F(inputs)`, `F(| inputs)`, `F(subjects |)` and `F(subjects | inputs)`."""
+    if e.inputs is None:
+        return factor.with_inputs(ctx, e.arguments, e.span)
+    waiting = factor.with_inputs(ctx, e.inputs, e.span)
+    return applied(ctx, waiting, e.arguments, e.span) if e.arguments else waiting
+
+
+def applied(
+    ctx: Context,
+    waiting: application.WithInputs,
+    arguments: Sequence[ast.Argument],
+    span: Span,
+    advice: str = "",
+) -> algebra.Applied:
+    """A factor given its subjects, by place or by name; advice: what to do where there are too many."""
+    factor = waiting.factor
+    given = application.assign(
+        ctx, factor.decl.subjects, arguments, factor.description, span, factor.scope, advice
+    )
+    factor = factor.over(given, span)
+    nodes = tuple(as_node(*given[s.name]) for s in factor.decl.subjects)
+    return algebra.Applied(application.WithInputs(factor, waiting.inputs, waiting.span), nodes, span)
+
+
+def check_returned(ctx: Context, decl: ast.Fn, made: Any, call: Span) -> None:
+    """The value of a function is of the shape that its `->` says."""
+    if decl.returns is None or not isinstance(made, Node):
+        return
+    wanted = declared_type(ctx, decl.returns).type.full_shape
+    fits = len(wanted) == len(made.shape) and all(
+        n in (-1, m) for n, m in zip(wanted, made.shape, strict=True)
+    )
+    if not fits:
+        text = f"shapes do not match: `{decl.name}` returns {decl.returns.span.text}, but its value is {describe(made)}"
+        labels = (Label(decl.returns.span, "declared here"), Label(call, "called here"))
+        fail("CG0203", text, decl.value.span, labels=labels)
+
+
+def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
+    """A user's function, inlined; leading axes of its arguments broadcast as independent copies."""
+    decl = function.decl
+    what = f"the function `{decl.name}`"
+    if e.inputs is not None:
+        fail("CG0206", f"{what} takes no `|`", e.span)
+    count_inlined(ctx, what, e.span)
+    if len(ctx.calls) >= application.MAX_DEPTH:
+        text = (
+            f"{what} calls itself"
+            if any(c == e.span for c in ctx.calls)
+            else "functions call each other too deeply"
+        )
+        fail("CG0801", text, e.span, help="functions are inlined and cannot recurse")
+    given = application.assign(ctx, decl.parameters, e.arguments, what, e.span, function.scope)
+    for p in decl.parameters:
+        if p.name not in given:
+            if p.default is None:
+                fail("CG0206", f"{what} needs a value for `{p.name}`", e.span)
+            given[p.name] = (
+                evaluate.evaluate(replace(ctx, scope=function.scope), p.default),
+                p.default.span,
+            )
+    leading: dict[str, tuple[int, ...]] = {}
+    for p in decl.parameters:
+        value, span = given[p.name]
+        if isinstance(value, Node) and p.type is not None:
+            rank = rank_of(p, function.scope)
+            if len(value.shape) < rank:
+                text = f"`{p.name}` of `{decl.name}` is {p.type.span.text}, given {describe(value)}"
+                fail("CG0203", f"shapes do not match: {text}", span)
+            leading[p.name] = value.shape[: len(value.shape) - rank]
+    try:
+        batch = broadcast_shapes(*leading.values())
+    except ShapeError:
+        shown = " against ".join(describe(given[n][0]) for n, s in leading.items() if s)
+        fail("CG0203", f"shapes do not match in the call of `{decl.name}`: {shown}", e.span)
+    axes = [Axis(n) for n in batch]
+    names: dict[str, Any] = {}
+    for p in decl.parameters:
+        value, span = given[p.name]
+        shape = leading.get(p.name, ())
+        if shape:
+            mine = axes[len(axes) - len(shape) :]
+            value = gather(
+                value, [constant(0) if n == 1 else along(a) for n, a in zip(shape, mine, strict=True)]
+            )
+        names[p.name] = value
+    plates = (*ctx.plates, *axes)
+    sizes = Sizes()
+    inner = replace(ctx, scope=Scope(function.scope), plates=plates, calls=(*ctx.calls, e.span))
+    for p in decl.parameters:
+        if p.type is not None and isinstance(names[p.name], Node):
+            what = f"`{p.name}` of `{decl.name}`"
+            bind_shape(inner, p.type, names[p.name], what, given[p.name][1], sizes)
+    inner.scope.names.update(names)
+    for let in decl.body:
+        inner.scope.names[let.name] = evaluate.evaluate(inner, let.value)
+    if isinstance(decl.value, ast.LearnValue):
+        made: Any = joint_training.value_of_net(inner, decl, names, e.span)
+    else:
+        made = evaluate.evaluate(inner, decl.value)
+        check_returned(inner, decl, made, e.span)
+    if not axes or not isinstance(made, Node):
+        return made
+    shape = made.shape
+    for axis in reversed(axes):
+        made = collect(made, axis)
+    return broadcast_to(made, (*batch, *shape))

@@ -1,0 +1,359 @@
+"""`learn Scene(x=imgs, z=enc(imgs)) by diffusion(steps=4000)`: nets and params that one statement fits together.
+
+In: the statement. Out: a `Joint`: the energy of `Scene` for one row of the data, as an expression over slots, and the
+parts below it, each declared without an objective of its own (`= learn unet(64)`). What each part learns is a share of
+the whole's density. Nothing is trained here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compose_lang.compiler.elaborate.context import Context, PoisonedUse
+from compose_lang.compiler.elaborate.expressions import evaluate
+from compose_lang.compiler.elaborate.factors.algebra import total
+from compose_lang.compiler.elaborate.learned import declarations
+from compose_lang.compiler.elaborate.values import as_node, describe
+from compose_lang.compiler.graph.learned_factor import (
+    LEARNERS,
+    REVISION,
+    Net,
+    Part,
+    Port,
+    kind_of,
+    parts_of,
+)
+from compose_lang.compiler.ir.build import constant, gather, node, postorder, slot, transform
+from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.names.symbols import names_in
+from compose_lang.diagnostics import ComposeError, Span, did_you_mean, fail
+from compose_lang.grammar import ast
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.elaborate.declarations.declared_types import DeclaredType
+
+METHOD = "diffusion"
+"""The one way to fit parts together: the noise is taken from the whole, whatever it is composed of."""
+
+
+@dataclass(eq=False)
+class Joint:
+    """Parts fitted together. It is trained as a part is, by rows: `data` is what the slots of `columns` stand for.
+
+    energy: of one row; noised: the slots of its subjects; clean: their values in the data.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    span: Span
+    home: Path | None
+    energy: Node = field(default_factory=lambda: constant(0.0))
+    noised: tuple[Node, ...] = ()
+    clean: tuple[Node, ...] = ()
+    columns: dict[str, Node] = field(default_factory=dict)
+    data: dict[str, np.ndarray] = field(default_factory=dict)
+    method: str = METHOD
+    inputs: tuple[Port, ...] = ()
+    net: None = None
+    file: None = None
+
+    @cached_property
+    def every(self) -> tuple[Part, ...]:
+        """The parts of the composition, those that it is made of before those that use them."""
+        return tuple(parts_of([self.energy]))
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that are fitted here; others were learned by themselves, and stay as they are."""
+        return tuple(p for p in self.every if p.joint is self)
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        return {
+            "method": "together",
+            "parts": {p.name: p.description for p in self.parts},
+            "options": dict(self.options),
+            "revision": REVISION,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of everything that the weights depend on: the composition, its nets, options and data."""
+        found = hashlib.sha256(repr(sorted(self.options.items())).encode())
+        found.update(f"{REVISION}".encode())
+        for part in self.every:
+            found.update(f"{part.name}{part.description if part.joint is self else part.key}".encode())
+        for text in structure(self.energy):
+            found.update(text.encode())
+        for name, rows in sorted(self.data.items()):
+            found.update(f"{name}{rows.dtype}{rows.shape}".encode())
+            found.update(np.ascontiguousarray(rows).tobytes())
+        return found.hexdigest()
+
+
+def structure(root: Node) -> Iterator[str]:
+    """An expression as texts that are the same whenever it is, in whichever process."""
+    place: dict[int, int] = {}
+    axes: dict[Axis, int] = {}
+    for n in postorder([root]):
+        place[id(n)] = len(place)
+        for a in n.axes:
+            axes.setdefault(a, len(axes))
+        attrs = [str(axes.get(a, a)) if isinstance(a, Axis) else a.name if isinstance(a, Part) else repr(a)
+                 for a in n.attrs if n.op != "slot"]  # fmt: skip
+        known = "" if n.value is None else hashlib.sha256(np.ascontiguousarray(n.value).tobytes()).hexdigest()
+        sizes = [(axes[a], a.size) for a in n.axes]
+        yield f"{n.op} {[place[id(a)] for a in n.args]} {attrs} {n.shape} {sizes} {n.dtype} {known};"
+
+
+# --- the statement ---
+
+
+def fit_together(ctx: Context, s: ast.Learn) -> None:
+    """Elaborate a `learn F(…) by diffusion(…)`, and leave what it fits in the session's parts."""
+    try:
+        of_statement(ctx, s)
+    except (ComposeError, PoisonedUse):
+        ctx.session.is_joint_lost = True  # what it should have fitted is not to be reported too
+        raise
+    finally:
+        ctx.session.joint = None
+
+
+def of_statement(ctx: Context, s: ast.Learn) -> Joint:
+    """The parts that a statement fits, and the energy that they are fitted by."""
+    target, method = s.targets[0], s.method
+    name = method.function if isinstance(method, ast.Call) else method
+    assert isinstance(name, ast.Name)
+    if name.id != METHOD:
+        known = name.id in LEARNERS
+        text = f"`{name.id}` fits one factor by itself" if known else f"there is no way `{name.id}` to learn"
+        help = f"nets are fitted together by {METHOD}; params to the program's data by maximum_likelihood"
+        fail("CG0602", text, name.span, help=help)
+    if len(s.targets) > 1 or not isinstance(target, ast.Call):
+        text = f"`{METHOD}` fits one factor, with the data of each subject and input"
+        fail("CG0206", text, s.span, help=f"learn F(x=rows) by {METHOD}(steps=1000)")
+    factor = evaluate.evaluate(ctx, target.function)
+    from compose_lang.compiler.elaborate.factors.application import DeclaredFactor, WithInputs
+
+    if not isinstance(factor, DeclaredFactor) or factor.is_program:
+        fail("CG0206", f"{describe(factor)} is no declared factor", target.function.span)
+    decl = factor.decl
+    joint = Joint(decl.name, options_of(ctx, method), s.span, declarations.home(ctx.session))
+    ctx.session.joint = joint
+    row = slot("row", dtype="int")
+    rows = arguments(ctx, target, decl)
+    noised, inputs = [], {}
+    clean = {n: gather(v, [row]) for n, (v, _) in rows.items()}
+    ports, beside = declarations.ports(
+        ctx, decl, {n: sample(v, n, decl, span) for n, (v, span) in rows.items()}, target.span
+    )
+    for port in ports:
+        if kind_of(port.type.domain) != "real":
+            text = f"`{METHOD}` adds noise to unbounded reals, and `{port.name}` is {port.type}"
+            fail("CG0601", text, target.span)
+        noised.append(slot(port.name, port.type.full_shape))
+    for port in beside:
+        inputs[port.name] = (clean[port.name], rows[port.name][1])
+    waiting = WithInputs(factor, inputs, target.span)
+    inner = Context(ctx.scope, ctx.session, emit=lambda term: None, weighed_by="what is learned")
+    joint.noised = tuple(noised)
+    energy = total(waiting, inner, noised, target.span)
+    everything = columns_of(joint, row, [energy, *(clean[p.name] for p in ports)])
+    joint.energy, joint.clean = everything[0], tuple(everything[1:])
+    count = {v.shape[0] for v, _ in rows.values()}
+    joint.columns["row"], joint.data["row"] = row, np.arange(count.pop())
+    for part in joint.every:
+        if part.method == "param" and part.joint is None:  # it was declared before
+            object.__setattr__(part, "joint", joint)
+            object.__setattr__(part, "home", joint.home)
+    if not joint.parts:
+        text = f"there is nothing to learn in `{decl.name}`: no net is declared without an objective"
+        fail("CG0607", text, target.span, help="density Part(x: real[2] | z: real) = learn mlp(64, 64)")
+    return joint
+
+
+def options_of(ctx: Context, method: ast.Expr) -> dict[str, Any]:
+    """The options of the method, of which nets are no part: they are declared."""
+    known = {n: v for n, v in LEARNERS[METHOD].options.items() if n != "drop"}
+    options = dict(known)
+    for a in method.arguments if isinstance(method, ast.Call) else ():
+        if a.name not in known:
+            shown = f"`{a.name}`" if a.name else "an argument without a name"
+            help = "each part declares its net" if a.name == "net" else did_you_mean(a.name or "", known)
+            fail(
+                "CG0206",
+                f"`learn … by {METHOD}` does not take {shown}",
+                a.span,
+                help=help or f"it has {', '.join(known)}",
+            )
+        options[a.name] = declarations.option(ctx, a, known[a.name], METHOD)
+    return options
+
+
+def arguments(ctx: Context, target: ast.Call, decl: ast.FactorDecl) -> dict[str, tuple[Node, Span]]:
+    """The data of each subject and input by name, with as many rows."""
+    names = [p.name for p in (*decl.subjects, *decl.inputs)]
+    found: dict[str, tuple[Node, Span]] = {}
+    for a in (*target.arguments, *(target.inputs or ())):
+        if a.name not in names or a.name in found:
+            shown = f"`{a.name}`" if a.name else "an argument without a name"
+            help = (
+                did_you_mean(a.name or "", names)
+                or f"it has {', '.join(names)}: learn {decl.name}({names[0]}=…)"
+            )
+            fail("CG0206", f"`{decl.name}` does not take {shown} here", a.span, help=help)
+        value = as_node(evaluate.evaluate(ctx, a.value), a.value.span)
+        if value.variables or value.axes or not value.shape:
+            fail("CG0208", f"what is learned from are rows of data: this is {describe(value)}", a.span)
+        found[a.name] = (value, a.value.span)
+    for name in names:
+        if name not in found:
+            help = f"give it by name: learn {decl.name}({name}=…)"
+            fail("CG0206", f"there is no data to learn `{name}` from", target.span, help=help)
+    counts = {n: v.shape[0] for n, (v, _) in found.items()}
+    if len(set(counts.values())) > 1:
+        shown = ", ".join(f"{n} has {c:,}" for n, c in counts.items())
+        fail("CG0203", f"rows do not match: {shown}", target.span, help="row k of each belongs together")
+    if min(counts.values()) < 2:
+        fail("CG0306", f"`{decl.name}` is to be learned from {min(counts.values())} row", target.span)
+    return found
+
+
+def sample(value: Node, name: str, decl: ast.FactorDecl, span: Span) -> np.ndarray:
+    """Rows of the value's shape, by which open sizes of a signature are bound; a subject's must be data."""
+    if value.value is not None:
+        return value.value
+    if name in {p.name for p in decl.subjects}:
+        fail("CG0208", f"the subject `{name}` is learned from data, not from {describe(value)}", span)
+    return np.zeros(value.shape)
+
+
+def columns_of(joint: Joint, row: Node, roots: list[Node]) -> list[Node]:
+    """The roots with a slot in place of each constant of which a row is taken; the joint's data gets its rows."""
+
+    def column(n: Node) -> Node | None:
+        taken = n.op == "gather" and len(n.args) == 2 and n.args[1] is row and n.args[0].value is not None
+        if not taken or n.args[0].axes:
+            return None
+        same = [k for k, v in joint.data.items() if v is n.args[0].value]
+        name = same[0] if same else f"column.{len(joint.data)}"
+        if not same:
+            value = n.args[0].value
+            assert value is not None
+            joint.data[name], joint.columns[name] = value, slot(name, n.shape, dtype=n.dtype)
+        return joint.columns[name]
+
+    return transform(roots, column)
+
+
+# --- what it fits ---
+
+
+def part_of_net(ctx: Context, decl: ast.FactorDecl, method: ast.Expr | None) -> Part:
+    """A factor declared without an objective, asked for by the statement that fits it."""
+    joint = required(ctx, decl.name, decl.span)
+    net = Net(*LEARNERS[METHOD].net) if method is None else declarations.net_of(ctx, method, LEARNERS[METHOD])  # type: ignore[misc]
+    subjects, inputs = declarations.ports(ctx, decl, {}, decl.span)
+    for port in subjects:
+        if kind_of(port.type.domain) != "real":
+            text = f"`{METHOD}` adds noise to unbounded reals, and `{port.name}` is {port.type}"
+            fail("CG0601", text, decl.span)
+    options = {**LEARNERS[METHOD].options, **joint.options}
+    return Part(
+        decl.name,
+        METHOD,
+        subjects,
+        inputs,
+        net,
+        options,
+        {},
+        decl.span,
+        home=joint.home,
+        together=True,
+        joint=joint,
+    )
+
+
+def required(ctx: Context, name: str, span: Span) -> Joint:
+    """The statement that is being elaborated."""
+    joint = ctx.session.joint
+    if joint is None and ctx.session.is_joint_lost:
+        raise PoisonedUse
+    if joint is None:
+        help = f"a statement does: learn F(x=rows) by {METHOD}(), where `{name}` is part of F"
+        fail("CG0607", f"`{name}` says not what it learns from, and no `learn … by` fits it", span, help=help)
+    return joint
+
+
+def value_of_net(ctx: Context, decl: ast.Fn, values: Mapping[str, Any], span: Span) -> Node:
+    """What a learned function gives of its arguments, each of its declared shape."""
+    from compose_lang.compiler.elaborate.declarations.declared_types import declared_type
+
+    session = ctx.session
+    if id(decl) not in session.parts:
+        assert isinstance(decl.value, ast.LearnValue)
+        joint = required(ctx, decl.name, decl.span)
+        ports = []
+        for p in decl.parameters:
+            if p.type is None:
+                fail("CG0204", f"`{p.name}` of a learned function needs a type", p.span)
+            ports.append(Port(p.name, declared_type(ctx, p.type).type))
+        if decl.returns is None:
+            help = f"fn {decl.name}(…) -> real[4] = learn …"
+            fail(
+                "CG0204", f"the value of `{decl.name}`, which is learned, needs a type", decl.span, help=help
+            )
+        out = declared_type(ctx, decl.returns).type
+        if kind_of(out.domain) != "real" or any(p.type.domain.kind != "real" for p in ports):
+            fail("CG0601", f"a net takes and gives real numbers: `{decl.name}`", decl.span)
+        net = declarations.net_of(ctx, decl.value.method, LEARNERS[METHOD])
+        session.parts[id(decl)] = Part(
+            decl.name, "net", tuple(ports), (), net, {}, {}, decl.span, home=joint.home, joint=joint, out=out
+        )
+    part = session.parts[id(decl)]
+    given = [as_node(values[p.name], span) for p in part.subjects]
+    for port, value in zip(part.subjects, given, strict=True):
+        if value.shape != port.type.full_shape:
+            text = f"`{port.name}` of `{decl.name}` is {port.type}, given {describe(value)}"
+            fail("CG0203", f"shapes do not match: {text}", span)
+    return node("net", part.slot, *given, attrs=(part,))
+
+
+def is_fitted(module: ast.Module, name: str) -> bool:
+    """Whether a statement fits a param along with nets: the factor that it names reads it."""
+    declared = {s.name: s for s in module.statements if isinstance(s, ast.FactorDecl | ast.Fn)}
+    targets = [
+        t.function.id
+        for s in module.statements
+        if isinstance(s, ast.Learn)
+        for t in s.targets
+        if isinstance(t, ast.Call) and isinstance(t.function, ast.Name)
+    ]
+    seen: set[str] = set()
+    while targets:
+        each = targets.pop()
+        if each == name:
+            return True
+        if each in declared and each not in seen:
+            seen.add(each)
+            targets += names_in(declared[each])
+    return False
+
+
+def param(ctx: Context, s: ast.Param, declared: DeclaredType, start: np.ndarray | None) -> Node:
+    """A param that a statement fits along with nets: a value that is known at run time."""
+    if declared.lower is not None or declared.upper is not None or declared.type.domain.is_discrete:
+        text = f"the param `{s.name}`, fitted with nets, needs a continuous type whose bounds are numbers"
+        fail("CG0607", text, s.span)
+    options = {} if start is None else {"start": start.tolist()}
+    part = Part(s.name, "param", (), (), None, options, {}, s.span, out=declared.type)
+    ctx.session.parts[id(s)] = part
+    return node("net", part.slot, attrs=(part,))

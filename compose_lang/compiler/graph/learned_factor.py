@@ -1,0 +1,227 @@
+"""Learned parts: what is known at compile time of a factor that is learned from data, loaded, or foreign code.
+
+A `Part` says what to learn and from what; the weights are no part of it. `LEARNERS` tells, of every method of
+`learn`, what the checker and the planner must know, so that neither imports an array library; a conformance test
+holds the table against `runtime/learning/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compose_lang.compiler.ir.build import slot
+from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.types import Domain, Type
+from compose_lang.diagnostics import Span
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.elaborate.learned.joint_training import Joint
+    from compose_lang.compiler.graph.factor_graph import FactorGraph
+
+REVISION = 2
+"""Raised when what a part learns from the same data changes: weights of an earlier revision are learned anew."""
+
+LEVEL = slot("noise level")
+"""The standard deviation of the noise at which learned energies are taken; 0 in the density that a program denotes."""
+
+
+FOREIGN = frozenset({"extern", "pretrained"})
+"""Methods of parts whose energy is other people's code, which runs under `--trust` only."""
+
+NOISE_LEVEL = "noise_level"
+"""The argument by which foreign code is given the level, and the option that says so."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What the compiler knows of a method of `learn`."""
+
+    domains: frozenset[str]  #: of subjects: real (unbounded), bounded, finite
+    options: Mapping[str, Any]  #: with their defaults; None: derived
+    net: tuple[str, tuple[int, ...]] | None  #: the default net; None: the method has none
+    nets: frozenset[str] = frozenset()
+    normalised: bool = False  #: whether the energies sum to 1 over the subjects
+    constant_a_input: bool = False  #: whether they are known up to a constant for each input
+    levels: bool = False  #: whether it is a family of densities over noise levels
+    draw: str = ""  #: what it is drawn outright from, one number an element: uniform, normal; "": nothing is
+
+
+EVERY_NET = frozenset({"mlp", "conv", "unet", "attention", "gnn"})
+TRAINING = {"steps": 3000, "batch": 256, "rate": 1e-3, "seed": 0, "patience": 0}
+
+LEARNERS: dict[str, Learner] = {
+    "diffusion": Learner(
+        frozenset({"real"}),
+        {**TRAINING, "batch": 512, "rate": 5e-3, "form": "energy", "ema": 0.999,
+         "finest": 0.01, "coarsest": 20.0, "drop": 0.1},
+        ("mlp", (64, 64, 64)),
+        EVERY_NET,
+        normalised=True,
+        constant_a_input=True,
+        levels=True,
+    ),
+    "ebm": Learner(
+        frozenset({"real", "bounded"}),
+        {**TRAINING, "rate": 5e-3, "ema": 0.99, "buffer": 10_000, "langevin": 40, "step": None, "drop": 0.1},
+        ("mlp", (64, 64)),
+        EVERY_NET,
+        constant_a_input=True,
+    ),
+    "flow": Learner(
+        frozenset({"real"}),
+        {**TRAINING, "layers": 8, "ema": 0.995, "drop": 0.1},
+        ("mlp", (64, 64)),
+        frozenset({"mlp"}),
+        normalised=True,
+        draw="normal",
+    ),
+    "autoregressive": Learner(
+        frozenset({"finite"}),
+        {**TRAINING, "ema": 0.99, "drop": 0.1},
+        ("mlp", (64, 64)),
+        frozenset({"mlp"}),
+        normalised=True,
+        draw="uniform",
+    ),
+    "categorical": Learner(frozenset({"finite"}), {"smoothing": 0.5}, None, normalised=True, draw="uniform"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Port:
+    """A subject or an input of a part."""
+
+    name: str
+    type: Type
+    is_optional: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return {"name": self.name, "type": str(self.type), "optional": self.is_optional}
+
+
+@dataclass(frozen=True)
+class Net:
+    """A net as the program writes it: `unet(32, 64)`."""
+
+    kind: str
+    sizes: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}({', '.join(map(str, self.sizes))})"
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A factor whose energy is learned.
+
+    data: rows by port name, (rows, *shape); empty where `file` holds the weights or `source` names foreign code.
+    """
+
+    name: str
+    method: str  #: of LEARNERS, one of FOREIGN, or `net` and `param` of what is fitted with others
+    subjects: tuple[Port, ...]
+    inputs: tuple[Port, ...]
+    net: Net | None
+    options: Mapping[str, Any]
+    data: Mapping[str, np.ndarray]
+    span: Span | None
+    file: Path | None = None
+    source: str = ""
+    home: Path | None = None
+    """The folder in which weights are kept between runs (None: the user's cache), or foreign code is looked for."""
+    slot: Node = field(default_factory=lambda: slot("weights"))
+    together: bool = False  #: whether it was fitted with others: a share of their density, and none by itself
+    joint: Joint | None = None  #: the statement that fits it with others
+    out: Type | None = None  #: of a function's value or a param, which has no energy
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        return (*self.subjects, *self.inputs)
+
+    @property
+    def learner(self) -> Learner | None:
+        return LEARNERS.get(self.method)
+
+    @property
+    def is_foreign(self) -> bool:
+        return self.method in FOREIGN
+
+    @property
+    def is_diffusion(self) -> bool:
+        """Whether its levels are those of one density with noise of each added: p_σ = p * N(0, σ²)."""
+        if self.method == "pretrained":
+            return bool(self.options["kind"] == "diffusion")
+        return self.learner is not None and self.learner.levels
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether it changes with the noise level; foreign code that says so may do it in any way."""
+        return self.is_diffusion or bool(self.options.get(NOISE_LEVEL))
+
+    @property
+    def normalised(self) -> bool:
+        return self.learner is not None and self.learner.normalised and not self.together
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What the weights are for, as their file says it."""
+        return {
+            "method": self.method,
+            "subjects": [p.as_json() for p in self.subjects],
+            "inputs": [p.as_json() for p in self.inputs],
+            "net": None if self.net is None else str(self.net),
+            "options": dict(self.options),
+            "revision": REVISION,
+            **({"together": True} if self.together else {}),
+            **({"out": str(self.out)} if self.out is not None else {}),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of everything that what is learned depends on."""
+        if self.joint is not None:
+            return hashlib.sha256(f"{self.name} of {self.joint.key}".encode()).hexdigest()
+        found = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode())
+        for name, rows in sorted(self.data.items()):
+            found.update(f"{name}{rows.dtype}{rows.shape}".encode())
+            found.update(np.ascontiguousarray(rows).tobytes())
+        return found.hexdigest()
+
+
+def kind_of(domain: Domain) -> str:
+    """Which of a learner's domains a type belongs to: real, bounded, finite, or one that none learns."""
+    if domain.kind == "real":
+        return "real" if (domain.lower, domain.upper) == (-np.inf, np.inf) else "bounded"
+    return "finite" if domain.is_finite else domain.kind
+
+
+def used_by(graph: FactorGraph) -> list[Part]:
+    """The parts that a program's graph is made of, in order; others may be declared."""
+    roots = [g.energy for g in graph.groups] + [g.violation for g in graph.groups if g.violation is not None]
+    roots += [d.node for d in graph.derived]
+    roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
+    roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
+    proposals = [r.options["proposal"] for r in graph.requests if "proposal" in r.options]
+    return parts_of(roots + [n for p in proposals for n in p.roots])
+
+
+def parts_of(roots: list[Node]) -> list[Part]:
+    """The parts below some nodes, in order."""
+    from compose_lang.compiler.ir.build import postorder
+
+    found: dict[int, Part] = {}
+    for n in postorder(roots):
+        if n.op in ("learned", "learned_draw", "net"):
+            found.setdefault(id(n.attrs[0]), n.attrs[0])
+    return list(found.values())

@@ -1,0 +1,408 @@
+"""`ast.Module` → diagnostics about names: unknown, declared twice, used too early, misplaced, unused.
+
+It only reads: the tree goes on as it is. Types, and what follows a dot, are looked up by later stages, which
+know what a module holds. Before: the parser. After: `elaborate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from compose_lang.compiler.names.suggestions import foreign_attribute, unknown_name
+from compose_lang.compiler.names.symbols import (
+    Declared,
+    Scope,
+    declarations,
+    imports_everything,
+    module_name,
+    name_span,
+    names_in,
+    parts,
+    recurrences,
+    value_names,
+)
+from compose_lang.diagnostics import Diagnostic, Label, Span
+from compose_lang.grammar import ast
+from compose_lang.grammar.printer import print_type
+
+NETS = frozenset({"mlp", "conv", "unet", "gnn", "attention"})  # mean something inside `learn METHOD(…)` alone
+
+IN_ANY_ORDER = frozenset({"type", "fn", "factor", "import"})
+WARN_IF_UNUSED = frozenset({"const", "data", "param", "fn", "import", "type"})
+DECLARING = (ast.Use, ast.TypeDecl, ast.Const, ast.Fn, ast.FactorDecl)  # all that a library holds
+IN_QUOTES = 'the names of files and columns stand in quotes: `read("y.csv", "effect")`'
+TOP_LEVEL_ONLY = (ast.Use, ast.TypeDecl, ast.Data, ast.Fn, ast.FactorDecl, ast.Infer, ast.Learn)
+
+
+def resolve(module: ast.Module, known: Mapping[str, str]) -> list[Diagnostic]:
+    """All that is wrong with a module's names; `known` gives the kind of each predeclared one."""
+    resolver = _Resolver(known, value_names(module), imports_everything(module))
+    resolver.module(module)
+    return sorted(resolver.found, key=lambda d: d.span.start if d.span else 0)
+
+
+class _Resolver:
+    """One walk over a module, in the order of its text.
+
+    `values` are the names in its `{red, green}`; where it brings in a module's names without listing them,
+    `has_unlisted`, no name can be called unknown here.
+    """
+
+    def __init__(self, known: Mapping[str, str], values: frozenset[str], has_unlisted: bool) -> None:
+        self.known = known
+        self.values = values
+        self.has_unlisted = has_unlisted
+        self.found: list[Diagnostic] = []
+        self.complained: set[str] = set()
+        self.declaring = ""  #: the `let` whose value is being walked
+        self.closed: dict[str, Span] = {}  #: names that were known inside a block
+
+    def module(self, module: ast.Module) -> None:
+        scope = Scope()
+        self.block(module.statements, scope)
+        is_library = all(isinstance(s, DECLARING) for s in module.statements)
+        if not is_library:
+            self.warn_of_unused(scope, WARN_IF_UNUSED)
+
+    # --- declarations
+
+    def block(self, statements: Sequence[ast.Statement], scope: Scope) -> None:
+        """Enters all of a block's names, so that a use can tell "later" from "unknown", then walks it."""
+        for statement in statements:
+            if isinstance(statement, ast.Let) and statement.indices and scope.is_loop:
+                continue  # a recurrence belongs to the block around its loop
+            for new in declarations(statement):
+                self.declare(new, scope)
+                self.lint(statement, new, scope)
+            if isinstance(statement, ast.For) and not scope.is_loop:
+                for let in recurrences(statement.body):
+                    for new in declarations(let):
+                        self.declare(new, scope)
+        for statement in statements:
+            self.statement(statement, scope)
+
+    def declare(self, new: Declared, scope: Scope) -> None:
+        new.is_ready = new.kind in IN_ANY_ORDER
+        old = scope.names.setdefault(new.name, new)
+        if old is new:
+            self.warn_of_shadow(new, scope)
+        if old is new or new.name == "_" or (old.is_indexed and new.is_indexed):
+            return
+        labels = (Label(old.span, "first declared here"),)
+        help = f"`observe {new.name}[…] = …` fixes an element" if new.is_indexed and old.kind == "var" else ""
+        text = f"`{new.name}` is declared twice"
+        self.found.append(Diagnostic("CG0202", text, new.span, labels=labels, help=help))
+
+    def local(self, name: str, kind: str, span: Span, scope: Scope) -> None:
+        """Enters a name that may be used at once: a parameter, a loop's index, a size."""
+        self.declare(new := Declared(name, kind, span), scope)
+        new.is_ready = True
+
+    def ready(self, name: str, scope: Scope) -> None:
+        declared, _ = scope.find(name)
+        if declared is not None:
+            declared.is_ready = True
+
+    def lint(self, statement: ast.Statement, new: Declared, scope: Scope) -> None:
+        if new.kind in ("type", "import") or (
+            isinstance(statement, ast.Let) and self.is_factor(statement, scope)
+        ):
+            return
+        warning = style_warning(new.name, new.kind == "factor", new.span)
+        if warning is not None:
+            self.found.append(warning)
+
+    def is_factor(self, let: ast.Let, scope: Scope) -> bool:
+        """Whether a `let` names a factor value, as far as names tell."""
+        for name in names_in(let.value):
+            declared, _ = scope.find(name)
+            if (declared.kind if declared else self.known.get(name)) == "factor":
+                return True
+        return False
+
+    def warn_of_unused(self, scope: Scope, kinds: Iterable[str]) -> None:
+        for declared in scope.names.values():
+            if declared.kind in kinds and not declared.is_used and not declared.name.startswith("_"):
+                text = f"`{declared.name}` is never used"
+                self.found.append(Diagnostic("CG0213", text, declared.span, severity="warning"))
+
+    def warn_of_idle_loop(self, clauses: Sequence[ast.Clause], scope: Scope) -> None:
+        """A loop whose indices are not used states the same thing again and again."""
+        indices = [d for d in scope.names.values() if d.kind == "index"]
+        if indices and not any(d.is_used or d.name.startswith("_") for d in indices):
+            text = f"`{indices[0].name}` is never used: each instance of this loop states the same"
+            self.found.append(Diagnostic("CG0213", text, clauses[0].span, severity="warning"))
+
+    def warn_of_shadow(self, new: Declared, scope: Scope) -> None:
+        """A name that hides another one of its neighbourhood; parameters have a signature to be read in."""
+        if new.name.startswith("_") or new.kind in ("size", "parameter"):
+            return
+        outer = scope.outer.find(new.name)[0] if scope.outer is not None else None
+        if outer is not None:
+            text = f"`{new.name}` hides the {outer.kind} of that name"
+            labels = (Label(outer.span, "which is declared here"),)
+            self.found.append(Diagnostic("CG0216", text, new.span, severity="warning", labels=labels))
+        elif self.known.get(new.name) in ("constant", "factor") or (
+            new.kind == "fn" and new.name in self.known
+        ):
+            text = f"`{new.name}` hides the predeclared {self.known[new.name]} of that name"
+            help = "another name leaves it in reach"
+            self.found.append(Diagnostic("CG0216", text, new.span, severity="warning", help=help))
+
+    # --- statements
+
+    def statement(self, statement: ast.Statement, scope: Scope) -> None:
+        self.place(statement, scope)
+        match statement:
+            case ast.Fn(_, parameters, returns, body, value):
+                inner = self.signature(parameters, Scope(scope, "fn"))
+                self.type(returns, inner)
+                self.block(body, inner)
+                self.expr(value, inner)
+                if value is not None and not isinstance(value, ast.LearnValue):
+                    self.warn_of_unused(inner, {"let", "parameter"})
+            case ast.FactorDecl(is_density, _, subjects, inputs, body, value):
+                inner = self.signature(
+                    (*subjects, *inputs), Scope(scope, "density" if is_density else "factor")
+                )
+                self.block(body or (), inner)
+                self.one_draw(body or ())
+                self.expr(value, inner)
+                if body is not None:
+                    self.warn_of_unused(inner, {"let", "parameter"})
+            case ast.Let(_, indices, value, clauses, condition):
+                if indices:
+                    self.ready(statement.name, scope)
+                inner = self.clauses(clauses, condition, Scope(scope, "index"))
+                self.declaring = statement.name
+                for part in (*indices, value):
+                    self.expr(part, inner)
+                self.declaring = ""
+            case ast.For(clauses, condition, body):
+                inner = self.clauses(clauses, condition, Scope(scope, "for", sizes=_sizes(clauses)))
+                for let in recurrences(body):
+                    self.ready(let.name, scope)
+                self.block(body, inner)
+                self.warn_of_idle_loop(clauses, inner)
+                self.warn_of_unused(inner, {"let"})
+                self.closed |= {name: declared.span for name, declared in inner.names.items()}
+            case ast.If(test, then, otherwise):
+                self.expr(test, scope)
+                for branch in (then, otherwise):
+                    inner = Scope(scope, "if")
+                    self.block(branch, inner)
+                    scope.chosen |= inner.names
+            case ast.Infer(targets, method):
+                for target in targets:
+                    name = target.partition(".")[0]
+                    self.use(name, name_span(statement, name), scope, "name a variable of the program")
+                self.method(method, scope)
+            case ast.Learn(targets, method):
+                for goal in targets:
+                    self.expr(goal, scope)
+                self.method(method, scope)
+            case ast.Tilde(ast.Name(name, span=span), factor):
+                self.use(name, span, scope, f"declare it first: `var {name}: real`")
+                self.expr(factor, scope)
+            case ast.TypeDecl(_, written):
+                self.type(written, scope)
+            case ast.Use(_, is_file, names, alias):
+                if not is_file and names is None and alias is None:
+                    self.use(
+                        module_name(statement), statement.span, scope
+                    )  # its names come in, it is not named
+            case _:
+                self.within(statement, scope)
+        for declared in declarations(statement):
+            self.ready(declared.name, scope)
+
+    def place(self, statement: ast.Statement, scope: Scope) -> None:
+        """Reports a statement that may not stand where it does (CG0209)."""
+        word = statement.span.text.split(maxsplit=1)[0] if statement.span.text else ""
+        if isinstance(statement, ast.Draw):
+            if scope.body == "density":
+                return
+            message, help = (
+                "a `draw` stands outside a density",
+                "it says how to draw from the density it is in",
+            )
+            if scope.body == "factor":
+                message, help = "a factor has no `draw`", "a `density` may say how it is drawn"
+        elif isinstance(statement, TOP_LEVEL_ONLY) and scope.block:
+            message, help = f"`{word}` stands inside a block", "move it to the top level of the program"
+        elif isinstance(statement, ast.Var | ast.Param) and scope.is_loop:
+            message = f"a `{word}` cannot be declared inside `for`"
+            help = f"declare it before: `{word} {statement.name}: {_widened(statement, scope)}`"
+        else:
+            return
+        self.found.append(Diagnostic("CG0209", message, statement.span, help=help))
+
+    def one_draw(self, body: Iterable[ast.Statement]) -> None:
+        draws = [s for s in body if isinstance(s, ast.Draw)]
+        for draw in draws[1:]:
+            labels = (Label(draws[0].span, "the first"),)
+            self.found.append(Diagnostic("CG0202", "a density has one `draw`", draw.span, labels=labels))
+
+    def signature(self, parameters: Sequence[ast.Parameter], scope: Scope) -> Scope:
+        """Enters a signature's names; one that is new in a type is bound by the argument."""
+        for parameter in parameters:
+            span = Span(
+                parameter.span.source, parameter.span.start, parameter.span.start + len(parameter.name)
+            )
+            self.local(parameter.name, "parameter", span, scope)
+        for parameter in parameters:
+            if isinstance(parameter.type, ast.NamedType):
+                for part in (*(a.value for a in parameter.type.arguments), *parameter.type.shape):
+                    if isinstance(part, ast.Name) and scope.find(part.id)[0] is None:
+                        self.local(part.id, "size", part.span, scope)
+        for parameter in parameters:
+            self.type(parameter.type, scope)
+            self.expr(parameter.default, scope)
+        return scope
+
+    def clauses(self, clauses: Iterable[ast.Clause], condition: ast.Expr | None, scope: Scope) -> Scope:
+        """Enters the names of `for` clauses, each after its domain; the condition sees them all."""
+        for clause in clauses:
+            self.expr(clause.domain, scope)
+            for name in names_in(clause.target):
+                self.local(name, "index", clause.target.span, scope)
+        self.expr(condition, scope)
+        return scope
+
+    # --- expressions
+
+    def expr(self, expr: ast.Node | None, scope: Scope) -> None:
+        match expr:
+            case None:
+                pass
+            case ast.Name(name):
+                self.use(name, expr.span, scope)
+            case ast.Attribute(ast.Name(base), name) if self.is_unknown(base, scope):
+                help = foreign_attribute(base, name, self.candidates(scope))
+                self.use(base, expr.span if help else expr.base.span, scope, hint=help)
+            case ast.Call(
+                ast.Name("read"), (ast.Argument(None, ast.Attribute(ast.Name(base), _) as path), *_)
+            ):
+                self.found.append(Diagnostic("CG0201", f"unknown name `{base}`", path.span, help=IN_QUOTES))
+            case ast.NamedType() | ast.NamedValues():
+                self.type(expr, scope)
+            case ast.Generator(body, clauses, condition) | ast.ArrayComprehension(body, clauses, condition):
+                self.expr(body, self.clauses(clauses, condition, Scope(scope, "index")))
+            case ast.LearnValue(method):
+                self.method(method, scope)
+            case _:
+                self.within(expr, scope)
+
+    def within(self, node: ast.Node, scope: Scope) -> None:
+        for part in parts(node):
+            self.expr(part, scope)
+
+    def method(self, method: ast.Expr, scope: Scope) -> None:
+        """The arguments of `by hmc(…)` and `learn diffusion(…)`: the method's own name is no name."""
+        inner = Scope(scope, "index")
+        for net in NETS:
+            inner.names[net] = Declared(net, "fn", method.span)
+        if isinstance(method, ast.Call):
+            for argument in method.arguments:
+                self.expr(argument.value, inner)
+
+    def type(self, written: ast.TypeExpr | None, scope: Scope) -> None:
+        """A type's own name may be declared here; its sizes and bounds are expressions, `_` among them."""
+        if written is None:
+            return
+        if isinstance(written, ast.NamedValues):
+            self.values_once(written)
+        elif written.name == "category" and len(written.arguments) > 1:
+            return  # named values in parentheses: the type says so, and they are no unknown names
+        else:
+            declared, _ = scope.find(written.name.partition(".")[0])
+            if declared is not None:
+                declared.is_used = True
+        for part in parts(written):
+            if part != ast.Name("_", span=part.span):
+                self.expr(part, scope)
+
+    def values_once(self, written: ast.NamedValues) -> None:
+        """Reports a value that `{red, green, red}` names twice."""
+        twice = [name for k, name in enumerate(written.names) if name in written.names[:k]]
+        for name in dict.fromkeys(twice):
+            self.found.append(Diagnostic("CG0202", f"the value `{name}` is named twice", written.span))
+
+    def is_unknown(self, name: str, scope: Scope) -> bool:
+        return scope.find(name)[0] is None and name not in self.known and name not in self.values
+
+    def candidates(self, scope: Scope) -> set[str]:
+        """Every name that may be meant."""
+        return {*scope.visible(), *self.known, *self.values}
+
+    def use(self, name: str, span: Span, scope: Scope, declare: str = "", hint: str = "") -> None:
+        """Marks a name as used, or says what is wrong with it, once for each name.
+
+        `declare` is the advice where only a variable can be meant; `hint` says it better than any other name.
+        """
+        declared, is_ready = scope.find(name)
+        if declared is not None:
+            declared.is_used = True
+            if is_ready or name in self.complained or name in self.known:
+                return
+            where = (Label(declared.span, "declared here"),)
+            text, help = f"`{name}` is used before it is declared", ""
+            if name == self.declaring:
+                text = f"`{name}` is used in its own declaration"
+                help = "a total is `sum(… for i in range(n))`; what steps on is `let s[t] = s[t-1] + … for t in …`"
+            problem = Diagnostic("CG0211", text, span, labels=where, help=help)
+        elif name in self.complained or self.has_unlisted or not self.is_unknown(name, scope):
+            return
+        else:
+            candidates = set(scope.visible()) if declare else self.candidates(scope)
+            problem = unknown_name(name, span, candidates, self.values, hint, declare)
+            if name in self.closed:
+                labels = (Label(self.closed[name], "known inside its block only"),)
+                problem = replace(problem, help="", labels=labels)
+        self.complained.add(name)
+        self.found.append(problem)
+
+
+def _sizes(clauses: Iterable[ast.Clause]) -> tuple[ast.Expr, ...]:
+    """How many values each clause runs over: `n` for `range(n)`, and for want of better elsewhere."""
+    found: list[ast.Expr] = []
+    for clause in clauses:
+        match clause.domain:
+            case ast.Call(ast.Name("range"), (ast.Argument(None, stop),)):
+                found.append(stop)
+            case _:
+                found.append(ast.Name("n", span=clause.span))
+    return tuple(found)
+
+
+def _widened(declaration: ast.Var | ast.Param, scope: Scope) -> str:
+    """The type that a declaration needs outside the loops it stands in."""
+    if declaration.type is None:
+        return "real"
+    sizes = [size for loop in reversed(list(scope.loops())) for size in loop.sizes]
+    return print_type(replace(declaration.type, shape=(*sizes, *declaration.type.shape)))
+
+
+def style_warning(name: str, is_factor: bool, span: Span) -> Diagnostic | None:
+    """A CG0212 for a factor that starts with a small letter, or anything else that starts with a capital.
+
+    A single letter is the mathematician's: `X`, `W1` and `L_omega` are welcome.
+    """
+    first = name[0]
+    if is_factor and first.islower():
+        better, rule = first.upper() + name[1:], "factors and densities start with a capital"
+    elif not is_factor and first.isupper() and not _is_one_letter(name):
+        better, rule = (
+            first.lower() + name[1:],
+            "all but factors, densities and types start with a small letter",
+        )
+    else:
+        return None
+    return Diagnostic(
+        "CG0212", f"{rule}: `{name}`", span, severity="warning", help=f"`{better}` would not surprise"
+    )
+
+
+def _is_one_letter(name: str) -> bool:
+    return len(name) == 1 or not name[1].isalpha()

@@ -1,0 +1,80 @@
+"""What a search for the best point has found, for the screen and for the run's document.
+
+In: a `Run` by `map`, in which each chain has one draw, the point it came to. Out: the best of them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compose_lang.runtime.planning.options import MAP
+from compose_lang.runtime.results.summary import MOST_ROWS
+from compose_lang.runtime.results.summary import table as summary_table
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from compose_lang.runtime.results.run import Run
+
+SAME = 1e-6  #: energies that are as near, in their size, are of points that are as good
+
+
+def is_search(run: Run) -> bool:
+    """Whether a run looked for a best point, so that its draws are none."""
+    return any(block["kernel"] == MAP for block in run.manifest.plan)
+
+
+def optimum(run: Run) -> dict[str, Any] | None:
+    """The best point: its `energy` in nats, minus the log of its weight; `values` by name; `energies` of all chains."""
+    if not is_search(run) or not run.draws:
+        return None
+    energies = run.statistics["energy"][:, -1]
+    best = int(energies.argmin())
+    values = {column.name: run.values(column)[best, -1].tolist() for column in run.columns}
+    return {"energy": float(energies[best]), "values": values, "energies": energies.tolist()}
+
+
+def shown(run: Run, most: int | None = MOST_ROWS) -> Table | Group:
+    """A run as a table for the screen: the best point of a search, else the summary of its draws."""
+    found = optimum(run)
+    if found is None:
+        return summary_table(run.summaries, most)
+    from rich.console import Group
+    from rich.table import Table
+
+    energies = np.array(found["energies"])
+    reached = int((energies - found["energy"] <= SAME * (1.0 + abs(found["energy"]))).sum())
+    rows = [
+        (name, value)
+        for column in sorted(run.columns, key=lambda column: column.is_let)
+        for name, value in zip(
+            column.element_names(column.free),
+            np.asarray(found["values"][column.name]).reshape(-1)[column.free],
+            strict=True,
+        )
+    ]
+    hidden = 0 if most is None else max(0, len(rows) - most)
+    note = (
+        f"the best point found, of energy {found['energy']:.6g} nats, to which {reached} of {len(energies)} chains "
+        "came; not a draw, and no proof that there is no better"
+    )
+    if all(block["exact"] for block in run.manifest.plan):
+        note = f"the best point, of energy {found['energy']:.6g} nats, by elimination; not a draw"
+    note += f"\n{hidden} more rows: --all shows them" if hidden else ""
+    result = Table(box=None, pad_edge=False, collapse_padding=True)
+    result.add_column("", no_wrap=True)
+    result.add_column("value", justify="right", no_wrap=True)
+    for name, value in rows[: len(rows) - hidden]:
+        result.add_row(name, told(value))
+    return Group(result, note)
+
+
+def told(value: Any) -> str:
+    """A number of a point."""
+    if isinstance(value, np.bool_ | bool):
+        return str(bool(value)).lower()
+    return f"{value:.6g}" if math.isfinite(value) else str(value)
