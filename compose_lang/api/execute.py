@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.compiler.graph.learned_factor import Part, used_by
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, used_by
 from compose_lang.compiler.passes import with_params
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 from compose_lang.grammar import ast
@@ -41,7 +41,7 @@ from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.elimination.independent import BestPoint, IndependentSweeper, Solved
 from compose_lang.runtime.learning.files import digest
 from compose_lang.runtime.learning.fitted import lesson_of
-from compose_lang.runtime.learning.obtain import Learned, Lesson, by_part, prepare
+from compose_lang.runtime.learning.obtain import Learned, TrainedWeights, by_part, obtain
 from compose_lang.runtime.learning.trainer import Watch as Learning
 from compose_lang.runtime.planning.irreducibility import unreached
 from compose_lang.runtime.planning.options import ANNEALED
@@ -69,7 +69,7 @@ def launch(
     resume: bool = False,
     watch: Watch | None = None,
     time_limit: float = math.inf,
-    lessons: Sequence[Lesson] | None = None,
+    lessons: Sequence[TrainedWeights] | None = None,
 ) -> tuple[Run, list[Diagnostic]]:
     """Run a program into a folder, and read it back.
 
@@ -161,14 +161,16 @@ def launch(
     return run, found
 
 
-def learn(parts: Iterable[Part], learning: Learning | None = None) -> list[Lesson]:
+def learn(parts: Iterable[LearnedFactor], learning: Learning | None = None) -> list[TrainedWeights]:
     """What parts know: loaded, kept from before, or learned now. Ctrl-C ends a training, which then can go on."""
     stopping = threading.Event()
     with ctrl_c_sets(stopping):
-        return prepare(parts, learning, stopping.is_set)
+        return obtain(parts, learning, stopping.is_set)
 
 
-def fit(program: CompiledProgram, learning: Learning | None = None) -> tuple[CompiledProgram, list[Lesson]]:
+def fit(
+    program: CompiledProgram, learning: Learning | None = None
+) -> tuple[CompiledProgram, list[TrainedWeights]]:
     """A program with its params fitted, unless they are, and the lesson of it; Ctrl-C as in `learn`."""
     if program.fitting is None or program.params:
         return program, []
@@ -290,7 +292,7 @@ def _hashes(program: CompiledProgram) -> dict[str, str]:
     return hashes
 
 
-def _hashes_of_weights(lessons: Iterable[Lesson]) -> dict[str, str]:
+def _hashes_of_weights(lessons: Iterable[TrainedWeights]) -> dict[str, str]:
     """The sha256 of what each part has learned: other weights make another run."""
     return {f"{lesson.name} (weights)": digest(lesson.weights) for lesson in lessons}
 

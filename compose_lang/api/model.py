@@ -31,7 +31,7 @@ from compose_lang.grammar.parser import parse, read_source
 if TYPE_CHECKING:
     from compose_lang.runtime.chains.driver import Watch
     from compose_lang.runtime.elimination.independent import Solved
-    from compose_lang.runtime.learning.obtain import Lesson
+    from compose_lang.runtime.learning.obtain import TrainedWeights
     from compose_lang.runtime.learning.trainer import Watch as Learning
     from compose_lang.runtime.planning.plan import Plan
     from compose_lang.runtime.results.run import Run
@@ -86,7 +86,7 @@ class Model:
         self.trust = trust
         self.constants = dict(constants or {})
         self.data = dict(data or {})
-        self.lessons: list[Lesson] = []  #: of params that were fitted
+        self.lessons: list[TrainedWeights] = []  #: of params that were fitted
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -197,7 +197,9 @@ class Model:
             self.program = program
         return self
 
-    def learn(self, *, out: str | Path | None = None, learning: Learning | None = None) -> list[Lesson]:
+    def learn(
+        self, *, out: str | Path | None = None, learning: Learning | None = None
+    ) -> list[TrainedWeights]:
         """Learn what the program declares by `learn`, or find it learned, and load what it declares by `load`.
 
         Params that it fits come first, as a lesson named `params`.

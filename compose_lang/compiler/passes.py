@@ -19,7 +19,7 @@ from compose_lang.compiler.elaborate.context import Judged, Session
 from compose_lang.compiler.elaborate.program import elaborate
 from compose_lang.compiler.elaborate.standard_library import known_names
 from compose_lang.compiler.graph.factor_graph import FactorGraph
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.compiler.likelihood.fitting import Fitting, fits, fitting
 from compose_lang.compiler.likelihood.likelihood import Likelihood, without_params
 from compose_lang.compiler.names.resolve import resolve
@@ -41,7 +41,9 @@ class CompiledProgram:
     data_hashes: Mapping[str, str]
     judged: tuple[Judged, ...] = ()  #: its statements of factors
     settings: Mapping[str, Any] = field(default_factory=dict)  #: of `infer by auto(chains=…)`
-    parts: tuple[Part, ...] = ()  #: what is learned, loaded or foreign, also where nothing applies it
+    parts: tuple[
+        LearnedFactor, ...
+    ] = ()  #: what is learned, loaded or foreign, also where nothing applies it
     session: Callable[..., Session] = Session  #: makes one like its own, with what is given in place
     fitting: Fitting | None = None  #: how its params are fitted, where any are
     params: Mapping[str, np.ndarray] = field(default_factory=dict)  #: what was found for them

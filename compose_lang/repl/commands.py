@@ -25,7 +25,7 @@ from compose_lang.repl.session import Session, Value
 from compose_lang.report.screen import Screen
 
 if TYPE_CHECKING:
-    from compose_lang.runtime.learning.obtain import Lesson
+    from compose_lang.runtime.learning.obtain import TrainedWeights
 
 MOST_SHOWN = 1000  #: numbers of an array that are printed
 ROWS = 30  #: of a summary
@@ -232,7 +232,7 @@ def _sample(repl: Repl, text: str) -> None:
     repl.screen.report(run.findings())
 
 
-def _taught(repl: Repl) -> list[Lesson]:
+def _taught(repl: Repl) -> list[TrainedWeights]:
     """What the program's parts have learned, before the sampler's bars are drawn."""
     with repl.screen.learning() as learning:
         lessons = repl.session.model().learn(learning=learning)

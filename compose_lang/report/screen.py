@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from compose_lang.runtime.chains.driver import LaneRun
-    from compose_lang.runtime.learning.obtain import Lesson
+    from compose_lang.runtime.learning.obtain import TrainedWeights
     from compose_lang.runtime.learning.trainer import Progress
     from compose_lang.runtime.runs.settings import Settings
 
@@ -164,7 +164,7 @@ class Screen:
         finally:
             bars.stop()
 
-    def tell(self, lessons: Iterable[Lesson], is_all: bool = False) -> None:
+    def tell(self, lessons: Iterable[TrainedWeights], is_all: bool = False) -> None:
         """What was learned, and how well; is_all: also what was known before."""
         for lesson in lessons:
             score = "" if lesson.held_out is None else f", held-out loss {lesson.held_out:.3g}"

@@ -14,13 +14,13 @@ from compose_lang.runtime.learning.files import checkpoint_of, places
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from compose_lang.compiler.graph.learned_factor import Part
+    from compose_lang.compiler.graph.learned_factor import LearnedFactor
     from compose_lang.compiler.likelihood.fitting import Fitting
-    from compose_lang.compiler.likelihood.partition_functions import Total
-    from compose_lang.runtime.learning.obtain import Lesson
+    from compose_lang.compiler.likelihood.partition_functions import LogPartition
+    from compose_lang.runtime.learning.obtain import TrainedWeights
 
 
-def state_of(part: Part) -> tuple[str, Path | None]:
+def state_of(part: LearnedFactor) -> tuple[str, Path | None]:
     """How a part stands: foreign, loaded, kept, begun or new; and the file of its weights, if there is one."""
     if part.is_foreign:
         return "foreign", None
@@ -33,7 +33,7 @@ def state_of(part: Part) -> tuple[str, Path | None]:
     return ("begun" if any(checkpoint_of(path).exists() for path in found) else "new"), None
 
 
-def explain_parts(parts: Iterable[Part]) -> str:
+def explain_parts(parts: Iterable[LearnedFactor]) -> str:
     """A line for each part: what it is, and where its weights come from. Nothing is trained for it."""
     lines = []
     for part in parts:
@@ -69,7 +69,7 @@ def explain_fit(fitting: Fitting | None) -> str:
     return "\n".join(lines)
 
 
-def explain_total(total: Total) -> str:
+def explain_total(total: LogPartition) -> str:
     """How a total that the likelihood is divided by is found."""
     over = f"  divided by the total over {', '.join(total.names)}"
     if total.count > 1:
@@ -93,7 +93,7 @@ def params_table(params: Mapping[str, np.ndarray]) -> str:
     return "\n".join(f"{name} = {number(value)}" for name, value in params.items())
 
 
-def what(part: Part) -> list[str]:
+def what(part: LearnedFactor) -> list[str]:
     """Method, net, steps and rows, as far as a part has them."""
     found = [] if part.is_foreign else [part.method]
     if part.net is not None:
@@ -104,11 +104,11 @@ def what(part: Part) -> list[str]:
     return found
 
 
-def rows_of(part: Part) -> int:
+def rows_of(part: LearnedFactor) -> int:
     return len(next(iter(part.data.values())))
 
 
-def parts_as_json(parts: Iterable[Part]) -> list[dict[str, Any]]:
+def parts_as_json(parts: Iterable[LearnedFactor]) -> list[dict[str, Any]]:
     """The same as JSON documents show it."""
     found = []
     for part in parts:
@@ -130,7 +130,7 @@ def parts_as_json(parts: Iterable[Part]) -> list[dict[str, Any]]:
 HOW = {"kept": "before", "loaded": "loaded", "learned": "now"}
 
 
-def table(lessons: Sequence[Lesson]) -> Table:
+def table(lessons: Sequence[TrainedWeights]) -> Table:
     """A row for each part."""
     from rich.table import Table
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.compiler.elaborate.declarations.variables import some_value
-from compose_lang.compiler.elaborate.forward import Drawn, Forwards
+from compose_lang.compiler.elaborate.forward import Drawn, ForwardSimulation
 from compose_lang.compiler.elaborate.values import value_range
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.compiler.ir.interpret import interpret
@@ -30,7 +30,7 @@ MOST_TRIES = 200
 Values = dict[str, NDArray[Any]]
 
 
-def simulate(graph: FactorGraph, forwards: Forwards, count: int, seed: int) -> Values:
+def simulate(graph: FactorGraph, forwards: ForwardSimulation, count: int, seed: int) -> Values:
     """`count` independent draws of all variables and outcomes: (count, *shape) by name.
 
     Raises a ComposeError (CG0605) where the program does not say how to draw something, or almost never meets its
@@ -56,7 +56,7 @@ def refuse(text: str, span: Span | None) -> NoReturn:
     raise ComposeError(Diagnostic("CG0605", f"the program cannot be drawn forwards: {text}", span, help=help))
 
 
-def require_drawable(graph: FactorGraph, forwards: Forwards) -> None:
+def require_drawable(graph: FactorGraph, forwards: ForwardSimulation) -> None:
     """Each element is drawn exactly once, or lies flat in a finite range."""
     if forwards.others:
         refuse("this says what is likely, not how to draw it", forwards.others[0])
@@ -90,7 +90,7 @@ def places(statement: Drawn, v: Variable) -> NDArray[np.int64]:
     return np.asarray(found).reshape(-1).astype(np.int64)
 
 
-def once(density: Density, forwards: Forwards, count: int, rng: np.random.Generator) -> Values:
+def once(density: Density, forwards: ForwardSimulation, count: int, rng: np.random.Generator) -> Values:
     """One try: draws that may lie outside the program's bounds and constraints."""
     nodes = density.variables
     values = {v.name: flat(v, count, rng) for v in nodes.values()}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.api.model import Model
-from compose_lang.compiler.elaborate.forward import Copies, Forwards, outcomes_of
+from compose_lang.compiler.elaborate.forward import ForwardSimulation, Replicated, outcomes_of
 from compose_lang.compiler.elaborate.program import elaborate
 from compose_lang.compiler.ir.node import Axis
 from compose_lang.diagnostics import ComposeError, Diagnostic
@@ -197,14 +197,14 @@ def by_quadrature(model: Model, watch: Watch | None, options: Mapping[str, Any])
 def by_calibration(model: Model, replicates: int, watch: Watch | None, options: Mapping[str, Any]) -> Verdict:
     module = model.program.module
     settings = model.settings(**options)
-    forwards = Forwards(outcomes_of(module))
+    forwards = ForwardSimulation(outcomes_of(module))
     truth = simulate(
         elaborate(module, model.program.session(reading=forwards)), forwards, replicates, settings.seed
     )
     if not forwards.outcomes:
         text = "no data stands left of a `~`, so there is nothing to infer from"
         raise ComposeError(Diagnostic("CG0605", f"the program cannot be calibrated: {text}"))
-    copies = Copies({name: truth[name] for name in forwards.outcomes}, Axis(replicates, "copy"))
+    copies = Replicated({name: truth[name] for name in forwards.outcomes}, Axis(replicates, "copy"))
     graph = elaborate(module, model.program.session(reading=copies))
     beside = Model(replace(model.program, graph=graph), model.constants, trust=model.trust)
     run = beside.sample(watch=watch, **options)

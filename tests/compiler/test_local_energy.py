@@ -9,7 +9,7 @@ import pytest
 
 from compose_lang.compiler.analyses import local
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.views.arrangements import Arrangements
+from compose_lang.runtime.views.arrangements import OrderingView
 from compose_lang.runtime.views.sites import Sites
 from tests.compiler.discrete_programs import DISCRETE, ORDERINGS
 from tests.compiler.points import density_of, graph_of, random_values
@@ -159,12 +159,12 @@ def test_a_dropped_group_is_seen() -> None:
 # --- orderings --------------------------------------------------------------------------------------------
 
 
-def arrangements_of(density: Density) -> list[Arrangements]:
+def arrangements_of(density: Density) -> list[OrderingView]:
     blocks = [density.block(b.variables, b.kernel) for b in density.plan.blocks]
-    return [b for b in blocks if isinstance(b, Arrangements)]
+    return [b for b in blocks if isinstance(b, OrderingView)]
 
 
-def check_orderings(density: Density, block: Arrangements) -> None:
+def check_orderings(density: Density, block: OrderingView) -> None:
     """What an exchange, and any other ordering, changes is what it changes in the whole program."""
     backend = density.backend
     rng = np.random.default_rng(5)

@@ -157,12 +157,12 @@ def test_a_rough_sum_is_told():
 
 def test_a_wrong_slope_is_caught(monkeypatch):
     """Planted: the change of variable with a wrong Jacobian."""
-    right = normalise.Total.map_of
+    right = normalise.Normaliser.map_of
 
     def wrong(self, domain):
         to_value = right(self, domain)
         return lambda u: (to_value(u)[0], normalise.node("mul", normalise.constant(0.9), to_value(u)[1]))
 
-    monkeypatch.setattr(normalise.Total, "map_of", wrong)
+    monkeypatch.setattr(normalise.Normaliser, "map_of", wrong)
     got = energy("var x: unit ~ normalize(Power(0.5))", x=0.5)
     assert got != pytest.approx(-stats.beta.logpdf(0.5, 1.5, 1), abs=1e-3)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from compose_lang.compiler.constraints import propagation, relations
 from compose_lang.compiler.constraints.propagation import supported
-from compose_lang.compiler.constraints.relations import Allowed, Different, Total, hard
+from compose_lang.compiler.constraints.relations import AllDifferent, LinearConstraint, TableConstraint, hard
 from compose_lang.compiler.graph.factor_graph import FactorGraph
-from compose_lang.compiler.rewrites.filter_domains import narrow
+from compose_lang.compiler.rewrites.filter_domains import filter_domains
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.chains.solver import Impossible, solve
 from compose_lang.runtime.planning.irreducibility import Part, solutions
@@ -185,7 +185,7 @@ def lost_by(text: str) -> bool:
         patch.setattr("compose_lang.compiler.elaborate.program.narrow", lambda graph: graph)
         plain = graph_of(text)
     try:
-        graph = narrow(plain)
+        graph = filter_domains(plain)
     except ComposeError:
         return len(all_solutions(plain)) > 0
     assert graph.hard is not None
@@ -204,7 +204,7 @@ PLANTED = {
         "var z: int(0, 3)[3]\nrequire sum(z) <= 3",
         "removed_by_total",
         lambda r, rows, domains: SOUND_TOTAL(
-            Total(r.group, r.scope, r.weights, r.low, r.high - 1), rows, domains
+            LinearConstraint(r.group, r.scope, r.weights, r.low, r.high - 1), rows, domains
         ),
     ),
     "a table read the wrong way round": (
@@ -263,10 +263,10 @@ def test_relations_are_recognised() -> None:
     assert graph.hard is not None and not graph.hard.missed
     kinds = [(type(r), r.scope.shape) for r in graph.hard.relations]
     for kind in [
-        (Different, (1, 6)), (Different, (5, 2)), (Total, (1, 6)), (Allowed, (1, 2)),
+        (AllDifferent, (1, 6)), (AllDifferent, (5, 2)), (LinearConstraint, (1, 6)), (TableConstraint, (1, 2)),
     ]:  # fmt: skip
         assert kind in kinds
-    assert [r.is_plain for r in graph.hard.relations if isinstance(r, Different)] == [True, False, True]
+    assert [r.is_plain for r in graph.hard.relations if isinstance(r, AllDifferent)] == [True, False, True]
 
 
 def test_what_propagation_leaves_is_what_is_sampled() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from compose_lang.compiler.graph.learned_factor import LEARNERS, Net, Part, Port
+from compose_lang.compiler.graph.learned_factor import LEARNERS, LearnedFactor, Net, Port
 from compose_lang.compiler.ir.types import REAL, Type
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned.learners import diffusion
@@ -22,7 +22,7 @@ def error_between_modes(seed: int, steps: int, width: int) -> float:
     x = np.where(is_left, -PLACE, PLACE) + WIDTH * rng.standard_normal(2000)
     options = {**LEARNERS["diffusion"].options, "steps": steps, "batch": 256, "rate": 0.01, "seed": seed}
     net = Net("mlp", (width, width))
-    part = Part("P", "diffusion", (Port("x", Type(REAL)),), (), net, options, {"x": x}, None)
+    part = LearnedFactor("P", "diffusion", (Port("x", Type(REAL)),), (), net, options, {"x": x}, None)
     weights, _ = Trainer(part).run()
     level = np.full(2000, WIDTH / 3)
     noised = x + level * rng.standard_normal(2000)

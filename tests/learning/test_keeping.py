@@ -91,30 +91,30 @@ def test_an_input_that_may_be_left_out_and_a_new_revision_change_the_key(monkeyp
 
 def test_a_damaged_file_of_ours_is_learned_anew(tmp_path):
     part = part_of("categorical", home=tmp_path)
-    (lesson,) = obtain.prepare([part])
+    (lesson,) = obtain.obtain([part])
     whole = lesson.path.read_bytes()
     for damaged in (b"", whole[:40], whole[:-4] + b"\0\0\0\1"):
         lesson.path.write_bytes(damaged)
-        (again,) = obtain.prepare([part])
+        (again,) = obtain.obtain([part])
         assert again.how == "learned" and lesson.path.read_bytes()[-20:] == whole[-20:]
-    assert obtain.prepare([part])[0].how == "kept"
+    assert obtain.obtain([part])[0].how == "kept"
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_the_cache_serves(tmp_path, cache):
     (tmp_path / "home").write_text("a file, where a folder should be")
     part = part_of("categorical", home=tmp_path / "home")
-    (lesson,) = obtain.prepare([part])
+    (lesson,) = obtain.obtain([part])
     assert lesson.path.parent == cache
     (told,) = lesson.findings
     assert (told.code, told.severity) == ("CG0707", "warning") and "home cannot be written" in told.message
-    (again,) = obtain.prepare([part])
+    (again,) = obtain.obtain([part])
     assert (again.how, again.path, again.findings) == ("kept", lesson.path, ())
 
 
 def test_where_nothing_can_be_written_it_is_learned_and_told(tmp_path, monkeypatch):
     (tmp_path / "home").write_text("a file")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    (lesson,) = obtain.prepare([part_of("categorical", home=tmp_path / "home")])
+    (lesson,) = obtain.obtain([part_of("categorical", home=tmp_path / "home")])
     assert lesson.how == "learned" and lesson.path is None
     assert "kept nowhere" in lesson.findings[0].message
 
@@ -124,14 +124,14 @@ def test_interrupted_it_leaves_a_checkpoint_and_goes_on(tmp_path, monkeypatch):
     part = part_of("autoregressive", home=tmp_path, steps=20, batch=16)
     looks = iter(range(4))
     with pytest.raises(ComposeError) as wrong:
-        obtain.prepare([part], stop=lambda: next(looks, None) is None)
+        obtain.obtain([part], stop=lambda: next(looks, None) is None)
     assert wrong.value.exit_code == 130
     (told,) = wrong.value.diagnostics
     assert told.code == "CG0706" and "4 of 20 steps" in told.message and "goes on from there" in told.help
     (name,) = kept_by(tmp_path)
     assert name.endswith(".checkpoint.safetensors")
     seen: list[Progress] = []
-    (lesson,) = obtain.prepare([part], seen.append)
+    (lesson,) = obtain.obtain([part], seen.append)
     assert seen[0].step == 4 and seen[-1].step == 20 == lesson.steps
     assert kept_by(tmp_path) == {lesson.path.name}
     whole, _ = Trainer(part).run()
@@ -142,7 +142,7 @@ def test_interrupted_it_leaves_a_checkpoint_and_goes_on(tmp_path, monkeypatch):
 def test_two_who_learn_the_same_do_not_write_into_each_other(tmp_path):
     """Many writers of one file: whoever reads it finds a whole one at any time."""
     part = part_of("categorical", home=tmp_path)
-    (lesson,) = obtain.prepare([part])
+    (lesson,) = obtain.obtain([part])
     metadata = {"compose": "{}", "report": "{}"}
 
     def write(number: int) -> None:

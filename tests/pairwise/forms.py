@@ -11,7 +11,7 @@ from compose_lang.compiler.analyses.gibbs_form import Form, is_packable
 from compose_lang.compiler.analyses.lattice import lattice
 from compose_lang.compiler.analyses.neighbour_lists import neighbours
 from compose_lang.compiler.analyses.pairwise import Pairwise, pairwise
-from compose_lang.compiler.analyses.thresholds import levels
+from compose_lang.compiler.analyses.thresholds import thresholds
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.protocol import Backend
@@ -43,7 +43,7 @@ def forms_of(graph: FactorGraph) -> dict[str, Form]:
         found["slices"] = Form("slices", on_lattice)
         if on_lattice.values == 2:
             found["slices, C"] = Form("slices", on_lattice, is_native=True)
-        few = levels(on_lattice)
+        few = thresholds(on_lattice)
         if few is not None:
             found["thresholds"] = Form("thresholds", few)
             if is_packable(few):

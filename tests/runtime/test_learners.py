@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.compiler.graph.learned_factor import LEARNERS, Part, Port
+from compose_lang.compiler.graph.learned_factor import LEARNERS, LearnedFactor, Port
 from compose_lang.compiler.ir.types import BOOL, REAL, Domain, Type
 from compose_lang.runtime.learned import learners, splines
 from compose_lang.runtime.learned.learners import autoregressive, categorical, load_learner
@@ -58,7 +58,7 @@ def test_a_learner_exports_what_it_is(name: str) -> None:
 # normalisation
 
 
-def totals(p: Part, w: Weights, ways: Sequence[Sequence[np.ndarray | None]]) -> list[float]:
+def totals(p: LearnedFactor, w: Weights, ways: Sequence[Sequence[np.ndarray | None]]) -> list[float]:
     values = all_values(p.subjects)
     n = len(values[0])
     given = [[None if c is None else np.repeat(c, n, axis=0) for c in way] for way in ways]

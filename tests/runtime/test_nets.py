@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from compose_lang.compiler.graph.learned_factor import LEARNERS, Net, Part, Port
+from compose_lang.compiler.graph.learned_factor import LEARNERS, LearnedFactor, Net, Port
 from compose_lang.compiler.ir.types import REAL, Type
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned import nets
@@ -220,7 +220,7 @@ def test_what_does_not_fit(kind: str, shape: tuple[int, ...], widths: tuple[int,
 def held_out(shape: tuple[int, ...], data: np.ndarray, net: Net, steps: int) -> float:
     options = dict(LEARNERS["diffusion"].options, steps=steps, batch=64)
     trainer = Trainer(
-        Part("P", "diffusion", (Port("x", Type(REAL, shape)),), (), net, options, {"x": data}, None)
+        LearnedFactor("P", "diffusion", (Port("x", Type(REAL, shape)),), (), net, options, {"x": data}, None)
     )
     trainer.learner = trainer.learner.__class__(**{**vars(trainer.learner), "finish": None})
     seen: list[Progress] = []

@@ -14,14 +14,14 @@ import compose_lang as cg
 from compose_lang.api.bindings import requested
 from compose_lang.compiler.analyses import local_subsets
 from compose_lang.compiler.constraints import invariants as kept_by
-from compose_lang.compiler.constraints.relations import Total
+from compose_lang.compiler.constraints.relations import LinearConstraint
 from compose_lang.compiler.constraints.site_sets import Subsets, subsets
-from compose_lang.compiler.constraints.solutions import Part, parts, solutions
+from compose_lang.compiler.constraints.solutions import Component, parts, solutions
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.blocks import Blocks
-from compose_lang.runtime.planning.irreducibility import Moves, gaps
+from compose_lang.runtime.planning.irreducibility import MoveSet, gaps
 from compose_lang.runtime.planning.plan import plan
 from tests.compiler.points import graph_of
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers
@@ -298,10 +298,10 @@ def test_what_is_known_of_tables_is_so_where_all_are_listed(
     shifted = [[m + low * n for m in margin] for margin, n in ((rows, len(columns)), (columns, len(rows)))]
     graph = graph_of(with_margins(*shifted, kind))
     assert graph.hard is not None
-    moves = Moves(graph, graph.hard, plan(graph, "numpy", requested("blocks(size=4)")).blocks)
+    moves = MoveSet(graph, graph.hard, plan(graph, "numpy", requested("blocks(size=4)")).blocks)
     (part,) = parts(graph.hard)
     # of few sites, tables of what a sum allows stand beside it
-    sums = Part(part.sites, tuple((r, rows) for r, rows in part.rows if isinstance(r, Total)))
+    sums = Component(part.sites, tuple((r, rows) for r, rows in part.rows if isinstance(r, LinearConstraint)))
     states = solutions(graph.hard, part)
     assert moves.is_table(sums) and states is not None and len(states) > 10
     assert moves.pieces(part, states) == 1

@@ -19,7 +19,7 @@ from compose_lang.compiler.graph.factor_scopes import scope
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.trees import Trees
-from compose_lang.runtime.views.trees import Groves
+from compose_lang.runtime.views.trees import TreeView
 from compose_lang.validation.enumeration import enumerate_states
 from tests.compiler.points import graph_of
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers, transition_matrix
@@ -30,7 +30,7 @@ NUMPY = load_backend("numpy")
 SQUARE = "a square of spins in fields"
 
 
-def trees(block: Groves) -> Trees:
+def trees(block: TreeView) -> Trees:
     return Trees(block, NUMPY)
 
 
@@ -97,7 +97,7 @@ def test_every_class_is_eliminated_at_width_one(name: str) -> None:
     assert all(part.order.width <= 1 for part in found)
 
 
-def conditionals(target: ProgramTarget, block: Groves) -> np.ndarray:
+def conditionals(target: ProgramTarget, block: TreeView) -> np.ndarray:
     """The exact transition matrix of a sweep: each class anew from its conditional, one after another."""
     states, pi = target.states(), target.probabilities()
     matrix = np.eye(len(states))

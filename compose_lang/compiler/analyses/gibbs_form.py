@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from compose_lang.compiler.analyses.lattice import Lattice, lattice
 from compose_lang.compiler.analyses.neighbour_lists import Neighbours, neighbours
 from compose_lang.compiler.analyses.pairwise import pairwise
-from compose_lang.compiler.analyses.thresholds import BITS, Levels, levels
+from compose_lang.compiler.analyses.thresholds import BITS, Levels, thresholds
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.installed import c_compiler
 
@@ -49,7 +49,7 @@ def gibbs_form(graph: FactorGraph, variable: Variable, least: int = LEAST_SITES)
         return None, f"by the energies of its factors, since {found}"
     on_lattice = lattice(found)
     if on_lattice is not None:
-        few = levels(on_lattice)
+        few = thresholds(on_lattice)
         if few is not None and is_packable(few):
             what = f"a lattice with few local fields: {BITS} sites to a word, bit by bit"
             return by_best_means(Form("bits", few), what)

@@ -19,7 +19,7 @@ from compose_lang.compiler.analyses.local import (
     padded_classes,
     without,
 )
-from compose_lang.compiler.constraints.moves import Sums
+from compose_lang.compiler.constraints.moves import ConservedSums
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.graph.factor_scopes import once_each, scope
 from compose_lang.compiler.ir.build import constant, node, slot, transform
@@ -53,7 +53,7 @@ class LocalPairs:
     variable: Variable
     members: np.ndarray
     full_sites: np.ndarray  #: (sites + 1,): a free site's number among all; the padding's is 0
-    is_even: bool  #: as in `Sums`
+    is_even: bool  #: as in `ConservedSums`
     groups: tuple[PairGroup, ...]
 
     @property
@@ -71,7 +71,7 @@ class LocalPairs:
         return {"members": self.members, "full": self.full_sites, "groups": [g.of_site for g in self.groups]}
 
 
-def local_pairs(graph: FactorGraph, found: Sums) -> LocalPairs:
+def local_pairs(graph: FactorGraph, found: ConservedSums) -> LocalPairs:
     """The local energies of pairs of a variable's sites."""
     v, sets = found.variable, found.sets
     sites = v.free_sites

@@ -43,7 +43,7 @@ class Levels:
     thresholds: dict[tuple[int, ...], int]
 
 
-def levels(found: Lattice) -> Levels | None:
+def thresholds(found: Lattice) -> Levels | None:
     """The few local fields of a lattice, if they are few."""
     if found.values != 2:
         return None

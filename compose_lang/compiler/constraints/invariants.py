@@ -16,7 +16,7 @@ import numpy as np
 
 from compose_lang.compiler.analyses.colouring import adjacency
 from compose_lang.compiler.constraints.moves import differing
-from compose_lang.compiler.constraints.relations import Different, Hard, Total
+from compose_lang.compiler.constraints.relations import AllDifferent, HardConstraints, LinearConstraint
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 
 MOST_INVARIANTS = 20_000
@@ -67,7 +67,7 @@ def invariants(graph: FactorGraph, v: Variable) -> tuple[list[Invariant], frozen
     found: list[Invariant] = []
     said: dict[int, bool] = {id(g): False for g in hard.missed}
     for r in hard.relations:
-        made = list(of_relation(r, hard, v)) if isinstance(r, Total | Different) else [None]
+        made = list(of_relation(r, hard, v)) if isinstance(r, LinearConstraint | AllDifferent) else [None]
         found += [i for i in made if i is not None]
         says_all = all(i is not None and i.weights is not None for i in made)
         said[id(r.group)] = said.get(id(r.group), True) and says_all
@@ -78,7 +78,9 @@ def invariants(graph: FactorGraph, v: Variable) -> tuple[list[Invariant], frozen
     return found, frozenset(group for group, is_all in said.items() if is_all)
 
 
-def of_relation(r: Total | Different, hard: Hard, v: Variable) -> Iterator[Invariant | None]:
+def of_relation(
+    r: LinearConstraint | AllDifferent, hard: HardConstraints, v: Variable
+) -> Iterator[Invariant | None]:
     """What each instance of a relation that reads free sites of a variable keeps of them; None where nothing."""
     here = hard.numbering.of(v)
     place = np.full(hard.numbering.sites, -1)
@@ -91,7 +93,7 @@ def of_relation(r: Total | Different, hard: Hard, v: Variable) -> Iterator[Invar
         sites = place[scope[mine]]
         if len(np.unique(scope)) < len(scope):
             yield None
-        elif isinstance(r, Total):
+        elif isinstance(r, LinearConstraint):
             weights = r.weights[0 if len(r.weights) == 1 else row]
             stays = r.low[row] == r.high[row] and np.array_equal(weights, np.round(weights))
             yield Invariant(sites, weights[mine][:, listed].astype(np.int64), None) if stays else None
@@ -107,7 +109,7 @@ def of_relation(r: Total | Different, hard: Hard, v: Variable) -> Iterator[Invar
                 yield Invariant(sites, None, own) if r.is_plain else None
 
 
-def numbers_of_values(hard: Hard, v: Variable) -> np.ndarray:
+def numbers_of_values(hard: HardConstraints, v: Variable) -> np.ndarray:
     """Which values of those that relations number a variable still has."""
     values = next(w.support.values for w in hard.numbering.variables if w.name == v.name)
     return np.array([values.index(x) for x in v.support.values])

@@ -1,8 +1,9 @@
 """Which moves keep hard constraints that stop single sites: where values must differ, and where sums must stay.
 
-In: a variable of a graph whose constraints are relations (`graph.hard`). Out: `Differing`, the graph of a variable's
-sites that must differ, on which chains of two values can be turned round (kernel `kempe`), and `Sums`, sets of sites
-whose sum must stay, among which pairs can be drawn anew (kernel `exchange`); None where nothing asks for it.
+In: a variable of a graph whose constraints are relations (`graph.hard`). Out: `DisequalityGraph`, the graph of a
+variable's sites that must differ, on which chains of two values can be turned round (kernel `kempe`), and
+`ConservedSums`, sets of sites whose sum must stay, among which pairs can be drawn anew (kernel `exchange`); None
+where nothing asks for it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compose_lang.compiler.analyses.colouring import adjacency, distinct
-from compose_lang.compiler.constraints.relations import Different, Hard, Total
+from compose_lang.compiler.constraints.relations import AllDifferent, HardConstraints, LinearConstraint
 from compose_lang.compiler.graph.factor_graph import (
     FactorGraph,
     FactorGroup,
@@ -28,7 +29,7 @@ MOST_PAIRS = 64  #: joint values of two sites that are all weighed
 
 
 @dataclass(frozen=True, eq=False)
-class Differing:
+class DisequalityGraph:
     """Sites of a variable, observed ones too, that must differ: `edges` (n, 2); and the groups that say only this.
 
     frozen (sites,): those that no move may change.
@@ -58,7 +59,7 @@ class Differing:
 
 
 @dataclass(frozen=True, eq=False)
-class Sums:
+class ConservedSums:
     """Sets of free sites of a variable whose sums must stay: `sets` (n, k), padded with -1.
 
     is_even: whether what a value counts rises evenly, so that a pair keeps its sum just if it keeps that of its values.
@@ -70,12 +71,12 @@ class Sums:
 
 
 @once
-def differing(graph: FactorGraph, v: Variable) -> Differing | None:
+def differing(graph: FactorGraph, v: Variable) -> DisequalityGraph | None:
     """The graph of a variable's sites that must differ; None where no two that move do."""
     hard = graph.hard
     if hard is None or not v.is_discrete or all(v.name != w.name for w in hard.numbering.variables):
         return None
-    found = [r for r in hard.relations if isinstance(r, Different) and is_on(r, hard, v)]
+    found = [r for r in hard.relations if isinstance(r, AllDifferent) and is_on(r, hard, v)]
     if not found or sum(r.scope.shape[0] * r.scope.shape[1] ** 2 for r in found) > MOST_EDGES:
         return None
     sites = v.type.sites
@@ -93,10 +94,10 @@ def differing(graph: FactorGraph, v: Variable) -> Differing | None:
     others = {id(r.group) for r in hard.relations if r not in found} | {id(g) for g in hard.missed}
     kept = {id(r.group): r.group for r in found if id(r.group) not in others}
     edges = np.stack([key // sites, key % sites], axis=1)
-    return Differing(v, edges, frozen, tuple(kept.values()))
+    return DisequalityGraph(v, edges, frozen, tuple(kept.values()))
 
 
-def is_on(r: Different, hard: Hard, v: Variable) -> bool:
+def is_on(r: AllDifferent, hard: HardConstraints, v: Variable) -> bool:
     """Whether a relation says of sites of one variable, and no others, that their values differ."""
     here = hard.numbering.of(v)
     within = bool(((r.scope >= here.start) & (r.scope < here.stop)).all())
@@ -105,7 +106,7 @@ def is_on(r: Different, hard: Hard, v: Variable) -> bool:
 
 
 @once
-def sums(graph: FactorGraph, v: Variable) -> Sums | None:
+def sums(graph: FactorGraph, v: Variable) -> ConservedSums | None:
     """The sets of a variable's sites whose sum a constraint fixes; None where there is none of two that move."""
     hard = graph.hard
     if hard is None or not v.is_discrete or all(v.name != w.name for w in hard.numbering.variables):
@@ -117,7 +118,7 @@ def sums(graph: FactorGraph, v: Variable) -> Sums | None:
     rows: list[np.ndarray] = []
     is_even = True
     for r in hard.relations:
-        if not isinstance(r, Total) or not np.isfinite(r.low + r.high).all():
+        if not isinstance(r, LinearConstraint) or not np.isfinite(r.low + r.high).all():
             continue
         mine = place[r.scope]
         enough = (mine >= 0).sum(axis=1) > 1
@@ -132,10 +133,10 @@ def sums(graph: FactorGraph, v: Variable) -> Sums | None:
         return None
     width = max(found.shape[1] for found in rows)
     sets = [np.pad(found, ((0, 0), (0, width - found.shape[1])), constant_values=-1) for found in rows]
-    return Sums(v, np.unique(np.concatenate(sets), axis=0), is_even)
+    return ConservedSums(v, np.unique(np.concatenate(sets), axis=0), is_even)
 
 
-def leaves_room(d: Differing) -> bool:
+def leaves_room(d: DisequalityGraph) -> bool:
     """Whether single sites reach every colouring: each, taken in some order, has two values more than neighbours left.
 
     With lists of values and an order that takes such sites away one after another; Dyer, Flaxman, Frieze and Vigoda,
@@ -144,7 +145,7 @@ def leaves_room(d: Differing) -> bool:
     return peels(d, room=2)
 
 
-def peels(d: Differing, room: int) -> bool:
+def peels(d: DisequalityGraph, room: int) -> bool:
     """Whether sites can be taken away, each with at least `room` values more than neighbours that are still there."""
     sites = len(d.frozen)
     values = np.full(sites, len(d.variable.support.values))

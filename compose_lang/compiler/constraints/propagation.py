@@ -1,9 +1,9 @@
 """Propagation: what hard constraints leave of the values of each site, before anything is drawn.
 
-In: `Hard`, relations over sites. Out: the same with smaller domains, or the instance that leaves a site no value.
-Tables are made arc consistent (every value left is in some combination of values left), sums consistent in their
-bounds, `all_different` by matchings. Only values that no solution has are removed; where a program is so large that
-a fixed point would take long, fewer are.
+In: `HardConstraints`, relations over sites. Out: the same with smaller domains, or the instance that leaves a site
+no value. Tables are made arc consistent (every value left is in some combination of values left), sums consistent in
+their bounds, `all_different` by matchings. Only values that no solution has are removed; where a program is so large
+that a fixed point would take long, fewer are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from compose_lang.compiler.constraints.relations import Allowed, Different, Hard, Relation, Total
+from compose_lang.compiler.constraints.relations import (
+    AllDifferent,
+    HardConstraints,
+    LinearConstraint,
+    Relation,
+    TableConstraint,
+)
 
 MOST_WORK = 3 * 10**7  #: instances looked at, over all rounds
 MANY = 100  #: instances of one table that are worth looking for what they have in common
@@ -29,7 +35,7 @@ class Emptied:
     others: tuple[str, ...]
 
 
-def propagate(hard: Hard) -> Hard | Emptied:
+def propagate(hard: HardConstraints) -> HardConstraints | Emptied:
     """The relations with the domains they leave."""
     domains = hard.domains.copy()
     stamp = np.zeros(len(domains), dtype=np.int64)  # when each site's domain last shrank
@@ -66,17 +72,17 @@ def removed(relation: Relation, rows: np.ndarray, domains: np.ndarray) -> tuple[
     """Sites and value numbers that some instances of a relation rule out."""
     found = []
     each = relation.scope.shape[1] * domains.shape[1]
-    if isinstance(relation, Allowed) and len(relation.allowed) > 1:
+    if isinstance(relation, TableConstraint) and len(relation.allowed) > 1:
         each = relation.combinations
     step = max(1, CHUNK // max(each, 1))
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         match relation:
-            case Allowed():
+            case TableConstraint():
                 found.append(removed_by_table(relation, some, domains))
-            case Total():
+            case LinearConstraint():
                 found.append(removed_by_total(relation, some, domains))
-            case Different():
+            case AllDifferent():
                 found.append(removed_by_difference(relation, some, domains))
     return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
 
@@ -92,7 +98,9 @@ def rows_of(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return array if len(array) == 1 else array[rows]
 
 
-def removed_by_table(r: Allowed, rows: np.ndarray, domains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def removed_by_table(
+    r: TableConstraint, rows: np.ndarray, domains: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     scope = r.scope[rows]
     most, k = domains.shape[1], scope.shape[1]
     if len(r.allowed) > 1 or most * k > 62 or len(rows) < MANY:
@@ -113,7 +121,7 @@ def removed_by_table(r: Allowed, rows: np.ndarray, domains: np.ndarray) -> tuple
     return where_lost(scope[loses], held[alike[loses]], kept[alike[loses]])
 
 
-def kept_by_table(r: Allowed, allowed: np.ndarray, held: np.ndarray) -> np.ndarray:
+def kept_by_table(r: TableConstraint, allowed: np.ndarray, held: np.ndarray) -> np.ndarray:
     """Of values held (n, k, K) those in a combination that the table allows and whose other values are held."""
     sizes = r.allowed.shape[1:]
     valid = np.broadcast_to(allowed, (len(held), *sizes)).copy()
@@ -127,7 +135,9 @@ def kept_by_table(r: Allowed, allowed: np.ndarray, held: np.ndarray) -> np.ndarr
     return kept
 
 
-def removed_by_total(r: Total, rows: np.ndarray, domains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def removed_by_total(
+    r: LinearConstraint, rows: np.ndarray, domains: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     scope, weights = r.scope[rows], rows_of(r.weights, rows)
     held = domains[scope][:, :, : weights.shape[2]]
     least = np.where(held, weights, np.inf).min(axis=2, keepdims=True)
@@ -138,7 +148,7 @@ def removed_by_total(r: Total, rows: np.ndarray, domains: np.ndarray) -> tuple[n
 
 
 def removed_by_difference(
-    r: Different, rows: np.ndarray, domains: np.ndarray
+    r: AllDifferent, rows: np.ndarray, domains: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     k = r.scope.shape[1]
     if k > 2 and len(rows) * k <= MOST_MATCHED:
@@ -159,7 +169,7 @@ def removed_by_difference(
 
 
 def removed_by_matchings(
-    r: Different, rows: np.ndarray, domains: np.ndarray
+    r: AllDifferent, rows: np.ndarray, domains: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """By a matching an instance; where there is none everything its first site has is ruled out."""
     held = domains[r.scope[rows]]

@@ -1,9 +1,10 @@
 """Hard constraints between sites of finite variables, as relations that can be propagated and searched.
 
-In: a factor graph. Out: `Hard`: one numbering of all sites of its finite variables, and what constraints say of them.
-A relation holds the instances of one condition: which sites each reads, and as a `Allowed` which tuples of values it
-allows, as `Different` codes that must differ, as a `Total` bounds of a sum. Conditions that fit none of these are
-named in `missed`. What a relation says is implied by the program; those not missed say all of it.
+In: a factor graph. Out: `HardConstraints`: one numbering of all sites of its finite variables, and what constraints
+say of them. A relation holds the instances of one condition: which sites each reads, and as a `TableConstraint`
+which tuples of values it allows, as `AllDifferent` codes that must differ, as a `LinearConstraint` bounds of a sum.
+Conditions that fit none of these are named in `missed`. What a relation says is implied by the program; those not
+missed say all of it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Numbering:
 
 
 @dataclass(frozen=True, eq=False)
-class Allowed:
+class TableConstraint:
     """Which combinations of values the sites in `scope` (n, k) may have: `allowed` (n or 1, d_1, …, d_k)."""
 
     group: FactorGroup
@@ -65,7 +66,7 @@ class Allowed:
 
 
 @dataclass(frozen=True, eq=False)
-class Different:
+class AllDifferent:
     """Sites `scope` (n, k) whose codes all differ; `codes` (n or 1, k, K): that of each site at each value."""
 
     group: FactorGroup
@@ -79,7 +80,7 @@ class Different:
 
 
 @dataclass(frozen=True, eq=False)
-class Total:
+class LinearConstraint:
     """Sums of weights (n or 1, k, K) of the values of the sites in `scope` (n, k), from `low` to `high`, each (n,)."""
 
     group: FactorGroup
@@ -89,11 +90,11 @@ class Total:
     high: np.ndarray
 
 
-Relation = Allowed | Different | Total
+Relation = TableConstraint | AllDifferent | LinearConstraint
 
 
 @dataclass(frozen=True, eq=False)
-class Hard:
+class HardConstraints:
     """What hard constraints say of the sites of finite variables; `domains` (sites, K) what they leave each."""
 
     numbering: Numbering
@@ -134,7 +135,7 @@ class Reading:
     scope: np.ndarray  #: (instances, columns)
 
 
-def hard(graph: FactorGraph) -> Hard | None:
+def hard(graph: FactorGraph) -> HardConstraints | None:
     """The relations of a graph, with domains not yet propagated; None where it has none."""
     finite = [v for v in graph.variables if is_listed(v)]
     names = {v.name for v in finite}
@@ -154,7 +155,7 @@ def hard(graph: FactorGraph) -> Hard | None:
             found.extend(made)
             if not made and len(condition.kept):
                 missed.append(g)
-    return Hard(numbering, tuple(found), tuple(missed), numbering.domains)
+    return HardConstraints(numbering, tuple(found), tuple(missed), numbering.domains)
 
 
 def is_listed(v: Variable) -> bool:
@@ -285,7 +286,7 @@ def relations_of(c: Condition, numbering: Numbering) -> Iterator[Relation]:
         if values is not None:
             allowed = values if c.test.dtype == "bool" else values != np.inf
             allowed = allowed if len(allowed) == 1 else allowed[kept]
-            yield Allowed(c.group, scope, allowed.reshape(-1, *sizes))
+            yield TableConstraint(c.group, scope, allowed.reshape(-1, *sizes))
 
 
 def reads_of(c: Condition, numbering: Numbering) -> list[Reading] | None:
@@ -337,7 +338,7 @@ def at_tuples(
 
 def different(
     c: Condition, readings: Sequence[Reading], reads: dict[int, Node], numbering: Numbering
-) -> Different | None:
+) -> AllDifferent | None:
     """The relation of `all_different`, and of two numbers that must differ, each read off one site."""
     parts = list(c.test.args) if c.test.op == "ne" else [compared(c.test)]
     if any(p is None for p in parts):
@@ -358,7 +359,7 @@ def different(
         codes.append(coded)
     n = max(len(x) for x in codes)
     joined = np.concatenate([np.broadcast_to(x, (n, *x.shape[1:])) for x in codes], axis=1)
-    return Different(c.group, np.concatenate(scopes, axis=1)[c.kept], joined if n == 1 else joined[c.kept])
+    return AllDifferent(c.group, np.concatenate(scopes, axis=1)[c.kept], joined if n == 1 else joined[c.kept])
 
 
 def codes_of(c: Condition, part: Node, readings: Sequence[Reading], most: int) -> np.ndarray | None:
@@ -377,7 +378,7 @@ def codes_of(c: Condition, part: Node, readings: Sequence[Reading], most: int) -
 
 def total(
     c: Condition, readings: Sequence[Reading], reads: dict[int, Node], scope: np.ndarray, sizes: Sequence[int]
-) -> Total | None:
+) -> LinearConstraint | None:
     """The relation of a comparison of two sums over sites."""
     if c.test.op not in FLIPPED or len(sizes) < 2 or len(set(map(int, sizes))) > 1:
         return None
@@ -406,4 +407,4 @@ def total(
         high = edge + slack - (step if c.test.op == "lt" else 0.0)
     if c.test.op in ("ge", "gt", "eq"):
         low = edge - slack + (step if c.test.op == "gt" else 0.0)
-    return Total(c.group, scope, weights, low, high)
+    return LinearConstraint(c.group, scope, weights, low, high)

@@ -1,6 +1,7 @@
 """The parts that hard constraints tie sites together to, and the solutions of a small one.
 
-In: `Hard`, relations over sites with the domains they leave. Out: `Part`s; and all joint values that relations allow.
+In: `HardConstraints`, relations over sites with the domains they leave. Out: `Component`s; and all joint values that
+relations allow.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from itertools import combinations
 
 import numpy as np
 
-from compose_lang.compiler.constraints.relations import Allowed, Different, Hard, Relation, Total
+from compose_lang.compiler.constraints.relations import (
+    AllDifferent,
+    HardConstraints,
+    LinearConstraint,
+    Relation,
+    TableConstraint,
+)
 
 MOST_SITES = 400  #: of a part whose solutions are listed
 MOST_STATES = 2**16  #: solutions of a part that are listed
@@ -19,7 +26,7 @@ MOST_PARTS = 1000  #: that are looked at; where there are more the others are ta
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Component:
     """Sites that constraints tie together, and the rows of each relation that do."""
 
     sites: np.ndarray
@@ -29,12 +36,12 @@ class Part:
     def labels(self) -> list[str]:
         return list(dict.fromkeys(r.group.label for r, _ in self.rows))
 
-    def names(self, hard: Hard) -> list[str]:
+    def names(self, hard: HardConstraints) -> list[str]:
         """The variables whose sites are tied, of very many sites those of the first."""
         return list(dict.fromkeys(hard.numbering.owner(int(s)).name for s in self.sites[:1000]))
 
 
-def parts(hard: Hard) -> list[Part]:
+def parts(hard: HardConstraints) -> list[Component]:
     """Parts of two or more sites with more than one value left, the smallest first; of very many, some."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -77,11 +84,11 @@ def parts(hard: Hard) -> list[Part]:
         for some in np.split(rows, cuts):
             if len(some):
                 by_part[int(of_row[some[0]])].append((r, some))
-    found = [Part(tied[n], tuple(by_part[n])) for n in tied]
+    found = [Component(tied[n], tuple(by_part[n])) for n in tied]
     return sorted(found, key=lambda p: len(p.sites))
 
 
-def solutions(hard: Hard, part: Part) -> np.ndarray | None:
+def solutions(hard: HardConstraints, part: Component) -> np.ndarray | None:
     """All joint values (n, sites) of a part that its relations allow; None where they are too many to list.
 
     Sites get values one after another, and what breaks a relation whose sites all have theirs is left out at once.
@@ -95,7 +102,7 @@ def solutions(hard: Hard, part: Part) -> np.ndarray | None:
         for row in rows:
             mine = [column[int(s)] for s in r.scope[row] if int(s) in column]
             asked[max(mine)].append((r, int(row)))
-            if isinstance(r, Different):
+            if isinstance(r, AllDifferent):
                 for k in set(mine) - {max(mine)}:
                     asked[k].append((r, int(row)))
     for k, site in enumerate(part.sites):
@@ -117,15 +124,16 @@ def solutions(hard: Hard, part: Part) -> np.ndarray | None:
 
 
 def holds(r: Relation, row: int, places: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Which value numbers (n, k) an instance of a relation allows at some of its places, at all if not `Different`."""
+    """Which value numbers (n, k) an instance of a relation allows at some of its places, at all if not
+    `AllDifferent`."""
     match r:
-        case Allowed():
+        case TableConstraint():
             allowed = r.allowed[0 if len(r.allowed) == 1 else row]
             return np.asarray(allowed[tuple(values.T)])
-        case Different():
+        case AllDifferent():
             codes = np.sort(r.codes[0 if len(r.codes) == 1 else row][places, values], axis=1)
             return np.asarray((codes[:, 1:] != codes[:, :-1]).all(axis=1))
-        case Total():
+        case LinearConstraint():
             total = r.weights[0 if len(r.weights) == 1 else row][places, values].sum(axis=1)
             return np.asarray((total >= r.low[row]) & (total <= r.high[row]))
 
@@ -139,7 +147,7 @@ class Margin:
     values: int
 
 
-def are_joined_by_minors(part: Part, drawn: Container[frozenset[int]]) -> bool:
+def are_joined_by_minors(part: Component, drawn: Container[frozenset[int]]) -> bool:
     """Whether a part is a table with fixed margins, all of whose minors are drawn jointly, and its solutions joined."""
     margins = margins_of(part)
     if not margins:
@@ -165,11 +173,11 @@ def are_joined_by_minors(part: Part, drawn: Container[frozenset[int]]) -> bool:
     )
 
 
-def margins_of(part: Part) -> list[Margin] | None:
+def margins_of(part: Component) -> list[Margin] | None:
     """What a part's relations say where all are sums that must stay, of values that count alike; otherwise None."""
     found = []
     for r, rows in part.rows:
-        if not isinstance(r, Total):
+        if not isinstance(r, LinearConstraint):
             return None
         for row in rows:
             weights = r.weights[0 if len(r.weights) == 1 else row]

@@ -21,17 +21,17 @@ from compose_lang.diagnostics import Diagnostic, Label, Span, did_you_mean, fail
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from compose_lang.compiler.elaborate.forward import Reading
+    from compose_lang.compiler.elaborate.forward import Interpretation
     from compose_lang.compiler.elaborate.learned.joint_training import Joint
     from compose_lang.compiler.graph.factor_graph import Variable
-    from compose_lang.compiler.graph.learned_factor import Part
+    from compose_lang.compiler.graph.learned_factor import LearnedFactor
     from compose_lang.compiler.likelihood.fitting import Fit
 
 
-class Scope:
+class SymbolTable:
     """Names and what they stand for; inner scopes hide outer ones."""
 
-    def __init__(self, parent: Scope | None = None, names: dict[str, Any] | None = None) -> None:
+    def __init__(self, parent: SymbolTable | None = None, names: dict[str, Any] | None = None) -> None:
         self.parent = parent
         self.names: dict[str, Any] = names or {}
 
@@ -93,10 +93,10 @@ class Session:
     )  #: how often each factor was, by its path
     inlined: int = 0  #: applications of functions and factors so far
     judged: list[Judged] = field(default_factory=list)  #: the program's statements of factors, in order
-    reading: Reading | None = None  #: another way to elaborate a program than for its posterior
+    reading: Interpretation | None = None  #: another way to elaborate a program than for its posterior
     prefix: str = ""  #: before the names of data that another program reads
     programs: tuple[Path, ...] = ()  #: the files being elaborated, each used by the one before
-    parts: dict[int, Part] = field(default_factory=dict)  #: learned ones, by their declarations
+    parts: dict[int, LearnedFactor] = field(default_factory=dict)  #: learned ones, by their declarations
     is_trusted: bool = False  #: whether foreign code may run
     params: Mapping[str, np.ndarray] = field(default_factory=dict)  #: the values of params that are fitted
     joint: Joint | None = None  #: the statement that fits nets together, while it is elaborated
@@ -114,7 +114,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Context:
-    scope: Scope
+    scope: SymbolTable
     session: Session
     emit: Callable[[Term], None]
     plates: tuple[Axis, ...] = ()
@@ -129,7 +129,7 @@ class Context:
     weighed_by: str = ""  #: what around this needs its weight as a number: no place for variables of its own
 
     def child(self, **names: Any) -> Context:
-        return replace(self, scope=Scope(self.scope, names))
+        return replace(self, scope=SymbolTable(self.scope, names))
 
     def under(self, condition: Node) -> Context:
         """The context of what counts only where a condition holds."""

@@ -1,8 +1,9 @@
 """A program read forwards: the densities that draw its variables and its data, and many copies of it beside each other.
 
 Simulation-based calibration (Talts et al. 2018) draws parameters and data from the program and infers the first from
-the second again. For that a program is elaborated in two more ways: `Forwards` makes its data variables, and takes
-down for each `~` how its density is drawn outright; `Copies` makes it a plate of copies, each with data of its own.
+the second again. For that a program is elaborated in two more ways: `ForwardSimulation` makes its data variables,
+and takes down for each `~` how its density is drawn outright; `Replicated` makes it a plate of copies, each with
+data of its own.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Drawn:
     span: Span
 
 
-class Reading(Protocol):
+class Interpretation(Protocol):
     """Another way to elaborate a program than for its posterior."""
 
     @property
@@ -69,7 +70,7 @@ class Reading(Protocol):
 
 
 @dataclass
-class Forwards:
+class ForwardSimulation:
     """A program read forwards: its outcomes, the data that it draws, are variables."""
 
     outcomes: frozenset[str]
@@ -172,7 +173,7 @@ def bases(subject: ast.Expr) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Copies:
+class Replicated:
     """Copies of a program beside each other, each with outcomes of its own: arrays (copies, *shape) by name."""
 
     outcomes: Mapping[str, np.ndarray]

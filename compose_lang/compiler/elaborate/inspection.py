@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from compose_lang.compiler.elaborate.context import Context, Scope, Session
+from compose_lang.compiler.elaborate.context import Context, Session, SymbolTable
 from compose_lang.compiler.elaborate.expressions.named_values import evaluate_as
 from compose_lang.compiler.elaborate.program import Elaboration
 from compose_lang.compiler.elaborate.standard_library import builtin_scope
@@ -17,6 +17,6 @@ def value_in(module: ast.Module, session: Session, expr: ast.Expr) -> Any:
     A number that depends on variables is a node over those in `session.variables`. Raises a ComposeError where the
     program or the expression has errors.
     """
-    program = Elaboration(module, Context(Scope(builtin_scope()), session, emit=lambda term: None))
+    program = Elaboration(module, Context(SymbolTable(builtin_scope()), session, emit=lambda term: None))
     program.run()
     return evaluate_as(program.ctx, expr, None)

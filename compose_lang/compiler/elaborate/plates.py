@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.context import Context, Scope
+from compose_lang.compiler.elaborate.context import Context, SymbolTable
 from compose_lang.compiler.elaborate.expressions import evaluate
 from compose_lang.compiler.elaborate.values import (
     Cell,
@@ -57,7 +57,7 @@ def open_clauses(
         axes.append(axis)
         names.update(bound)
         mask = valid if mask is None else mask if valid is None else node("and", mask, valid)
-        inner = replace(inner, scope=Scope(ctx.scope, dict(names)), plates=(*inner.plates, axis))
+        inner = replace(inner, scope=SymbolTable(ctx.scope, dict(names)), plates=(*inner.plates, axis))
         if valid is not None:
             inner = inner.under(valid)
     if condition is not None:
@@ -69,7 +69,7 @@ def open_clauses(
         inner = inner.under(test)
     if mask is not None and mask.is_const and not set(mask.axes) - set(axes):
         axis, names = compress(mask, axes, names)
-        inner = replace(ctx, scope=Scope(ctx.scope, names), plates=(*ctx.plates, axis))
+        inner = replace(ctx, scope=SymbolTable(ctx.scope, names), plates=(*ctx.plates, axis))
         return Opened(inner, (axis,), None)
     return Opened(inner, tuple(axes), mask)
 

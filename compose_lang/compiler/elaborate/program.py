@@ -18,8 +18,8 @@ from compose_lang.compiler.elaborate.context import (
     Context,
     Poisoned,
     PoisonedUse,
-    Scope,
     Session,
+    SymbolTable,
 )
 from compose_lang.compiler.elaborate.declarations import bind_data, variables
 from compose_lang.compiler.elaborate.declarations.declared_types import (
@@ -53,10 +53,10 @@ from compose_lang.compiler.ir.types import REAL, Type
 from compose_lang.compiler.likelihood import fitting
 from compose_lang.compiler.likelihood.likelihood import Likelihood, without_params
 from compose_lang.compiler.names.symbols import declarations, name_span
-from compose_lang.compiler.rewrites.filter_domains import narrow
+from compose_lang.compiler.rewrites.filter_domains import filter_domains
 from compose_lang.compiler.rewrites.integer_bounds import discrete_bounds
 from compose_lang.compiler.rewrites.noncentre import offsets
-from compose_lang.compiler.rewrites.tighten_bounds import tighten
+from compose_lang.compiler.rewrites.tighten_bounds import tighten_bounds
 from compose_lang.diagnostics import (
     ComposeError,
     Diagnostic,
@@ -72,7 +72,7 @@ from compose_lang.grammar import ast
 def elaborate(module: ast.Module, session: Session) -> FactorGraph:
     """The factor graph of a program."""
     terms: list[Term] = []
-    scope = Scope(builtin_scope())
+    scope = SymbolTable(builtin_scope())
     plates = session.reading.plates if session.reading is not None else ()
     program = Elaboration(module, Context(scope, session, terms.append, plates))
     program.check_settings()
@@ -88,7 +88,7 @@ def elaborate(module: ast.Module, session: Session) -> FactorGraph:
         check_proper(without_params(graph, session.reading))
     for n in postorder([g.energy for g in graph.groups] + [d.node for d in graph.derived]):
         require_room(n.shape, n.axes)
-    graph = narrow(tighten(discrete_bounds(graph)))
+    graph = filter_domains(tighten_bounds(discrete_bounds(graph)))
     return replace(graph, offsets=offsets(graph, session.stated))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from compose_lang.compiler.elaborate.context import Context, Poisoned, Scope, Session
+from compose_lang.compiler.elaborate.context import Context, Poisoned, Session, SymbolTable
 from compose_lang.compiler.elaborate.factors.application import Call, DeclaredFactor, WithInputs
 from compose_lang.compiler.elaborate.program import Elaboration
 from compose_lang.compiler.elaborate.standard_library import builtin_scope, known_names
@@ -86,11 +86,11 @@ def load(session: Session, s: ast.Use, name: str) -> Namespace:
         raise used_here(wrong, s.span) from None
 
 
-def declarations(module: ast.Module, session: Session, name: str) -> Scope:
+def declarations(module: ast.Module, session: Session, name: str) -> SymbolTable:
     """What `scene.Part` can reach: a file's declarations, less those that need data from outside, and `Main`."""
     kinds = (ast.Use, ast.TypeDecl, ast.Const, ast.Data, ast.Param, ast.Fn, ast.FactorDecl)
     kept = tuple(s for s in module.statements if isinstance(s, kinds))
-    scope = Scope(builtin_scope())
+    scope = SymbolTable(builtin_scope())
     ctx = Context(scope, session, emit=lambda term: None)
     part = Elaboration(replace(module, statements=kept), ctx)
     try:
@@ -145,7 +145,7 @@ class ProgramCall(Call):
 
     def checked(self) -> Context:
         assert isinstance(self.factor, ProgramFactor)
-        self.scope = Scope(builtin_scope())
+        self.scope = SymbolTable(builtin_scope())
         return replace(self.context(), session=self.factor.session)
 
     def run_body(self, ctx: Context) -> None:

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from compose_lang.compiler.elaborate.context import Scope
+from compose_lang.compiler.elaborate.context import SymbolTable
 from compose_lang.compiler.elaborate.expressions.builtins import BUILTINS, CONSTANTS
 from compose_lang.compiler.elaborate.factors.application import DeclaredFactor
 from compose_lang.compiler.elaborate.values import Function
@@ -25,10 +25,10 @@ USE = re.compile(r"^use std\.(\w+) \((.*)\)$", re.MULTILINE)
 DECLARATION = re.compile(r"^(?:density|factor|fn)\s+(\w+)", re.MULTILINE)
 
 
-class ModuleScope(Scope):
+class ModuleScope(SymbolTable):
     """A library file's names; each is parsed when it is looked up. taken: names of other modules that it uses."""
 
-    def __init__(self, module: str, parent: Scope | None) -> None:
+    def __init__(self, module: str, parent: SymbolTable | None) -> None:
         super().__init__(parent)
         self.module = module
         text = files("compose_lang").joinpath("stdlib", f"{module}.cg").read_text(encoding="utf-8")
@@ -63,9 +63,9 @@ class ModuleScope(Scope):
 
 
 @cache
-def builtin_scope() -> Scope:
+def builtin_scope() -> SymbolTable:
     """The names of every program: built-in functions and constants, and the standard distributions."""
-    scope: Scope = Scope(None, {**BUILTINS, **CONSTANTS})
+    scope: SymbolTable = SymbolTable(None, {**BUILTINS, **CONSTANTS})
     for module in EVERYWHERE:
         scope = ModuleScope(module, scope)
     return scope

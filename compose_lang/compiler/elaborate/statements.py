@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.elaborate import violations
-from compose_lang.compiler.elaborate.context import Context, Judged, Poisoned, PoisonedUse, Scope
+from compose_lang.compiler.elaborate.context import Context, Judged, Poisoned, PoisonedUse, SymbolTable
 from compose_lang.compiler.elaborate.declarations import recurrences
 from compose_lang.compiler.elaborate.expressions import evaluate
 from compose_lang.compiler.elaborate.factors import algebra, arguments, lints
@@ -51,7 +51,7 @@ def run_body(ctx: Context, body: Sequence[ast.Statement]) -> None:
         raise ComposeError(found, code)
 
 
-def lost(statement: ast.Statement, scope: Scope) -> Iterator[str]:
+def lost(statement: ast.Statement, scope: SymbolTable) -> Iterator[str]:
     """The names that a statement that failed leaves without a meaning: not a variable of which only the factor did."""
     for name in may_declare(statement):
         if not (isinstance(statement, ast.Var) and isinstance(scope.names.get(name), Node)):

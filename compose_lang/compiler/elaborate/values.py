@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.context import Scope
+from compose_lang.compiler.elaborate.context import SymbolTable
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.types import Domain, Type
 from compose_lang.diagnostics import Span, fail
@@ -19,7 +19,7 @@ class Function:
     """A user's `fn` with the scope it was declared in."""
 
     decl: ast.Fn
-    scope: Scope
+    scope: SymbolTable
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Namespace:
     """Another module's names, under an alias."""
 
     name: str
-    scope: Scope
+    scope: SymbolTable
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from compose_lang.compiler.ir.types import Domain, Type
 from compose_lang.diagnostics import Span
 
 if TYPE_CHECKING:
-    from compose_lang.compiler.constraints.relations import Hard
+    from compose_lang.compiler.constraints.relations import HardConstraints
 
 Asked = ParamSpec("Asked")
 Found = TypeVar("Found")
@@ -167,7 +167,9 @@ class FactorGraph:
     requests: tuple[Request, ...] = ()
     data: Mapping[str, Node] = field(default_factory=dict)
     offsets: Mapping[str, Offset] = field(default_factory=dict)  #: by variable, see noncentre.py
-    hard: Hard | None = None  #: its hard constraints between finite sites as relations, see narrow.py
+    hard: HardConstraints | None = (
+        None  #: its hard constraints between finite sites as relations, see narrow.py
+    )
     analyses: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)  #: what `once` has kept
 
     def variable(self, name: str) -> Variable:

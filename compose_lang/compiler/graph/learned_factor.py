@@ -1,6 +1,6 @@
 """Learned parts: what is known at compile time of a factor that is learned from data, loaded, or foreign code.
 
-A `Part` says what to learn and from what; the weights are no part of it. `LEARNERS` tells, of every method of
+A `LearnedFactor` says what to learn and from what; the weights are no part of it. `LEARNERS` tells, of every method of
 `learn`, what the checker and the planner must know, so that neither imports an array library; a conformance test
 holds the table against `runtime/learning/`.
 """
@@ -119,7 +119,7 @@ class Net:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class LearnedFactor:
     """A factor whose energy is learned.
 
     data: rows by port name, (rows, *shape); empty where `file` holds the weights or `source` names foreign code.
@@ -206,21 +206,21 @@ def kind_of(domain: Domain) -> str:
     return "finite" if domain.is_finite else domain.kind
 
 
-def used_by(graph: FactorGraph) -> list[Part]:
+def used_by(graph: FactorGraph) -> list[LearnedFactor]:
     """The parts that a program's graph is made of, in order; others may be declared."""
     roots = [g.energy for g in graph.groups] + [g.violation for g in graph.groups if g.violation is not None]
     roots += [d.node for d in graph.derived]
     roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
     roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
     proposals = [r.options["proposal"] for r in graph.requests if "proposal" in r.options]
-    return parts_of(roots + [n for p in proposals for n in p.roots])
+    return learned_factors_in(roots + [n for p in proposals for n in p.roots])
 
 
-def parts_of(roots: list[Node]) -> list[Part]:
+def learned_factors_in(roots: list[Node]) -> list[LearnedFactor]:
     """The parts below some nodes, in order."""
     from compose_lang.compiler.ir.build import postorder
 
-    found: dict[int, Part] = {}
+    found: dict[int, LearnedFactor] = {}
     for n in postorder(roots):
         if n.op in ("learned", "learned_draw", "net"):
             found.setdefault(id(n.attrs[0]), n.attrs[0])

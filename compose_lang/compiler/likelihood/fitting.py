@@ -19,7 +19,7 @@ import numpy as np
 from compose_lang.compiler.elaborate.context import Context, Session
 from compose_lang.compiler.elaborate.learned import declarations
 from compose_lang.compiler.graph.factor_graph import FactorGraph
-from compose_lang.compiler.graph.learned_factor import REVISION, parts_of
+from compose_lang.compiler.graph.learned_factor import REVISION, learned_factors_in
 from compose_lang.compiler.likelihood.likelihood import (
     Likelihood,
     faults,
@@ -28,8 +28,8 @@ from compose_lang.compiler.likelihood.likelihood import (
     unread,
 )
 from compose_lang.compiler.likelihood.partition_functions import (
-    Part,
-    Total,
+    LogPartition,
+    TiedPart,
     Unclamped,
     part_of,
     totals_of,
@@ -40,7 +40,7 @@ from compose_lang.grammar import ast
 from compose_lang.grammar.printer import print_module
 
 if TYPE_CHECKING:
-    from compose_lang.compiler.graph.learned_factor import Part as Learned
+    from compose_lang.compiler.graph.learned_factor import LearnedFactor
 
 METHOD = "maximum_likelihood"
 OPTIONS = {"steps": 500, "chains": 16, "seed": 0}
@@ -63,10 +63,10 @@ class Fitting:
     fit: Fit
     graph: FactorGraph
     starts: Mapping[str, np.ndarray | None]
-    parts: tuple[Learned, ...]  #: what its energies need to have learned
+    parts: tuple[LearnedFactor, ...]  #: what its energies need to have learned
     depends: str  #: a hash of the program and its data
     home: Path | None
-    totals: tuple[Total, ...] = ()  #: what the program's weight is divided by
+    totals: tuple[LogPartition, ...] = ()  #: what the program's weight is divided by
 
     name: str = "params"
     method: str = METHOD
@@ -187,7 +187,7 @@ def fitting(
         totals_of(found.graph, found.reading, found.part) if found is not None and found.part.names else ()
     )
     energies = [g.energy for each in (of_params, *(t.graph for t in totals)) for g in each.groups]
-    parts = tuple(parts_of(energies))
+    parts = tuple(learned_factors_in(energies))
     depends = digest(module, graph, session)
     return Fitting(fit, of_params, reading.starts, parts, depends, declarations.home(session), totals)
 
@@ -198,7 +198,7 @@ class Found:
 
     graph: FactorGraph
     reading: Unclamped
-    part: Part
+    part: TiedPart
 
 
 def total_of(

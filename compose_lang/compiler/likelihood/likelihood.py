@@ -21,7 +21,7 @@ from compose_lang.compiler.elaborate.declarations.declared_types import (
 )
 from compose_lang.compiler.elaborate.declarations.observations import observed_name, observes
 from compose_lang.compiler.elaborate.factors.algebra import Applied, Factor, Mixture, Scaled
-from compose_lang.compiler.elaborate.forward import SELECTING, Reading
+from compose_lang.compiler.elaborate.forward import SELECTING, Interpretation
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Offset, Term, Variable
 from compose_lang.compiler.ir.build import constant, postorder, transform, variable
 from compose_lang.compiler.ir.node import Axis, Node
@@ -55,7 +55,7 @@ class Stated:
 
 @dataclass
 class Likelihood:
-    """The reading: a `Reading` of simulation.py that also makes params variables."""
+    """The reading: a `Interpretation` of simulation.py that also makes params variables."""
 
     params: dict[str, Variable] = field(default_factory=dict)
     starts: dict[str, np.ndarray | None] = field(default_factory=dict)  #: values in the program; None: none
@@ -96,7 +96,7 @@ class Likelihood:
         pass
 
 
-def without_params(graph: FactorGraph, reading: Reading | None) -> FactorGraph:
+def without_params(graph: FactorGraph, reading: Interpretation | None) -> FactorGraph:
     """A program's graph as it is planned before its params are known: they are no variables of it."""
     if not isinstance(reading, Likelihood):
         return graph

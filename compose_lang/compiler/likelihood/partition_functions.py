@@ -7,7 +7,8 @@ A program denotes the product of its factors, w(data, x; params). The likelihood
 the variables x, divided by its sum over x and data. Densities sum to 1 by themselves: whatever only densities follow is
 left out, from the last variable backwards. What remains, with the densities of what is in it, is summed in `Z`.
 
-Before: `likelihood`, which finds that there is such a part. After: `fitting`, and `runtime/learning`, which computes it.
+Before: `likelihood`, which finds that there is such a part. After: `fitting`, and `runtime/learning`, which computes
+it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Unclamped(Likelihood):
 
 
 @dataclass(frozen=True)
-class Part:
+class TiedPart:
     """What is in a total that varies with the params: the names of its variables, all free, and its groups.
 
     known: the statements of these, and of others whose total is a constant.
@@ -56,7 +57,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Total:
+class LogPartition:
     """log Z of a graph over params and variables, `count` times.
 
     exact: how the variables are summed out; why: or why they are not, and are drawn by chains.
@@ -84,7 +85,7 @@ def unclamped(
         return None
 
 
-def part_of(graph: FactorGraph, reading: Unclamped, observed: frozenset[str]) -> Part:
+def part_of(graph: FactorGraph, reading: Unclamped, observed: frozenset[str]) -> TiedPart:
     """What of a program is in a total that varies with the params, and is tied to what was observed.
 
     What is not tied to it has the same total with and without the data.
@@ -100,7 +101,7 @@ def part_of(graph: FactorGraph, reading: Unclamped, observed: frozenset[str]) ->
             known |= {s.span for s in inside}
             if any(s.reads & params for s in inside):  # else the total is a constant
                 names |= component
-    return Part(names, tuple(g for s in left if s.reads & names for g in s.groups), known)
+    return TiedPart(names, tuple(g for s in left if s.reads & names for g in s.groups), known)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +165,7 @@ def components(scopes: Iterable[frozenset[str]]) -> list[frozenset[str]]:
     return found
 
 
-def totals_of(graph: FactorGraph, reading: Unclamped, part: Part) -> tuple[Total, ...]:
+def totals_of(graph: FactorGraph, reading: Unclamped, part: TiedPart) -> tuple[LogPartition, ...]:
     """The totals of a part, each distinct copy once."""
     variables = [v for v in graph.variables if v.name in part.names]
     params = tuple(v for v in graph.variables if v.name in reading.params)
@@ -180,12 +181,12 @@ def totals_of(graph: FactorGraph, reading: Unclamped, part: Part) -> tuple[Total
         names = tuple(v.name for v in each.variables)
         how = summed(whole, each.variables)
         if isinstance(how, Exact):
-            found.append(Total(whole, names, each.count, how))
+            found.append(LogPartition(whole, names, each.count, how))
         else:
-            found.append(Total(whole, names, each.count, why=how))
+            found.append(LogPartition(whole, names, each.count, why=how))
     rest = tuple(g for g in pieces if not g.variables & part.names)
     if rest:  # addends that read params alone, as in the log of a density's own total
-        found.append(Total(FactorGraph(params, rest), (), 1))
+        found.append(LogPartition(FactorGraph(params, rest), (), 1))
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from compose_lang.compiler.names.suggestions import foreign_attribute, unknown_name
 from compose_lang.compiler.names.symbols import (
     Declared,
-    Scope,
+    SymbolTable,
     declarations,
     imports_everything,
     module_name,
@@ -59,7 +59,7 @@ class _Resolver:
         self.closed: dict[str, Span] = {}  #: names that were known inside a block
 
     def module(self, module: ast.Module) -> None:
-        scope = Scope()
+        scope = SymbolTable()
         self.block(module.statements, scope)
         is_library = all(isinstance(s, DECLARING) for s in module.statements)
         if not is_library:
@@ -67,7 +67,7 @@ class _Resolver:
 
     # --- declarations
 
-    def block(self, statements: Sequence[ast.Statement], scope: Scope) -> None:
+    def block(self, statements: Sequence[ast.Statement], scope: SymbolTable) -> None:
         """Enters all of a block's names, so that a use can tell "later" from "unknown", then walks it."""
         for statement in statements:
             if isinstance(statement, ast.Let) and statement.indices and scope.is_loop:
@@ -82,7 +82,7 @@ class _Resolver:
         for statement in statements:
             self.statement(statement, scope)
 
-    def declare(self, new: Declared, scope: Scope) -> None:
+    def declare(self, new: Declared, scope: SymbolTable) -> None:
         new.is_ready = new.kind in IN_ANY_ORDER
         old = scope.names.setdefault(new.name, new)
         if old is new:
@@ -94,17 +94,17 @@ class _Resolver:
         text = f"`{new.name}` is declared twice"
         self.found.append(Diagnostic("CG0202", text, new.span, labels=labels, help=help))
 
-    def local(self, name: str, kind: str, span: Span, scope: Scope) -> None:
+    def local(self, name: str, kind: str, span: Span, scope: SymbolTable) -> None:
         """Enters a name that may be used at once: a parameter, a loop's index, a size."""
         self.declare(new := Declared(name, kind, span), scope)
         new.is_ready = True
 
-    def ready(self, name: str, scope: Scope) -> None:
+    def ready(self, name: str, scope: SymbolTable) -> None:
         declared, _ = scope.find(name)
         if declared is not None:
             declared.is_ready = True
 
-    def lint(self, statement: ast.Statement, new: Declared, scope: Scope) -> None:
+    def lint(self, statement: ast.Statement, new: Declared, scope: SymbolTable) -> None:
         if new.kind in ("type", "import") or (
             isinstance(statement, ast.Let) and self.is_factor(statement, scope)
         ):
@@ -113,7 +113,7 @@ class _Resolver:
         if warning is not None:
             self.found.append(warning)
 
-    def is_factor(self, let: ast.Let, scope: Scope) -> bool:
+    def is_factor(self, let: ast.Let, scope: SymbolTable) -> bool:
         """Whether a `let` names a factor value, as far as names tell."""
         for name in names_in(let.value):
             declared, _ = scope.find(name)
@@ -121,20 +121,20 @@ class _Resolver:
                 return True
         return False
 
-    def warn_of_unused(self, scope: Scope, kinds: Iterable[str]) -> None:
+    def warn_of_unused(self, scope: SymbolTable, kinds: Iterable[str]) -> None:
         for declared in scope.names.values():
             if declared.kind in kinds and not declared.is_used and not declared.name.startswith("_"):
                 text = f"`{declared.name}` is never used"
                 self.found.append(Diagnostic("CG0213", text, declared.span, severity="warning"))
 
-    def warn_of_idle_loop(self, clauses: Sequence[ast.Clause], scope: Scope) -> None:
+    def warn_of_idle_loop(self, clauses: Sequence[ast.Clause], scope: SymbolTable) -> None:
         """A loop whose indices are not used states the same thing again and again."""
         indices = [d for d in scope.names.values() if d.kind == "index"]
         if indices and not any(d.is_used or d.name.startswith("_") for d in indices):
             text = f"`{indices[0].name}` is never used: each instance of this loop states the same"
             self.found.append(Diagnostic("CG0213", text, clauses[0].span, severity="warning"))
 
-    def warn_of_shadow(self, new: Declared, scope: Scope) -> None:
+    def warn_of_shadow(self, new: Declared, scope: SymbolTable) -> None:
         """A name that hides another one of its neighbourhood; parameters have a signature to be read in."""
         if new.name.startswith("_") or new.kind in ("size", "parameter"):
             return
@@ -152,11 +152,11 @@ class _Resolver:
 
     # --- statements
 
-    def statement(self, statement: ast.Statement, scope: Scope) -> None:
+    def statement(self, statement: ast.Statement, scope: SymbolTable) -> None:
         self.place(statement, scope)
         match statement:
             case ast.Fn(_, parameters, returns, body, value):
-                inner = self.signature(parameters, Scope(scope, "fn"))
+                inner = self.signature(parameters, SymbolTable(scope, "fn"))
                 self.type(returns, inner)
                 self.block(body, inner)
                 self.expr(value, inner)
@@ -164,7 +164,7 @@ class _Resolver:
                     self.warn_of_unused(inner, {"let", "parameter"})
             case ast.FactorDecl(is_density, _, subjects, inputs, body, value):
                 inner = self.signature(
-                    (*subjects, *inputs), Scope(scope, "density" if is_density else "factor")
+                    (*subjects, *inputs), SymbolTable(scope, "density" if is_density else "factor")
                 )
                 self.block(body or (), inner)
                 self.one_draw(body or ())
@@ -174,13 +174,13 @@ class _Resolver:
             case ast.Let(_, indices, value, clauses, condition):
                 if indices:
                     self.ready(statement.name, scope)
-                inner = self.clauses(clauses, condition, Scope(scope, "index"))
+                inner = self.clauses(clauses, condition, SymbolTable(scope, "index"))
                 self.declaring = statement.name
                 for part in (*indices, value):
                     self.expr(part, inner)
                 self.declaring = ""
             case ast.For(clauses, condition, body):
-                inner = self.clauses(clauses, condition, Scope(scope, "for", sizes=_sizes(clauses)))
+                inner = self.clauses(clauses, condition, SymbolTable(scope, "for", sizes=_sizes(clauses)))
                 for let in recurrences(body):
                     self.ready(let.name, scope)
                 self.block(body, inner)
@@ -190,7 +190,7 @@ class _Resolver:
             case ast.If(test, then, otherwise):
                 self.expr(test, scope)
                 for branch in (then, otherwise):
-                    inner = Scope(scope, "if")
+                    inner = SymbolTable(scope, "if")
                     self.block(branch, inner)
                     scope.chosen |= inner.names
             case ast.Infer(targets, method):
@@ -217,7 +217,7 @@ class _Resolver:
         for declared in declarations(statement):
             self.ready(declared.name, scope)
 
-    def place(self, statement: ast.Statement, scope: Scope) -> None:
+    def place(self, statement: ast.Statement, scope: SymbolTable) -> None:
         """Reports a statement that may not stand where it does (CG0209)."""
         word = statement.span.text.split(maxsplit=1)[0] if statement.span.text else ""
         if isinstance(statement, ast.Draw):
@@ -244,7 +244,7 @@ class _Resolver:
             labels = (Label(draws[0].span, "the first"),)
             self.found.append(Diagnostic("CG0202", "a density has one `draw`", draw.span, labels=labels))
 
-    def signature(self, parameters: Sequence[ast.Parameter], scope: Scope) -> Scope:
+    def signature(self, parameters: Sequence[ast.Parameter], scope: SymbolTable) -> SymbolTable:
         """Enters a signature's names; one that is new in a type is bound by the argument."""
         for parameter in parameters:
             span = Span(
@@ -261,7 +261,9 @@ class _Resolver:
             self.expr(parameter.default, scope)
         return scope
 
-    def clauses(self, clauses: Iterable[ast.Clause], condition: ast.Expr | None, scope: Scope) -> Scope:
+    def clauses(
+        self, clauses: Iterable[ast.Clause], condition: ast.Expr | None, scope: SymbolTable
+    ) -> SymbolTable:
         """Enters the names of `for` clauses, each after its domain; the condition sees them all."""
         for clause in clauses:
             self.expr(clause.domain, scope)
@@ -272,7 +274,7 @@ class _Resolver:
 
     # --- expressions
 
-    def expr(self, expr: ast.Node | None, scope: Scope) -> None:
+    def expr(self, expr: ast.Node | None, scope: SymbolTable) -> None:
         match expr:
             case None:
                 pass
@@ -288,26 +290,26 @@ class _Resolver:
             case ast.NamedType() | ast.NamedValues():
                 self.type(expr, scope)
             case ast.Generator(body, clauses, condition) | ast.ArrayComprehension(body, clauses, condition):
-                self.expr(body, self.clauses(clauses, condition, Scope(scope, "index")))
+                self.expr(body, self.clauses(clauses, condition, SymbolTable(scope, "index")))
             case ast.LearnValue(method):
                 self.method(method, scope)
             case _:
                 self.within(expr, scope)
 
-    def within(self, node: ast.Node, scope: Scope) -> None:
+    def within(self, node: ast.Node, scope: SymbolTable) -> None:
         for part in parts(node):
             self.expr(part, scope)
 
-    def method(self, method: ast.Expr, scope: Scope) -> None:
+    def method(self, method: ast.Expr, scope: SymbolTable) -> None:
         """The arguments of `by hmc(…)` and `learn diffusion(…)`: the method's own name is no name."""
-        inner = Scope(scope, "index")
+        inner = SymbolTable(scope, "index")
         for net in NETS:
             inner.names[net] = Declared(net, "fn", method.span)
         if isinstance(method, ast.Call):
             for argument in method.arguments:
                 self.expr(argument.value, inner)
 
-    def type(self, written: ast.TypeExpr | None, scope: Scope) -> None:
+    def type(self, written: ast.TypeExpr | None, scope: SymbolTable) -> None:
         """A type's own name may be declared here; its sizes and bounds are expressions, `_` among them."""
         if written is None:
             return
@@ -329,14 +331,14 @@ class _Resolver:
         for name in dict.fromkeys(twice):
             self.found.append(Diagnostic("CG0202", f"the value `{name}` is named twice", written.span))
 
-    def is_unknown(self, name: str, scope: Scope) -> bool:
+    def is_unknown(self, name: str, scope: SymbolTable) -> bool:
         return scope.find(name)[0] is None and name not in self.known and name not in self.values
 
-    def candidates(self, scope: Scope) -> set[str]:
+    def candidates(self, scope: SymbolTable) -> set[str]:
         """Every name that may be meant."""
         return {*scope.visible(), *self.known, *self.values}
 
-    def use(self, name: str, span: Span, scope: Scope, declare: str = "", hint: str = "") -> None:
+    def use(self, name: str, span: Span, scope: SymbolTable, declare: str = "", hint: str = "") -> None:
         """Marks a name as used, or says what is wrong with it, once for each name.
 
         `declare` is the advice where only a variable can be meant; `hint` says it better than any other name.
@@ -376,7 +378,7 @@ def _sizes(clauses: Iterable[ast.Clause]) -> tuple[ast.Expr, ...]:
     return tuple(found)
 
 
-def _widened(declaration: ast.Var | ast.Param, scope: Scope) -> str:
+def _widened(declaration: ast.Var | ast.Param, scope: SymbolTable) -> str:
     """The type that a declaration needs outside the loops it stands in."""
     if declaration.type is None:
         return "real"

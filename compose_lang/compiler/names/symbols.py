@@ -34,14 +34,14 @@ class Declared:
 
 
 @dataclass(eq=False)
-class Scope:
+class SymbolTable:
     """The names of one block and the scope around it.
 
     block is "" for the module, else fn, factor, density, for, if, or index for a comprehension; sizes are the
     lengths of a `for`'s domains.
     """
 
-    outer: Scope | None = None
+    outer: SymbolTable | None = None
     block: str = ""
     sizes: tuple[ast.Expr, ...] = ()
     names: dict[str, Declared] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Scope:
 
         The body of a factor or function runs where it is applied, so it may use what is declared later.
         """
-        scope: Scope | None = self
+        scope: SymbolTable | None = self
         runs_later = False
         while scope is not None:
             if name in scope.names:
@@ -72,9 +72,9 @@ class Scope:
         if self.outer is not None:
             yield from self.outer.visible()
 
-    def loops(self) -> Iterator[Scope]:
+    def loops(self) -> Iterator[SymbolTable]:
         """The `for` and `if` blocks this stands in, from the inside out."""
-        scope: Scope | None = self
+        scope: SymbolTable | None = self
         while scope is not None and scope.block in ("for", "if"):
             yield scope
             scope = scope.outer

@@ -19,7 +19,7 @@ from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.diagnostics import ComposeError, Diagnostic
 
 
-def narrow(graph: FactorGraph) -> FactorGraph:
+def filter_domains(graph: FactorGraph) -> FactorGraph:
     """The graph with smaller domains where hard constraints between discrete sites allow it."""
     found = hard(graph)
     if found is None:

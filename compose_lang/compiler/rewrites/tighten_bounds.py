@@ -20,7 +20,7 @@ from compose_lang.compiler.ir.node import Node
 FLIPPED = {"ge": "le", "gt": "lt", "le": "ge", "lt": "gt"}
 
 
-def tighten(graph: FactorGraph) -> FactorGraph:
+def tighten_bounds(graph: FactorGraph) -> FactorGraph:
     """The graph with bounds moved from its constraints to its variables' domains; the constraints stay."""
     bounds: dict[str, tuple[float, float]] = {}
     for group in graph.groups:

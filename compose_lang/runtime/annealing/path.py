@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.compiler.analyses.noise_levels import Anneal, learned_below
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.annealing import moves, softening
 from compose_lang.runtime.annealing.field import Field
@@ -216,7 +216,7 @@ def schedule(
 
     reach: of the data's spread, how far the noise need go at most.
     """
-    found: dict[int, Part] = {}
+    found: dict[int, LearnedFactor] = {}
     for f in (*[f.group for f in anneal.flows], *anneal.families):
         found.update({id(n.attrs[0]): n.attrs[0] for n in learned_below(f.energy)})
     scales = [float(learned[key]["scale"][0]) if key in learned else SCALE for key in found]

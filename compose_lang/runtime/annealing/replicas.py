@@ -1,10 +1,10 @@
 """Replica exchange over levels of noise: chains that hold one replica of a program at each level.
 
 A sweep moves every replica by MCMC at its own level, all levels as one batch. Then neighbours exchange (`exchange`):
-pairs (0, 1), (2, 3), … in even sweeps, (1, 2), (3, 4), … in odd ones. Variables without noise go along with those that
-carry it, and so does the part of a mixture that a replica follows (`compiler/analyses/noise_levels`): the coarsest replica draws it
-anew, where noise has made the parts alike. The draws are the replica at the finest level. Steps adapt during the
-warm-up alone, a factor for each level.
+pairs (0, 1), (2, 3), … in even sweeps, (1, 2), (3, 4), … in odd ones. Variables without noise go along with those
+that carry it, and so does the part of a mixture that a replica follows (`compiler/analyses/noise_levels`): the
+coarsest replica draws it anew, where noise has made the parts alike. The draws are the replica at the finest level.
+Steps adapt during the warm-up alone, a factor for each level.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Solutions of hard discrete constraints by OR-tools' CP-SAT, where it is installed (the extra `search`).
 
-In: `Hard`, relations over sites, and a seed for each solution wanted. Out: the number of a value for every site; or
-which groups of factors cannot hold together, as the solver has proved; or nothing, where it is not installed, the
-program too large, or its time over. Seeds make solutions differ; the same seed gives the same one: a single worker
-whose time is counted in steps.
+In: `HardConstraints`, relations over sites, and a seed for each solution wanted. Out: the number of a value for
+every site; or which groups of factors cannot hold together, as the solver has proved; or nothing, where it is not
+installed, the program too large, or its time over. Seeds make solutions differ; the same seed gives the same one: a
+single worker whose time is counted in steps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.constraints.relations import Allowed, Different, Hard, Relation, Total
+from compose_lang.compiler.constraints.relations import (
+    AllDifferent,
+    HardConstraints,
+    LinearConstraint,
+    Relation,
+    TableConstraint,
+)
 from compose_lang.compiler.graph.factor_graph import FactorGroup
 
 MOST_READS = 300_000  #: sites read by all instances: what Python states to the solver one by one
@@ -41,7 +47,7 @@ class Ended(Enum):
     UNKNOWN = 2
 
 
-def solve(hard: Hard, seeds: Sequence[int]) -> np.ndarray | Impossible | None:
+def solve(hard: HardConstraints, seeds: Sequence[int]) -> np.ndarray | Impossible | None:
     """Value numbers (seeds, sites) that satisfy all relations, one solution a seed."""
     reads = sum(r.scope.size for r in hard.relations)
     if find_spec("ortools") is None or reads > MOST_READS:
@@ -59,7 +65,7 @@ def solve(hard: Hard, seeds: Sequence[int]) -> np.ndarray | Impossible | None:
     return np.array(found).reshape(len(found), len(hard.domains))
 
 
-def core(hard: Hard) -> tuple[FactorGroup, ...]:
+def core(hard: HardConstraints) -> tuple[FactorGroup, ...]:
     """Groups that are infeasible together: each is left out if the rest are so without it."""
     kept = list(dict.fromkeys(r.group for r in hard.relations))
     for group in list(kept):
@@ -118,14 +124,14 @@ class Statement:
 
     def state(self, relation: Relation) -> None:
         match relation:
-            case Allowed():
+            case TableConstraint():
                 self.state_table(relation)
-            case Different():
+            case AllDifferent():
                 self.state_difference(relation)
-            case Total():
+            case LinearConstraint():
                 self.state_total(relation)
 
-    def state_table(self, r: Allowed) -> None:
+    def state_table(self, r: TableConstraint) -> None:
         for row, scope in enumerate(r.scope):
             allowed = r.allowed[0 if len(r.allowed) == 1 else row]
             for place, site in enumerate(scope):
@@ -134,13 +140,13 @@ class Statement:
             xs = [self.sites[s] for s in scope]
             self.model.add_allowed_assignments(xs, np.argwhere(allowed).tolist())
 
-    def state_difference(self, r: Different) -> None:
+    def state_difference(self, r: AllDifferent) -> None:
         for row, scope in enumerate(r.scope):
             codes = r.codes[0 if len(r.codes) == 1 else row]
             coded = [self.function(int(s), c) for s, c in zip(scope, codes, strict=True)]
             self.model.add_all_different(coded)
 
-    def state_total(self, r: Total) -> None:
+    def state_total(self, r: LinearConstraint) -> None:
         for row, scope in enumerate(r.scope):
             weights = r.weights[0 if len(r.weights) == 1 else row]
             if not np.array_equal(weights, np.round(weights)):

@@ -23,7 +23,7 @@ from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, Position
-from compose_lang.runtime.kernels.pairwise.held import Held
+from compose_lang.runtime.kernels.pairwise.held import Packed
 
 if TYPE_CHECKING:
     from compose_lang.runtime.density.density import Density
@@ -177,12 +177,12 @@ class Sweeper:
     def _hold(self, constants: Tree, position: Position) -> Tree:
         """A position as sweeps take it: where one kernel moves all, in that kernel's own arrangement if it has one."""
         one = holder(self._bound(self.density.with_constants(constants)))
-        return position if one is None else one.hold(position)
+        return position if one is None else one.pack(position)
 
     def _release(self, constants: Tree, held: Tree) -> Position:
         """The position that is held."""
         one = holder(self._bound(self.density.with_constants(constants)))
-        return held if one is None else one.release({}, held)
+        return held if one is None else one.unpack({}, held)
 
     def _record(self, constants: Tree, position: Position) -> dict[str, Array]:
         """What is kept of a position, in the types it is stored in."""
@@ -258,9 +258,9 @@ class Sweeper:
         return position, states, stacked, self._energy(constants, position)
 
 
-def holder(kernels: Sequence[BoundKernel]) -> Held | None:
+def holder(kernels: Sequence[BoundKernel]) -> Packed | None:
     """The kernel that moves all and can keep it in an arrangement of its own, if there is one."""
-    return kernels[0] if len(kernels) == 1 and isinstance(kernels[0], Held) else None
+    return kernels[0] if len(kernels) == 1 and isinstance(kernels[0], Packed) else None
 
 
 def named_leaves(tree: Tree, name: str = "") -> list[tuple[str, Array]]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
-from compose_lang.compiler.graph.learned_factor import LEVEL, parts_of
+from compose_lang.compiler.graph.learned_factor import LEVEL, learned_factors_in
 from compose_lang.compiler.ir.build import postorder
 from compose_lang.compiler.ir.interpret import interpret, large_constants
 from compose_lang.compiler.ir.node import Node
@@ -30,11 +30,11 @@ from compose_lang.runtime.elimination.summed_out import Joint
 from compose_lang.runtime.kernels.common.kernel import Position
 from compose_lang.runtime.learned.energy import bound
 from compose_lang.runtime.learned.foreign.binding import bind
-from compose_lang.runtime.learning.obtain import Learned, by_part, prepare
+from compose_lang.runtime.learning.obtain import Learned, by_part, obtain
 from compose_lang.runtime.planning.options import METHODS
 from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.views.coordinates import Coordinates
-from compose_lang.runtime.views.views import seen_of
+from compose_lang.runtime.views.views import views_of
 
 Values = dict[str, Array]
 """Variable name -> (chains, *shape, *event): constrained values of all sites, observed ones among them."""
@@ -54,16 +54,16 @@ class Density:
         self.backend = backend
         self.variables = {v.name: v for v in graph.variables}
         with backend.scope():
-            self.seen = seen_of(graph, plan, backend)
+            self.seen = views_of(graph, plan, backend)
         roots = [g.energy for g in graph.groups] + [d.node for d in graph.derived]
         roots += [g.violation for g in graph.groups if g.violation is not None]
         roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
         roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
         roots += [energy for seen in self.seen.values() for energy in seen.energies]
         self.inlined = large_constants(roots)
-        self.parts = parts_of(roots)
+        self.parts = learned_factors_in(roots)
         known = learned or {}
-        self.learned: Learned = {**by_part(prepare(p for p in self.parts if id(p) not in known)), **known}
+        self.learned: Learned = {**by_part(obtain(p for p in self.parts if id(p) not in known)), **known}
         self.foreign = {id(p): bind(p, backend) for p in self.parts if p.is_foreign}
         self.level: Array | None = (
             None  #: of noise, (chains,) or (1,); None: 0, the density that the program denotes

@@ -1,7 +1,7 @@
 """Finite variables of a density as one block: summed out of its energy, or drawn jointly given all else.
 
-In: a density and what `compiler/analyses/sum_out` found of it. Out: what the kernel `exact` draws by, and the free energy that
-continuous blocks see instead of the factors' energies.
+In: a density and what `compiler/analyses/sum_out` found of it. Out: what the kernel `exact` draws by, and the free
+energy that continuous blocks see instead of the factors' energies.
 """
 
 from __future__ import annotations

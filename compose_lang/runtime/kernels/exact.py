@@ -1,6 +1,7 @@
 """Exact draws: finite variables jointly from their distribution given all else, by elimination and backward sampling.
 
-Where there is nothing else and all energies are known, `runtime/elimination/independent` makes all draws at once instead.
+Where there is nothing else and all energies are known, `runtime/elimination/independent` makes all draws at once
+instead.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from compose_lang.compiler.elaborate.declarations.variables import some_value
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.arrays.transforms import constrain, unconstrain
 from compose_lang.runtime.backends import load_backend
@@ -28,7 +28,7 @@ class Weighing:
     a program's energy gets the right force, and whoever compares energies must integrate it (see annealing).
     """
 
-    part: Part
+    part: LearnedFactor
     weights: Mapping[str, Array]
     trains: bool = False  #: whether the score's own gradient in the weights is asked for
 
@@ -59,7 +59,7 @@ class Weighing:
 class Computing:
     """A learned function, or a param that was fitted with nets, with its weights on a backend."""
 
-    part: Part
+    part: LearnedFactor
     weights: Mapping[str, Array]
 
     def __call__(self, b: Backend, values: Sequence[Array]) -> Array:
@@ -74,17 +74,17 @@ class Computing:
         return load_net(part.net.kind).apply(b, of_net(weights), part.net.sizes, ports_of(part), x, c)
 
 
-def bound(part: Part, weights: Mapping[str, Array], trains: bool = False) -> Weighing | Computing:
+def bound(part: LearnedFactor, weights: Mapping[str, Array], trains: bool = False) -> Weighing | Computing:
     """What the slot of a part stands for."""
     return Computing(part, weights) if part.out is not None else Weighing(part, weights, trains)
 
 
-def ports_of(part: Part) -> net.Ports:
+def ports_of(part: LearnedFactor) -> net.Ports:
     assert part.out is not None
     return net.Ports(features.shape_of(part), 0, part.out.full_shape)
 
 
-def begin_net(part: Part) -> dict[str, np.ndarray]:
+def begin_net(part: LearnedFactor) -> dict[str, np.ndarray]:
     """A function's weights before training, from data of its arguments."""
     assert part.net is not None
     wanted = load_net(part.net.kind).weights(part.net.sizes, ports_of(part))
@@ -94,7 +94,7 @@ def begin_net(part: Part) -> dict[str, np.ndarray]:
     }
 
 
-def begin_param(part: Part, seed: int) -> dict[str, np.ndarray]:
+def begin_param(part: LearnedFactor, seed: int) -> dict[str, np.ndarray]:
     """A param's coordinates before training: of its value in the program, or near the middle of its type."""
     assert part.out is not None
     b = load_backend("numpy")

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import Part, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Port
 from compose_lang.runtime.arrays.protocol import Array, Backend
 
 
-def shape_of(part: Part) -> tuple[int, ...]:
+def shape_of(part: LearnedFactor) -> tuple[int, ...]:
     """The shape of x: that of the subject, or (n,) of several."""
     shapes = [p.type.full_shape for p in part.subjects]
     if len(shapes) == 1 and shapes[0]:
@@ -24,7 +24,7 @@ def shape_of(part: Part) -> tuple[int, ...]:
     return (sum(math.prod(s) for s in shapes),)
 
 
-def joined(b: Backend, part: Part, subjects: Sequence[Array]) -> Array:
+def joined(b: Backend, part: LearnedFactor, subjects: Sequence[Array]) -> Array:
     """Subjects (n, *shape) as one array x (n, *shape_of)."""
     n = subjects[0].shape[0]
     if len(subjects) == 1:
@@ -32,7 +32,7 @@ def joined(b: Backend, part: Part, subjects: Sequence[Array]) -> Array:
     return b.xp.concat([s.reshape((n, -1)) for s in subjects], axis=1)
 
 
-def split(part: Part, x: Array) -> list[Array]:
+def split(part: LearnedFactor, x: Array) -> list[Array]:
     """x (n, *shape_of) as the subjects (n, *shape)."""
     n, flat, found, start = x.shape[0], x.reshape((x.shape[0], -1)), [], 0
     for port in part.subjects:
@@ -42,7 +42,7 @@ def split(part: Part, x: Array) -> list[Array]:
     return found
 
 
-def scales(part: Part) -> dict[str, np.ndarray]:
+def scales(part: LearnedFactor) -> dict[str, np.ndarray]:
     """Where the data lie: `shift` of x and one `scale`, and the same for each real input."""
     n = len(next(iter(part.data.values())))
     x = np.concatenate([part.data[p.name].reshape(n, -1) for p in part.subjects], axis=1)
@@ -50,7 +50,7 @@ def scales(part: Part) -> dict[str, np.ndarray]:
     return {name: a.astype(np.float32) for name, a in found.items()} | input_scales(part)
 
 
-def input_scales(part: Part) -> dict[str, np.ndarray]:
+def input_scales(part: LearnedFactor) -> dict[str, np.ndarray]:
     """Where the data of each real input lie."""
     found = {}
     for port in part.inputs:
@@ -60,12 +60,12 @@ def input_scales(part: Part) -> dict[str, np.ndarray]:
     return {name: a.astype(np.float32) for name, a in found.items()}
 
 
-def shapes_of_scales(part: Part) -> dict[str, tuple[int, ...]]:
+def shapes_of_scales(part: LearnedFactor) -> dict[str, tuple[int, ...]]:
     """The shapes of `scales`."""
     return {"shift": shape_of(part), "scale": (1,), **shapes_of_input_scales(part)}
 
 
-def shapes_of_input_scales(part: Part) -> dict[str, tuple[int, ...]]:
+def shapes_of_input_scales(part: LearnedFactor) -> dict[str, tuple[int, ...]]:
     """The shapes of `input_scales`."""
     found: dict[str, tuple[int, ...]] = {}
     for port in part.inputs:
@@ -87,7 +87,7 @@ def rms(x: np.ndarray) -> float:
     return float(np.sqrt(x.var(0).mean())) or 1.0
 
 
-def condition_size(part: Part) -> int:
+def condition_size(part: LearnedFactor) -> int:
     return sum(size_of(port) for port in part.inputs)
 
 
@@ -97,7 +97,12 @@ def size_of(port: Port) -> int:
 
 
 def conditions(
-    part: Part, b: Backend, weights: Mapping[str, Array], inputs: Sequence[Array | None], rows: Any, n: int
+    part: LearnedFactor,
+    b: Backend,
+    weights: Mapping[str, Array],
+    inputs: Sequence[Array | None],
+    rows: Any,
+    n: int,
 ) -> Array:
     """Features (n, condition_size) of inputs: one-hot where finite, scaled where real; all 0 where left out.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
 from compose_lang.runtime.learned.net import Weight
@@ -33,32 +33,35 @@ class Learner:
 
     name: str
     summary: str  #: one line for the reference
-    begin: Callable[[Part], dict[str, np.ndarray]]
+    begin: Callable[[LearnedFactor], dict[str, np.ndarray]]
     """Weights before training."""
-    energy: Callable[[Part, Backend, Weights, Array, Sequence[Array], Sequence[Array | None]], Array]
+    energy: Callable[[LearnedFactor, Backend, Weights, Array, Sequence[Array], Sequence[Array | None]], Array]
     """(part, backend, weights, levels (n,), subjects (n, *shape), inputs (n, *shape or None)) -> energies (n,)."""
-    wanted: Callable[[Part], Mapping[str, Weight]] | None = None
+    wanted: Callable[[LearnedFactor], Mapping[str, Weight]] | None = None
     """The net's arrays, by which a file of weights is judged; None: there is no net."""
-    beside: Callable[[Part], Mapping[str, tuple[int, ...]]] = nothing
+    beside: Callable[[LearnedFactor], Mapping[str, tuple[int, ...]]] = nothing
     """The shapes of what stands in such a file beside the net."""
-    noise: Callable[[Part], Mapping[str, NoiseSpec]] = nothing
+    noise: Callable[[LearnedFactor], Mapping[str, NoiseSpec]] = nothing
     """What the loss of a row needs."""
-    loss: Callable[[Part, Backend, Weights, Rows, Mapping[str, Array]], Array] | None = None
+    loss: Callable[[LearnedFactor, Backend, Weights, Rows, Mapping[str, Array]], Array] | None = None
     """(part, backend, weights, rows, noise) -> the loss (n,) of each row; None: `begin` has learned all there is."""
     score: (
-        Callable[[Part, Backend, Weights, Array, Sequence[Array], Sequence[Array | None]], list[Array]] | None
+        Callable[
+            [LearnedFactor, Backend, Weights, Array, Sequence[Array], Sequence[Array | None]], list[Array]
+        ]
+        | None
     ) = None
     """-gradient of the log-density in each subject, where there is no energy to differentiate."""
-    state: Callable[[Part, int], Tree] | None = None
+    state: Callable[[LearnedFactor, int], Tree] | None = None
     """What is carried from step to step beside the weights, for a batch of n rows."""
-    advance: Callable[[Part, Backend, Weights, Rows, Tree, Mapping[str, Array]], tuple[Rows, Tree]] | None = (
-        None
-    )
+    advance: (
+        Callable[[LearnedFactor, Backend, Weights, Rows, Tree, Mapping[str, Array]], tuple[Rows, Tree]] | None
+    ) = None
     """Before each step: rows that the loss sees beside the data's, and the state after it."""
-    draw: Callable[[Part, Backend, Weights, Sequence[Array | None], Array], Array] | None = None
+    draw: Callable[[LearnedFactor, Backend, Weights, Sequence[Array | None], Array], Array] | None = None
     """(part, backend, weights, inputs (n, *shape or None), noise (n, d)) -> all elements (n, d) of the subjects in row
     order, drawn outright; the kind of noise stands in the compiler's table."""
-    finish: Callable[[Part, Backend, Weights], dict[str, np.ndarray]] | None = None
+    finish: Callable[[LearnedFactor, Backend, Weights], dict[str, np.ndarray]] | None = None
     """Weights to be added after training: constants of the density."""
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from compose_lang.compiler.elaborate.learned.weights_header import ENDING
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.learning import weights
-from compose_lang.runtime.learning.obtain import Lesson
+from compose_lang.runtime.learning.obtain import TrainedWeights
 
 
-def targets(out: Path, parts: Sequence[Part]) -> dict[str, Path]:
+def targets(out: Path, parts: Sequence[LearnedFactor]) -> dict[str, Path]:
     """The file of each part that is learned, by its name; loaded ones and functions stay where they are."""
     own = [p for p in parts if p.file is None and not p.is_foreign and p.out is None]
     names = [part.name for part in own]
@@ -22,7 +22,7 @@ def targets(out: Path, parts: Sequence[Part]) -> dict[str, Path]:
     return {name: out / f"{name}{ENDING}" for name in names}
 
 
-def require_room(out: Path, parts: Sequence[Part]) -> None:
+def require_room(out: Path, parts: Sequence[LearnedFactor]) -> None:
     """A ComposeError (exit code 2), before anything is learned, where the weights could not be written there."""
     found = targets(out, parts)
     if len(found) > 1 and len(set(found.values())) == 1:
@@ -40,9 +40,9 @@ def require_room(out: Path, parts: Sequence[Part]) -> None:
             raise ComposeError(Diagnostic("CG0707", text), exit_code=2) from None
 
 
-def export(out: Path, lessons: Sequence[Lesson]) -> list[Lesson]:
+def export(out: Path, lessons: Sequence[TrainedWeights]) -> list[TrainedWeights]:
     """Write what was learned; the lessons then name those files."""
-    found = targets(out, [lesson.part for lesson in lessons if isinstance(lesson.part, Part)])
+    found = targets(out, [lesson.part for lesson in lessons if isinstance(lesson.part, LearnedFactor)])
     for lesson in lessons:
         if lesson.name in found:
             weights.write(found[lesson.name], lesson.part, lesson.weights, lesson.report)

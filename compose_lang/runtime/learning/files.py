@@ -16,13 +16,13 @@ from tempfile import TemporaryFile
 import numpy as np
 
 from compose_lang.compiler.elaborate.learned.joint_training import Joint
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.compiler.likelihood.fitting import Fitting
 
 Arrays = Mapping[str, np.ndarray]
 
 
-def places(part: Part | Joint | Fitting) -> list[Path]:
+def places(part: LearnedFactor | Joint | Fitting) -> list[Path]:
     """Where the weights of a part may be kept, the best place first."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "compose_lang" / "learned"
     homes = [cache] if part.home is None else [part.home, cache]
@@ -34,7 +34,7 @@ def checkpoint_of(path: Path) -> Path:
     return path.with_suffix(".checkpoint.safetensors")
 
 
-def writable(part: Part | Joint | Fitting) -> Path | None:
+def writable(part: LearnedFactor | Joint | Fitting) -> Path | None:
     """The first of a part's places that can be written; None where none can."""
     for path in places(part):
         try:

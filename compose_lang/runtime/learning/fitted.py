@@ -16,7 +16,7 @@ from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.learning import files, weights
 from compose_lang.runtime.learning.contrast import Arrays, Stopped
 from compose_lang.runtime.learning.maximum_likelihood import MaximumLikelihood
-from compose_lang.runtime.learning.obtain import Lesson, elsewhere, interrupted
+from compose_lang.runtime.learning.obtain import TrainedWeights, elsewhere, interrupted
 from compose_lang.runtime.learning.trainer import Watch
 
 EVERY_SECONDS = 10.0  #: between two checkpoints
@@ -24,7 +24,7 @@ EVERY_SECONDS = 10.0  #: between two checkpoints
 
 def lesson_of(
     fitting: Fitting, watch: Watch | None = None, stop: Callable[[], bool] = lambda: False
-) -> Lesson:
+) -> TrainedWeights:
     """The values of params as the weights of a lesson; CG0706 where it is told to stop, and it goes on next time."""
     found = kept(fitting)
     if found is not None:
@@ -53,10 +53,10 @@ def lesson_of(
         with suppress(OSError):
             checkpoint.unlink(missing_ok=True)
     told = (*fitted.findings, *elsewhere(fitting, path))
-    return Lesson(fitting, fitted.values, "learned", path, report, monotonic() - began, told)
+    return TrainedWeights(fitting, fitted.values, "learned", path, report, monotonic() - began, told)
 
 
-def kept(fitting: Fitting) -> Lesson | None:
+def kept(fitting: Fitting) -> TrainedWeights | None:
     """What an earlier run found, if it can be read."""
     for path in files.places(fitting):
         with suppress(OSError, ValueError, KeyError):  # damaged: it is fitted anew
@@ -66,7 +66,7 @@ def kept(fitting: Fitting) -> Lesson | None:
                 Diagnostic(code, message, fitting.span, "warning", help=help)
                 for code, message, help in report["warnings"]
             ]
-            return Lesson(fitting, values, "kept", path, report, None, tuple(told))
+            return TrainedWeights(fitting, values, "kept", path, report, None, tuple(told))
     return None
 
 

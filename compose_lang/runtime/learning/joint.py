@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.elaborate.learned.joint_training import Joint
-from compose_lang.compiler.graph.learned_factor import LEVEL, Part
+from compose_lang.compiler.graph.learned_factor import LEVEL, LearnedFactor
 from compose_lang.compiler.ir.build import postorder
 from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.compiler.ir.node import Node
@@ -35,14 +35,14 @@ from compose_lang.runtime.learned.learners import load_learner
 SEEN = 256  #: rows by which scales are set before training
 
 
-def learner_of(part: Part | Joint) -> Learner:
+def learner_of(part: LearnedFactor | Joint) -> Learner:
     """How a part, or parts together, are trained."""
-    if isinstance(part, Part):
+    if isinstance(part, LearnedFactor):
         return load_learner(part.method)
     return Learner("together", "parts of one density", begin, energy, noise=noise, loss=loss)  # type: ignore[arg-type]
 
 
-def own(joint: Joint, weights: Weights, part: Part) -> dict[str, Any]:
+def own(joint: Joint, weights: Weights, part: LearnedFactor) -> dict[str, Any]:
     """A part's weights under its own names."""
     i = joint.every.index(part)
     found = {}
@@ -56,14 +56,14 @@ def own(joint: Joint, weights: Weights, part: Part) -> dict[str, Any]:
 
 def begin(joint: Joint) -> dict[str, np.ndarray]:
     """Weights before training: each part's scales are those of what the composition shows it of the data."""
-    from compose_lang.runtime.learning.obtain import by_part, prepare
+    from compose_lang.runtime.learning.obtain import by_part, obtain
 
     b = load_backend("numpy", "float32")
     seed = int(joint.options["seed"])
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(joint.data["row"]))[:SEEN]
     rows = {name: rows[order] for name, rows in joint.data.items()}
-    fixed = by_part(prepare([p for p in joint.every if p.joint is not joint]))
+    fixed = by_part(obtain([p for p in joint.every if p.joint is not joint]))
     weights: dict[str, np.ndarray] = {}
     clean = [np.asarray(x) for x in interpret(b, joint.clean, bindings(b, joint, {}, rows, None, ()))]
     flat = np.concatenate([x.reshape(len(x), -1) for x in clean], axis=1)
@@ -84,7 +84,9 @@ def begin(joint: Joint) -> dict[str, np.ndarray]:
     return weights
 
 
-def begun_part(b: Backend, joint: Joint, part: Part, known: dict[int, Any], seed: int) -> dict[str, Any]:
+def begun_part(
+    b: Backend, joint: Joint, part: LearnedFactor, known: dict[int, Any], seed: int
+) -> dict[str, Any]:
     """A part's weights before training, from the values that its arguments have in the composition."""
     if part.method == "param":
         return begin_param(part, seed)

@@ -33,13 +33,13 @@ from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels.common.kernel import Position
 from compose_lang.runtime.learning.contrast import ITERATIONS, WARM, Arrays, Stopped, contrast, drifts
 from compose_lang.runtime.learning.model_chains import ModelChains
-from compose_lang.runtime.learning.obtain import Learned, by_part, prepare
+from compose_lang.runtime.learning.obtain import Learned, by_part, obtain
 from compose_lang.runtime.learning.trainer import Progress, Watch
 from compose_lang.runtime.planning.plan import Plan, plan
 from compose_lang.runtime.views.coordinates import Coordinates
 
 if TYPE_CHECKING:
-    from compose_lang.compiler.likelihood.partition_functions import Total
+    from compose_lang.compiler.likelihood.partition_functions import LogPartition
 
 SPREAD = 0.1  #: of first coordinates around the middle of a type: alike, params that are alike would stay so
 LONGEST = 20.0  #: a bounded param whose coordinate lies farther out than this has come to its bound
@@ -69,7 +69,7 @@ class MaximumLikelihood:
         self.rest = tuple(v.name for v in graph.variables if v.free_sites and v.name not in targets)
         self.steps, self.seed = int(options["steps"]), int(options["seed"])
         self.chains = int(options["chains"]) if self.rest else 1
-        learned = by_part(prepare(fitting.parts))
+        learned = by_part(obtain(fitting.parts))
         self.density = Density(graph, self.plan(graph, self.rest), self.backend, learned)
         self.density.steady = False
         self.block = Coordinates(self.density, self.params)
@@ -323,9 +323,9 @@ def shown(value: NDArray[np.float64]) -> str:
 
 
 class LogTotal:
-    """log Z of one `Total`. constants: the arrays it reads, which compiled functions take as an argument."""
+    """log Z of one `LogPartition`. constants: the arrays it reads, which compiled functions take as an argument."""
 
-    def __init__(self, total: Total, backend: Backend, learned: Learned) -> None:
+    def __init__(self, total: LogPartition, backend: Backend, learned: Learned) -> None:
         self.total = total
         exact = total.exact
         plan = Plan(()) if exact is None else Plan((exact.block,), exact={exact.names: exact})

@@ -1,8 +1,8 @@
 """Chains of a program's model without its data, which stand for a total that cannot be summed.
 
-In: a `Total` whose variables are drawn, not summed out. Out: its chains after some sweeps where the params are, and the
-slopes of their energies by the params. The mean slope is minus the gradient of log Z, its covariance over the
-chains a part of the second derivative (the part that is not the mean of the energies' own).
+In: a `LogPartition` whose variables are drawn, not summed out. Out: its chains after some sweeps where the params
+are, and the slopes of their energies by the params. The mean slope is minus the gradient of log Z, its covariance
+over the chains a part of the second derivative (the part that is not the mean of the energies' own).
 
 The chains persist: they go on from where they are when the params have moved a little, and are not started anew from
 the data (Younes 1988; Tieleman 2008).
@@ -25,7 +25,7 @@ from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.views.coordinates import Coordinates
 
 if TYPE_CHECKING:
-    from compose_lang.compiler.likelihood.partition_functions import Total
+    from compose_lang.compiler.likelihood.partition_functions import LogPartition
 
 MOST_JOINT = 500
 """Params whose slopes' covariance is kept whole; of more the variances are."""
@@ -37,14 +37,14 @@ Coordinate = NDArray[np.float64]
 
 
 class ModelChains:
-    """Chains of one `Total`. params: in the order of their coordinates u (D,)."""
+    """Chains of one `LogPartition`. params: in the order of their coordinates u (D,)."""
 
     sweeper: Sweeper
     batch: Batch
 
     def __init__(
         self,
-        total: Total,
+        total: LogPartition,
         walk: Plan,
         params: tuple[str, ...],
         chains: int,

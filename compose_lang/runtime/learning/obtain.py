@@ -1,6 +1,6 @@
 """The weights of a program's parts: loaded, found from an earlier run, or learned now and kept.
 
-In: parts. Out: a `Lesson` for each. A training that is cut short leaves a checkpoint and goes on from it.
+In: parts. Out: a `TrainedWeights` for each. A training that is cut short leaves a checkpoint and goes on from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from compose_lang.compiler.elaborate.learned.joint_training import Joint
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.compiler.likelihood.fitting import Fitting
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.learning import files, weights
@@ -30,13 +30,13 @@ INTERRUPTED = 130
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class TrainedWeights:
     """What a part has learned, and how it was come by.
 
     how: `learned` now, `kept` from an earlier training, or `loaded` from the file that the program names.
     """
 
-    part: Part | Joint | Fitting
+    part: LearnedFactor | Joint | Fitting
     weights: dict[str, np.ndarray]
     how: Literal["learned", "kept", "loaded"]
     path: Path | None  #: where the weights are; None: nowhere but here
@@ -86,14 +86,14 @@ class Lesson:
         }
 
 
-def prepare(
-    parts: Iterable[Part], watch: Watch | None = None, stop: Callable[[], bool] = lambda: False
-) -> list[Lesson]:
+def obtain(
+    parts: Iterable[LearnedFactor], watch: Watch | None = None, stop: Callable[[], bool] = lambda: False
+) -> list[TrainedWeights]:
     """A lesson of every part but foreign ones, trained where its weights are not known.
 
     Where `stop` says so, training ends with CG0706 (exit code 130), and goes on from there the next time.
     """
-    whole: dict[int, Lesson] = {}
+    whole: dict[int, TrainedWeights] = {}
     found = []
     for part in parts:
         if part.joint is not None:
@@ -106,23 +106,23 @@ def prepare(
     return found
 
 
-def by_part(lessons: Sequence[Lesson]) -> Learned:
+def by_part(lessons: Sequence[TrainedWeights]) -> Learned:
     return {id(lesson.part): lesson.weights for lesson in lessons}
 
 
-def lesson_of(part: Part | Joint, watch: Watch | None, stop: Callable[[], bool]) -> Lesson:
+def lesson_of(part: LearnedFactor | Joint, watch: Watch | None, stop: Callable[[], bool]) -> TrainedWeights:
     if part.file is not None:
         stored = weights.read(part.file, part)
-        return Lesson(part, stored.weights, "loaded", part.file, stored.report)
+        return TrainedWeights(part, stored.weights, "loaded", part.file, stored.report)
     for path in files.places(part):
         if path.exists():
             with suppress(ComposeError):  # ours, and damaged: it is learned anew
                 stored = weights.read(path, part)
-                return Lesson(part, stored.weights, "kept", path, stored.report)
+                return TrainedWeights(part, stored.weights, "kept", path, stored.report)
     return learn(part, watch, stop)
 
 
-def learn(part: Part | Joint, watch: Watch | None, stop: Callable[[], bool]) -> Lesson:
+def learn(part: LearnedFactor | Joint, watch: Watch | None, stop: Callable[[], bool]) -> TrainedWeights:
     """Train a part and keep its weights, going on from a checkpoint where there is one."""
     began = monotonic()
     path = files.writable(part)
@@ -146,16 +146,16 @@ def learn(part: Part | Joint, watch: Watch | None, stop: Callable[[], bool]) -> 
         weights.write(path, part, found, report)
     if checkpoint is not None:
         checkpoint.remove()
-    return Lesson(part, found, "learned", path, report, monotonic() - began, elsewhere(part, path))
+    return TrainedWeights(part, found, "learned", path, report, monotonic() - began, elsewhere(part, path))
 
 
-def interrupted(part: Part | Joint | Fitting, step: int, steps: int, is_kept: bool) -> ComposeError:
+def interrupted(part: LearnedFactor | Joint | Fitting, step: int, steps: int, is_kept: bool) -> ComposeError:
     text = f"interrupted: `{part.name}` has learned {step:,} of {steps:,} steps"
     help = "the same command goes on from there" if is_kept else "they are lost: no folder can be written"
     return ComposeError(Diagnostic("CG0706", text, help=help), exit_code=INTERRUPTED)
 
 
-def elsewhere(part: Part | Joint | Fitting, path: Path | None) -> tuple[Diagnostic, ...]:
+def elsewhere(part: LearnedFactor | Joint | Fitting, path: Path | None) -> tuple[Diagnostic, ...]:
     """What to say where weights could not be kept beside the program."""
     if path == files.places(part)[0]:
         return ()

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from compose_lang.compiler.elaborate.learned.joint_training import Joint
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.compiler.likelihood.fitting import Fitting
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.arrays import noise
@@ -37,7 +37,7 @@ CLIP = 1.0  #: the longest gradient, so that one odd batch ruins nothing
 class Progress:
     """How far the training of a part, or the fit of params, is."""
 
-    part: Part | Joint | Fitting
+    part: LearnedFactor | Joint | Fitting
     step: int
     steps: int
     loss: float
@@ -76,7 +76,7 @@ class Trainer:
     """The training of one part, or of parts together."""
 
     def __init__(self, part: Any) -> None:
-        self.part: Any = part  #: a `Part` or a `Joint`, whichever its learner takes
+        self.part: Any = part  #: a `LearnedFactor` or a `Joint`, whichever its learner takes
         self.learner: Learner = learner_of(part)
         self.begun = self.learner.begin(part)  # a ValueError says in the user's words what does not fit
         self.backend: Backend = load_backend("jax", "float32")
@@ -261,7 +261,7 @@ class Trainer:
         return found
 
 
-def diverged(part: Part | Joint, step: int) -> ComposeError:
+def diverged(part: LearnedFactor | Joint, step: int) -> ComposeError:
     text = f"learning `{part.name}` diverged by step {step}: its loss is no number any more"
     help = f"a lower rate: {part.method}(…, rate={part.options['rate'] / 3:.1g})"
     return ComposeError(Diagnostic("CG0710", text, part.span, help=help))

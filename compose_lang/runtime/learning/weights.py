@@ -1,7 +1,7 @@
 """Files of weights: safetensors, whose metadata says what was learned and how well, and guards the bytes.
 
-A file cannot run code. Its header is read by the compiler (`compiler/elaborate/learned/weights_header.py`); here the arrays are read,
-and nothing but the arrays that the part needs, each of its shape, is taken.
+A file cannot run code. Its header is read by the compiler (`compiler/elaborate/learned/weights_header.py`); here the
+arrays are read, and nothing but the arrays that the part needs, each of its shape, is taken.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compose_lang.compiler.elaborate.learned.joint_training import Joint
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.compiler.likelihood.fitting import Fitting
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.learning import files
@@ -31,7 +31,10 @@ class Stored(NamedTuple):
 
 
 def write(
-    path: Path, part: Part | Joint | Fitting, weights: Mapping[str, np.ndarray], report: Mapping[str, Any]
+    path: Path,
+    part: LearnedFactor | Joint | Fitting,
+    weights: Mapping[str, np.ndarray],
+    report: Mapping[str, Any],
 ) -> None:
     """Write weights whole or not at all; CG0707 where the file cannot be written."""
     metadata = {
@@ -46,7 +49,7 @@ def write(
         raise ComposeError(Diagnostic("CG0707", text, part.span), exit_code=2) from None
 
 
-def read(path: Path, part: Part | Joint) -> Stored:
+def read(path: Path, part: LearnedFactor | Joint) -> Stored:
     """The weights of a part: CG0309 where the file is damaged, CG0310 where they are not the part's."""
     try:
         arrays, metadata = files.opened(path)

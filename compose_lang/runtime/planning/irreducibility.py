@@ -19,9 +19,15 @@ import numpy as np
 
 from compose_lang.compiler.constraints.moves import differing, leaves_room, peels, sums
 from compose_lang.compiler.constraints.propagation import rows_of
-from compose_lang.compiler.constraints.relations import Allowed, Different, Hard, Relation, Total
+from compose_lang.compiler.constraints.relations import (
+    AllDifferent,
+    HardConstraints,
+    LinearConstraint,
+    Relation,
+    TableConstraint,
+)
 from compose_lang.compiler.constraints.site_sets import size_of, subsets
-from compose_lang.compiler.constraints.solutions import Part, are_joined_by_minors, parts, solutions
+from compose_lang.compiler.constraints.solutions import Component, are_joined_by_minors, parts, solutions
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.planning.block import Block
@@ -37,24 +43,24 @@ FOLLOWED = frozenset({"gibbs", "mh", "kempe", "exchange", "blocks"})
 
 
 @dataclass(frozen=True, eq=False)
-class Gap:
+class Disconnected:
     """A part whose solutions moves do not, or may not, all reach: the `states` where they are listed, and their pieces.
 
     pieces: how many groups they fall into; None where that is not known.
     """
 
-    part: Part
+    part: Component
     states: np.ndarray | None
     pieces: int | None
 
 
-def gaps(graph: FactorGraph, blocks: Sequence[Block]) -> list[Gap]:
+def gaps(graph: FactorGraph, blocks: Sequence[Block]) -> list[Disconnected]:
     """For each combination of constraints the first part whose solutions the kernels of blocks may not all reach."""
     hard = graph.hard
     if hard is None or not hard.relations:
         return []
-    moves = Moves(graph, hard, blocks)
-    found: dict[tuple[str, ...], Gap] = {}
+    moves = MoveSet(graph, hard, blocks)
+    found: dict[tuple[str, ...], Disconnected] = {}
     seen: Counter[tuple[str, ...]] = Counter()
     for part in parts(hard):
         key = tuple(part.labels)
@@ -67,7 +73,7 @@ def gaps(graph: FactorGraph, blocks: Sequence[Block]) -> list[Gap]:
         states = solutions(hard, part) if is_told else None
         pieces = None if states is None else moves.pieces(part, states)
         if pieces is None or pieces > 1:
-            found[key] = Gap(part, states, pieces)
+            found[key] = Disconnected(part, states, pieces)
     return list(found.values())
 
 
@@ -76,10 +82,10 @@ def unreached(graph: FactorGraph, plan: Plan) -> list[Diagnostic]:
     if graph.hard is None:
         return []
     found = gaps(graph, plan.blocks)
-    return [warning(gap, Moves(graph, graph.hard, plan.blocks)) for gap in found]
+    return [warning(gap, MoveSet(graph, graph.hard, plan.blocks)) for gap in found]
 
 
-def warning(gap: Gap, moves: Moves) -> Diagnostic:
+def warning(gap: Disconnected, moves: MoveSet) -> Diagnostic:
     part = gap.part
     how = "may fall into groups" if gap.pieces is None else f"fall into {gap.pieces} groups"
     first: FactorGroup = part.rows[0][0].group
@@ -102,10 +108,10 @@ def warning(gap: Gap, moves: Moves) -> Diagnostic:
     return Diagnostic("CG0713", text, first.span, severity="warning", help=help)
 
 
-class Moves:
+class MoveSet:
     """The moves that a plan's kernels make of a graph's sites."""
 
-    def __init__(self, graph: FactorGraph, hard: Hard, blocks: Sequence[Block]) -> None:
+    def __init__(self, graph: FactorGraph, hard: HardConstraints, blocks: Sequence[Block]) -> None:
         self.graph = graph
         self.hard = hard
         self.kernels: dict[str, set[str]] = {}
@@ -122,7 +128,7 @@ class Moves:
                 )
         self.leaves_room = cache(leaves_room)
 
-    def says_all(self, part: Part) -> bool:
+    def says_all(self, part: Component) -> bool:
         """Whether relations are all that constraints between finite variables say of a part."""
         names = set(part.names(self.hard))
         finite = {v.name for v in self.hard.numbering.variables}
@@ -130,7 +136,7 @@ class Moves:
 
     # --- small parts ---
 
-    def pieces(self, part: Part, states: np.ndarray) -> int | None:
+    def pieces(self, part: Component, states: np.ndarray) -> int | None:
         """How many groups the solutions (n, sites) of a part fall into; None where there are too many moves to tell."""
         code, groups = Listed(states), Groups(len(states))
         if groups.number <= 1:
@@ -148,14 +154,14 @@ class Moves:
         is_known = groups.number <= 1 or len(sets) * len(states) <= MOST_JOINED
         return groups.number if is_known else None
 
-    def goals(self, part: Part, code: Listed) -> Iterator[np.ndarray]:
+    def goals(self, part: Component, code: Listed) -> Iterator[np.ndarray]:
         """For each move of single sites, pairs and Kempe chains where it leads from each state, -1 for nowhere."""
         for hidden in self.hidden(part):
             yield code.without(hidden)
         for turned in self.turned(part, code.states):
             yield code.find(turned)
 
-    def hidden(self, part: Part) -> list[list[int]]:
+    def hidden(self, part: Component) -> list[list[int]]:
         """Sets of columns that some move draws anew together: single sites, and pairs of sums."""
         column = {int(s): k for k, s in enumerate(part.sites)}
         single = {n for n, kernels in self.kernels.items() if kernels & {"gibbs", "mh"}}
@@ -171,7 +177,7 @@ class Moves:
                 found += [[a, b] for i, a in enumerate(mine) for b in mine[:i]]
         return found
 
-    def sets(self, part: Part) -> list[list[int]]:
+    def sets(self, part: Component) -> list[list[int]]:
         """The columns of small sets that are drawn jointly, in a random order: then few of them join most."""
         column = {int(s): k for k, s in enumerate(part.sites)}
         found: dict[tuple[int, ...], None] = {}
@@ -188,7 +194,7 @@ class Moves:
         free = np.flatnonzero(self.graph.variable(name).free.reshape(-1))
         return np.append(self.hard.numbering.starts[name] + free, -1)
 
-    def turned(self, part: Part, states: np.ndarray) -> list[np.ndarray]:
+    def turned(self, part: Component, states: np.ndarray) -> list[np.ndarray]:
         """Where each Kempe chain of each value leads from each state."""
         found = []
         for name, kernels in self.kernels.items():
@@ -218,7 +224,7 @@ class Moves:
 
     # --- large parts ---
 
-    def surely_join(self, part: Part) -> bool:
+    def surely_join(self, part: Component) -> bool:
         """Whether the solutions of a part are known to be joined."""
         return (
             self.has_harmless_values(part)
@@ -227,7 +233,7 @@ class Moves:
             or self.is_table(part)
         )
 
-    def is_table(self, part: Part) -> bool:
+    def is_table(self, part: Component) -> bool:
         """Whether a part is a table with fixed margins whose minors are drawn jointly."""
         (name, *others) = part.names(self.hard)
         if others or name not in self.drawn:
@@ -236,7 +242,7 @@ class Moves:
             part, set(map(frozenset, self.full_sites(name)[self.drawn[name]].tolist()))
         )
 
-    def draws_each(self, part: Part) -> bool:
+    def draws_each(self, part: Component) -> bool:
         """Whether every site of a part is drawn anew by some kernel, by itself or among others."""
         for name in part.names(self.hard):
             if self.kernels[name] & {"gibbs", "mh"}:
@@ -247,7 +253,7 @@ class Moves:
                 return False
         return True
 
-    def has_harmless_values(self, part: Part) -> bool:
+    def has_harmless_values(self, part: Component) -> bool:
         """Whether each site has a value that it can always change to: all solutions lead to where all have it."""
         if not self.draws_each(part):
             return False
@@ -258,7 +264,7 @@ class Moves:
             np.logical_and.at(harmless, scope.reshape(-1), safe.reshape(-1, safe.shape[-1]))
         return bool(harmless[part.sites].any(axis=1).all())
 
-    def has_room(self, part: Part) -> bool:
+    def has_room(self, part: Component) -> bool:
         """Whether all that is asked is that values differ, and there are more than neighbours."""
         owner = self.hard.numbering.owner(int(part.sites[0]))
         apart = differing(self.graph, owner)
@@ -277,13 +283,13 @@ class Moves:
             and peels(apart, 1)
         )
 
-    def is_one_sum(self, part: Part) -> bool:
+    def is_one_sum(self, part: Component) -> bool:
         """Whether one sum of values that count alike is all that ties the sites."""
         tying = [(r, rows) for r, rows in part.rows if r.scope.shape[1] > 1]
         if len(tying) != 1 or len(tying[0][1]) != 1:
             return False
         r, row = tying[0]
-        if not isinstance(r, Total):
+        if not isinstance(r, LinearConstraint):
             return False
         weights = r.weights[0 if len(r.weights) == 1 else row[0]]
         steps = np.diff(weights, axis=1)
@@ -366,7 +372,7 @@ def harmless_values(r: Relation, rows: np.ndarray, domains: np.ndarray) -> np.nd
     held = domains[r.scope[rows]]
     safe = np.zeros_like(held)
     match r:
-        case Allowed():
+        case TableConstraint():
             allowed = rows_of(r.allowed, rows)
             for place, size in enumerate(r.allowed.shape[1:]):
                 shape = [len(held), *(size if p == place else 1 for p in range(held.shape[1]))]
@@ -375,7 +381,7 @@ def harmless_values(r: Relation, rows: np.ndarray, domains: np.ndarray) -> np.nd
                 others = tuple(1 + p for p in range(held.shape[1]) if p != place)
                 possible = allowed.any(axis=1 + place, keepdims=True)
                 safe[:, place, :size] = (allowed | ~possible).all(axis=others)
-        case Total():
+        case LinearConstraint():
             weights = rows_of(r.weights, rows)
             mine = held[:, :, : weights.shape[2]]
             least = np.where(mine, weights, np.inf).min(axis=2, keepdims=True)
@@ -383,7 +389,7 @@ def harmless_values(r: Relation, rows: np.ndarray, domains: np.ndarray) -> np.nd
             is_low = (weights <= least) | np.isinf(r.high[rows])[:, None, None]
             is_high = (weights >= most) | np.isinf(r.low[rows])[:, None, None]
             safe[:, :, : weights.shape[2]] = is_low & is_high
-        case Different():
+        case AllDifferent():
             codes = np.broadcast_to(rows_of(r.codes, rows), held.shape)
             for place in range(held.shape[1]):
                 taken = np.zeros_like(held[:, place])

@@ -10,7 +10,7 @@ from collections.abc import Container, Sequence
 from compose_lang.compiler.constraints.site_sets import MOST_SITES, sizes
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.runtime.planning.block import Block
-from compose_lang.runtime.planning.irreducibility import Gap, Moves, gaps
+from compose_lang.runtime.planning.irreducibility import Disconnected, MoveSet, gaps
 
 ENOUGH = 4  #: sites, of which a table has a minor
 
@@ -38,7 +38,7 @@ def with_joining(graph: FactorGraph, blocks: Sequence[Block], asked: Container[s
 
 
 def joining_block(
-    graph: FactorGraph, v: Variable, mine: Sequence[Gap], blocks: Sequence[Block]
+    graph: FactorGraph, v: Variable, mine: Sequence[Disconnected], blocks: Sequence[Block]
 ) -> Block | None:
     """The smallest sets of a variable's sites that join the solutions of some parts, or as large ones as are cheap.
 
@@ -58,8 +58,8 @@ def joining_block(
     return best
 
 
-def joins(graph: FactorGraph, gap: Gap, blocks: Sequence[Block]) -> bool:
+def joins(graph: FactorGraph, gap: Disconnected, blocks: Sequence[Block]) -> bool:
     """Whether the solutions of a part are known to be joined by the kernels of blocks."""
     assert graph.hard is not None
-    moves = Moves(graph, graph.hard, blocks)
+    moves = MoveSet(graph, graph.hard, blocks)
     return gap.states is not None and moves.pieces(gap.part, gap.states) in (0, 1)

@@ -13,14 +13,14 @@ from compose_lang.compiler.graph.factor_graph import Variable
 from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.runtime.arrays.protocol import Array
 from compose_lang.runtime.kernels.common.kernel import Position
-from compose_lang.runtime.views.counted import Counted
+from compose_lang.runtime.views.counted import ValueIndices
 
 if TYPE_CHECKING:
     from compose_lang.runtime.density.density import Density
 
 
 @dataclass(frozen=True, eq=False)
-class Bonds(Counted):
+class Bonds(ValueIndices):
     """The block as a density gives it."""
 
     density: Density

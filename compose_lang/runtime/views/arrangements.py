@@ -18,7 +18,7 @@ from compose_lang.runtime.views.classes import Classes
 
 
 @dataclass(frozen=True, eq=False)
-class Arrangements(Classes):
+class OrderingView(Classes):
     """A `PermutationBlock`: the free orderings of one variable, in the position as (chains, sites, length)."""
 
     local: LocalPermutations

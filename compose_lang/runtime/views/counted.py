@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from compose_lang.runtime.density.density import Density
 
 
-class Counted:
+class ValueIndices:
     """The free sites of one finite variable. Places are the numbers of their values (chains, sites)."""
 
     density: Density

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose_lang.compiler.constraints.moves import Differing
+from compose_lang.compiler.constraints.moves import DisequalityGraph
 from compose_lang.compiler.graph.factor_graph import FactorGroup, moved_with
 from compose_lang.runtime.arrays.protocol import Array
 from compose_lang.runtime.kernels.common.kernel import Position
@@ -23,7 +23,7 @@ class Chains:
     """A `ChainBlock`: all sites of one variable, observed ones among them; values are counted from 0."""
 
     density: Density
-    differing: Differing
+    differing: DisequalityGraph
     tables: dict[str, Any]
 
     @property

@@ -1,6 +1,7 @@
 """A `ChangeBlock`: what every single change of a finite variable's sites does to the energy, all of them at once.
 
-Before: `compiler/analyses/relaxation.py`. After: kernels that propose by it. The differences need not be right: they only propose.
+Before: `compiler/analyses/relaxation.py`. After: kernels that propose by it. The differences need not be right: they
+only propose.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from compose_lang.compiler.analyses.relaxation import Changes
 from compose_lang.compiler.graph.factor_graph import Variable
 from compose_lang.runtime.arrays.protocol import Array
 from compose_lang.runtime.kernels.common.kernel import Position
-from compose_lang.runtime.views.counted import Counted
+from compose_lang.runtime.views.counted import ValueIndices
 from compose_lang.runtime.views.sites import Sites
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Changing(Counted):
+class Changing(ValueIndices):
     """The block as a density gives it."""
 
     density: Density

@@ -12,7 +12,7 @@ from compose_lang.runtime.views.own_sites import OwnSites
 
 
 @dataclass(frozen=True, eq=False)
-class SmallSets(OwnSites):
+class SiteSetView(OwnSites):
     """A `SubsetBlock`: sets of the free sites of one variable. Joint values are numbers Σ_p value_p K^p."""
 
     local: LocalSubsets

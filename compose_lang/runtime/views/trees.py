@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Planted:
+class TreeClass:
     """A class: how it is drawn, and for each free site of the variable where its value stands after those drawn."""
 
     summed: Summed
@@ -34,21 +34,21 @@ class Planted:
         return {"summed": self.summed.index, "place": self.place}
 
 
-def planted(v: Variable, part: Exact, padding: float) -> Planted:
+def planted(v: Variable, part: Exact, padding: float) -> TreeClass:
     """A class of a variable, laid out for a backend; padding: as in `Exact.elimination`."""
     (drawn,) = part.sites.variables
     inside = drawn.free.reshape(-1)[v.free.reshape(-1)]
     place = np.where(inside, v.free_sites + np.cumsum(inside) - 1, np.arange(v.free_sites))
-    return Planted(Summed(part, part.elimination(padding)), place)
+    return TreeClass(Summed(part, part.elimination(padding)), place)
 
 
 @dataclass(frozen=True, eq=False)
-class Groves:
+class TreeView:
     """The block as a density gives it. tables: those of the classes, on the backend."""
 
     density: Density
     variable: Variable
-    classes: Sequence[Planted]
+    classes: Sequence[TreeClass]
     tables: Sequence[dict[str, Any]]
 
     @property

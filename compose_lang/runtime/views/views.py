@@ -1,6 +1,6 @@
 """What the kernels of a plan see of its variables: for each block a structure, made once for a density.
 
-A `Seen` has the expressions that it evaluates and the arrays that it reads, which the density holds among its
+A `View` has the expressions that it evaluates and the arrays that it reads, which the density holds among its
 constants, and shows itself to a kernel as the block that the kernel asks for (`Method.sees`, see `kernel.py`).
 
 Before: the plan, and the analyses of the compiler. After: `density`.
@@ -37,13 +37,13 @@ from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.options import GRADIENT, METHODS
 from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.views.agreements import Bonds
-from compose_lang.runtime.views.arrangements import Arrangements
+from compose_lang.runtime.views.arrangements import OrderingView
 from compose_lang.runtime.views.differences import Chains
 from compose_lang.runtime.views.pairs import Pairs
 from compose_lang.runtime.views.single_changes import Changing
 from compose_lang.runtime.views.sites import Sites
-from compose_lang.runtime.views.subsets import SmallSets
-from compose_lang.runtime.views.trees import Groves, planted
+from compose_lang.runtime.views.subsets import SiteSetView
+from compose_lang.runtime.views.trees import TreeView, planted
 
 if TYPE_CHECKING:
     from compose_lang.runtime.density.density import Density
@@ -53,7 +53,7 @@ Key = tuple[tuple[str, ...], str]
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class View:
     """energies: expressions it evaluates; tables: a tree of arrays on the backend; show: the block on such tables.
 
     loops: whether it goes round in loops, which a compiler of PyTorch would unroll.
@@ -65,9 +65,9 @@ class Seen:
     loops: bool = False
 
 
-def seen_of(graph: FactorGraph, plan: Plan, backend: Backend) -> dict[Key, Seen]:
+def views_of(graph: FactorGraph, plan: Plan, backend: Backend) -> dict[Key, View]:
     """What there is to see of a plan's blocks; a block of continuous variables needs nothing but their names."""
-    found: dict[Key, Seen] = {}
+    found: dict[Key, View] = {}
     for block in plan.blocks:
         for names in block.summed:
             if (names, "joint") not in found:
@@ -85,13 +85,13 @@ def seen_of(graph: FactorGraph, plan: Plan, backend: Backend) -> dict[Key, Seen]
     return found
 
 
-def proposed(block: Block) -> Seen:
+def proposed(block: Block) -> View:
     """Variables that a density of the program proposes for."""
     proposal = block.options["proposal"]
-    return Seen(proposal.roots, {}, lambda density, tables: Proposed(density, proposal))
+    return View(proposal.roots, {}, lambda density, tables: Proposed(density, proposal))
 
 
-def joint(graph: FactorGraph, plan: Plan, names: tuple[str, ...], backend: Backend) -> Seen:
+def joint(graph: FactorGraph, plan: Plan, names: tuple[str, ...], backend: Backend) -> View:
     """Variables to be summed out or drawn jointly, of a graph which may not be the one that was planned for."""
     found: Exact | str | None = plan.exact.get(names)
     if found is None or isinstance(found, str) or found.graph is not graph:
@@ -99,7 +99,7 @@ def joint(graph: FactorGraph, plan: Plan, names: tuple[str, ...], backend: Backe
         if isinstance(found, str):
             raise InternalError(f"{', '.join(names)} cannot be summed out: {found}")
     summed = Summed(found, found.elimination(COMPILED if backend.whole_programs else 1.0))
-    return Seen(
+    return View(
         [t.energy for t in found.tables],
         integers(summed.index, backend),
         lambda density, tables: Joint(density, summed, tables),
@@ -107,76 +107,76 @@ def joint(graph: FactorGraph, plan: Plan, names: tuple[str, ...], backend: Backe
     )
 
 
-def sites(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Seen:
+def sites(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """A variable site by site: in the form the planner chose, or by the energies of as many values as are weighed."""
     form = block.form
     if form is not None:
         tables = on_backend(tables_of(form), backend)
-        return Seen([], tables, lambda density, t: PairwiseBlock(v.name, v.type.domain.values, form, t))
+        return View([], tables, lambda density, t: PairwiseBlock(v.name, v.type.domain.values, form, t))
     if v.type.domain.kind == "permutation":
         orderings = local_permutations(graph, v)
         held = integers(orderings.tables, backend)
-        return Seen(orderings.energies, held, lambda density, t: Arrangements(density, orderings, t))
+        return View(orderings.energies, held, lambda density, t: OrderingView(density, orderings, t))
     local = local_energy(graph, v, len(v.support.values) if block.kernel == "gibbs" else 2)
     held = integers(local.tables, backend)
-    return Seen(local.energies, held, lambda density, t: Sites(density, local, t))
+    return View(local.energies, held, lambda density, t: Sites(density, local, t))
 
 
-def groves(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Seen:
+def groves(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """Classes of sites that hang together as trees."""
     found = forests(graph, v)
     assert not isinstance(found, str), found
     padding = COMPILED if backend.whole_programs else 1.0
     classes = [planted(v, part, padding) for part in found]
-    return Seen(
+    return View(
         [t.energy for part in found for t in part.tables],
         integers([c.tables for c in classes], backend),
-        lambda density, t: Groves(density, v, classes, t),
+        lambda density, t: TreeView(density, v, classes, t),
         any(run.rounds > 1 for c in classes for run in c.summed.elimination.runs),
     )
 
 
-def bonds(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Seen:
+def bonds(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """Pairs that prefer to agree or to differ, in fields."""
     found = clusters(graph, v)
     assert not isinstance(found, str), found
     tables = tree_map(backend.asarray, found.tables)
-    return Seen(found.energies, tables, lambda density, t: Bonds(density, found, t))
+    return View(found.energies, tables, lambda density, t: Bonds(density, found, t))
 
 
-def changing(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Seen:
+def changing(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """All changes of single sites at once."""
     found = changes(graph, v, backend.name in GRADIENT)
     tables = None if found.local is None else integers(found.local.tables, backend)
-    return Seen(found.energies, tables, lambda density, t: Changing(density, found, t))
+    return View(found.energies, tables, lambda density, t: Changing(density, found, t))
 
 
-def pairs(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Seen:
+def pairs(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """Pairs of sites whose sum must stay."""
     found = sums(graph, v)
     assert found is not None
     local = local_pairs(graph, found)
-    return Seen(local.energies, integers(local.tables, backend), lambda density, t: Pairs(density, local, t))
+    return View(local.energies, integers(local.tables, backend), lambda density, t: Pairs(density, local, t))
 
 
-def chains(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Seen:
+def chains(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """Sites that must differ."""
     found = differing(graph, v)
     assert found is not None
-    return Seen([], integers(found.tables, backend), lambda density, t: Chains(density, found, t))
+    return View([], integers(found.tables, backend), lambda density, t: Chains(density, found, t))
 
 
-def small_sets(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Seen:
+def small_sets(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """Small sets of sites that are drawn jointly."""
     found = subsets(graph, v, size_of(graph, v, block.options))
     assert not isinstance(found, str), found
     local = local_subsets(graph, found)
-    return Seen(
-        local.energies, integers(local.tables, backend), lambda density, t: SmallSets(density, local, t)
+    return View(
+        local.energies, integers(local.tables, backend), lambda density, t: SiteSetView(density, local, t)
     )
 
 
-OF_ONE: dict[str, Callable[[FactorGraph, Variable, Block, Backend], Seen]] = {
+OF_ONE: dict[str, Callable[[FactorGraph, Variable, Block, Backend], View]] = {
     "sites": sites,
     "forests": groves,
     "bonds": bonds,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.context import Context, Scope
+from compose_lang.compiler.elaborate.context import Context, SymbolTable
 from compose_lang.compiler.elaborate.expressions import evaluate
 from compose_lang.compiler.elaborate.expressions.named_values import bring_in
 from compose_lang.compiler.elaborate.values import (
@@ -128,7 +128,7 @@ def foreign_type(written: ast.NamedType) -> str:
     return f"write `{base}[{sizes}]`" if sizes else f"write `{base}`"
 
 
-def type_called(scope: Scope, name: str) -> NamedType | None:
+def type_called(scope: SymbolTable, name: str) -> NamedType | None:
     """The `type` of a name, which may be dotted; None where there is none."""
     *path, last = name.split(".")
     try:
@@ -143,7 +143,7 @@ def type_called(scope: Scope, name: str) -> NamedType | None:
     return found if isinstance(found, NamedType) else None
 
 
-def named_domain(parameter: ast.Parameter, scope: Scope) -> Domain | None:
+def named_domain(parameter: ast.Parameter, scope: SymbolTable) -> Domain | None:
     """The domain of a parameter whose type has named values."""
     written = parameter.type
     if isinstance(written, ast.NamedValues):
@@ -152,7 +152,7 @@ def named_domain(parameter: ast.Parameter, scope: Scope) -> Domain | None:
     return named.type.domain if named is not None else None
 
 
-def rank_of(parameter: ast.Parameter, scope: Scope) -> int:
+def rank_of(parameter: ast.Parameter, scope: SymbolTable) -> int:
     """Axes of one value of a parameter, those inside a simplex or a Cholesky factor included."""
     written = parameter.type
     if not isinstance(written, ast.NamedType):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from compose_lang.compiler.elaborate.context import Context, Scope, count_inlined
+from compose_lang.compiler.elaborate.context import Context, SymbolTable, count_inlined
 from compose_lang.compiler.elaborate.declarations.declared_types import (
     Sizes,
     bind_shape,
@@ -153,7 +153,7 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
         names[p.name] = value
     plates = (*ctx.plates, *axes)
     sizes = Sizes()
-    inner = replace(ctx, scope=Scope(function.scope), plates=plates, calls=(*ctx.calls, e.span))
+    inner = replace(ctx, scope=SymbolTable(function.scope), plates=plates, calls=(*ctx.calls, e.span))
     for p in decl.parameters:
         if p.type is not None and isinstance(names[p.name], Node):
             what = f"`{p.name}` of `{decl.name}`"

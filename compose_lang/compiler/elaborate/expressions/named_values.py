@@ -18,7 +18,7 @@ from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span
 from compose_lang.grammar import ast
 
 if TYPE_CHECKING:
-    from compose_lang.compiler.elaborate.context import Context, Scope
+    from compose_lang.compiler.elaborate.context import Context, SymbolTable
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def value_of(name: str, domain: Domain) -> Node:
     return constant(domain.names.index(name), domain=domain)
 
 
-def bring_in(scope: Scope, domain: Domain) -> None:
+def bring_in(scope: SymbolTable, domain: Domain) -> None:
     """The names of a type's values come into a scope; a name that is declared there hides them."""
     for name in domain.names:
         known = scope.names.setdefault(name, ValueName(name, (domain,)))

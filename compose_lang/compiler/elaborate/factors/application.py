@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from compose_lang.compiler.elaborate import statements
-from compose_lang.compiler.elaborate.context import Context, Scope, count_inlined
+from compose_lang.compiler.elaborate.context import Context, SymbolTable, count_inlined
 from compose_lang.compiler.elaborate.declarations.declared_types import (
     Sizes,
     bind_shape,
@@ -43,7 +43,7 @@ class DeclaredFactor:
     """A `factor` or `density` declaration and the scope it stands in."""
 
     decl: ast.FactorDecl
-    scope: Scope
+    scope: SymbolTable
     is_program: ClassVar[bool] = False
     hint: ClassVar[str] = ""  #: how to give the right subjects
 
@@ -79,7 +79,7 @@ def assign(
     arguments: Sequence[ast.Argument],
     what: str,
     span: Span,
-    scope: Scope,
+    scope: SymbolTable,
     advice: str = "",
 ) -> dict[str, tuple[Any, Span]]:
     """Arguments by parameter name, each with the place it is written at; scope: where the parameters stand.
@@ -164,7 +164,7 @@ class Call:
         self.name = self.decl.name
         self.span = span
         self.outer = ctx
-        self.scope = Scope(waiting.factor.scope)
+        self.scope = SymbolTable(waiting.factor.scope)
         self.arguments: dict[str, tuple[Any, Span]] = {
             p.name: (s, span) for p, s in zip(self.decl.subjects, subjects, strict=True)
         }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.context import Context, Scope
+from compose_lang.compiler.elaborate.context import Context, SymbolTable
 from compose_lang.compiler.elaborate.declarations.declared_types import (
     bind_shape,
     declared_type,
@@ -254,12 +254,12 @@ def drawn_values(
     return [as_node(item, written.span) for item in items]
 
 
-class LazyScope(Scope):
+class LazyScope(SymbolTable):
     """A body's names while its `draw` is elaborated: a `let` that reads the subject must not be touched."""
 
     ctx: Context
 
-    def __init__(self, parent: Scope, lets: dict[str, ast.Expr]) -> None:
+    def __init__(self, parent: SymbolTable, lets: dict[str, ast.Expr]) -> None:
         super().__init__(parent)
         self.lets = lets
 

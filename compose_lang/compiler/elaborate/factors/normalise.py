@@ -55,7 +55,7 @@ class Normalised:
         one, inner, copies = self.one_copy(ctx, subjects, span)
         inner = replace(inner, weighed_by="normalize" if self.lower is None else "truncate")
         domains = tuple(d or c.domain or REAL for d, c in zip(self.domains, copies, strict=True))
-        log_z = Total(replace(self, inner=one), inner, domains, [c.shape for c in copies]).log()
+        log_z = Normaliser(replace(self, inner=one), inner, domains, [c.shape for c in copies]).log()
         energy = node("add", total(one, inner, copies, span), log_z)
         inside = within(copies[0], self.lower, self.upper) if self.lower is not None else None
         if inside is not None:
@@ -89,7 +89,7 @@ def within(x: Node, lower: Node | None, upper: Node | None) -> Node | None:
     return None if not tests else tests[0] if len(tests) == 1 else node("and", *tests)
 
 
-class Total:
+class Normaliser:
     """The log of a factor's total over one copy of its subjects, given everything else."""
 
     def __init__(

@@ -1,7 +1,7 @@
 """Declarations whose energy is learned: `= learn METHOD(…)`, `= load("file")`, `= extern("module:function")`.
 
-In: a factor's declaration. Out: its `Part`, checked against its data or its file, and the term that an application
-of it adds. Nothing is trained here, and no foreign code is imported.
+In: a factor's declaration. Out: its `LearnedFactor`, checked against its data or its file, and the term that an
+application of it adds. Nothing is trained here, and no foreign code is imported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.context import Context, Scope, Session
+from compose_lang.compiler.elaborate.context import Context, Session, SymbolTable
 from compose_lang.compiler.elaborate.declarations.declared_types import bind_shape, declared_type
 from compose_lang.compiler.elaborate.expressions import evaluate
 from compose_lang.compiler.elaborate.learned.foreign import extern
@@ -25,9 +25,9 @@ from compose_lang.compiler.graph.learned_factor import (
     EVERY_NET,
     LEARNERS,
     LEVEL,
+    LearnedFactor,
     Learner,
     Net,
-    Part,
     Port,
     kind_of,
 )
@@ -85,7 +85,7 @@ def state(call: Call, ctx: Context) -> None:
     ctx.emit(Term(energy, ctx.plates, "factor", part.name, call.span))
 
 
-def inputs_of(call: Call, part: Part, ctx: Context) -> tuple[tuple[bool, ...], list[Node]]:
+def inputs_of(call: Call, part: LearnedFactor, ctx: Context) -> tuple[tuple[bool, ...], list[Node]]:
     """Which inputs of a part are given, and those that are."""
     given, found = [], []
     for port in part.inputs:
@@ -109,7 +109,7 @@ def fitted(call: Call, port: Port) -> Node:
     return found
 
 
-def warn_of_random_input(ctx: Context, part: Part, port: Port, value: Node, span: Span) -> None:
+def warn_of_random_input(ctx: Context, part: LearnedFactor, port: Port, value: Node, span: Span) -> None:
     learner = part.learner
     if learner is not None and learner.constant_a_input and value.variables:
         text = (
@@ -120,13 +120,13 @@ def warn_of_random_input(ctx: Context, part: Part, port: Port, value: Node, span
         ctx.session.warn("CG0412", text, span, help=help)
 
 
-def part_of(factor: DeclaredFactor, ctx: Context) -> Part:
+def part_of(factor: DeclaredFactor, ctx: Context) -> LearnedFactor:
     """The part of a declaration, made when it is first asked for."""
     session, decl = ctx.session, factor.decl
     key = id(decl)
     if key not in session.parts:
         session = replace(session, folder=folder_of(decl, session))
-        top = Context(Scope(factor.scope), session, emit=lambda term: None)
+        top = Context(SymbolTable(factor.scope), session, emit=lambda term: None)
         session.parts[key] = made(top, decl)
     return session.parts[key]
 
@@ -137,7 +137,7 @@ def folder_of(decl: ast.FactorDecl, session: Session) -> Path | None:
     return session.folder if name.startswith("<") else Path(name).parent
 
 
-def made(ctx: Context, decl: ast.FactorDecl) -> Part:
+def made(ctx: Context, decl: ast.FactorDecl) -> LearnedFactor:
     value = decl.value
     if is_part(decl):
         from compose_lang.compiler.elaborate.learned.joint_training import part_of_net
@@ -167,7 +167,7 @@ def made(ctx: Context, decl: ast.FactorDecl) -> Part:
     return part_of_file(ctx, decl, place, subjects, inputs, value.span)
 
 
-def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> Part:
+def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> LearnedFactor:
     """The part of `learn METHOD(data by parameter name, net=…, options)`."""
     name = method.function if isinstance(method, ast.Call) else method
     assert isinstance(name, ast.Name)
@@ -224,7 +224,9 @@ def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> Part:
     data = {p.name: checked(tables[p.name], p, rows[p.name][1]) for p in (*subjects, *inputs)}
     if next(iter(counts.values())) < 2:
         fail("CG0306", f"`{decl.name}` is to be learned from {next(iter(counts.values()))} row", method.span)
-    return Part(decl.name, name.id, subjects, inputs, net, options, data, method.span, home=home(ctx.session))
+    return LearnedFactor(
+        decl.name, name.id, subjects, inputs, net, options, data, method.span, home=home(ctx.session)
+    )
 
 
 def is_declared_discrete(value: Node) -> bool:

@@ -1,7 +1,7 @@
 """Foreign code as a factor: `= extern("package.module:name")`, under `--trust` alone.
 
-In: a declaration. Out: its `Part`. Nothing is imported here, so that checking a program runs nobody's code; the
-runtime finds the function, holds it to the declaration, and binds it (runtime/learned/foreign).
+In: a declaration. Out: its `LearnedFactor`. Nothing is imported here, so that checking a program runs nobody's code;
+the runtime finds the function, holds it to the declaration, and binds it (runtime/learned/foreign).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from compose_lang.compiler.elaborate.context import Context
 from compose_lang.compiler.elaborate.expressions import evaluate
 from compose_lang.compiler.elaborate.values import as_node, describe
-from compose_lang.compiler.graph.learned_factor import NOISE_LEVEL, Part, Port
+from compose_lang.compiler.graph.learned_factor import NOISE_LEVEL, LearnedFactor, Port
 from compose_lang.diagnostics import Span, fail
 from compose_lang.grammar import ast
 
@@ -25,7 +25,7 @@ def extern(
     value: ast.Call,
     subjects: tuple[Port, ...],
     inputs: tuple[Port, ...],
-) -> Part:
+) -> LearnedFactor:
     """The part of `extern("package.module:name", library=…, noise_level=…)`."""
     place: str | None = None
     options: dict[str, Any] = {}
@@ -48,7 +48,7 @@ def extern(
         help = 'a module that Python can import and a name in it: extern("package.module:energy")'
         fail("CG0206", f"`{place}` names no function", value.span, help=help)
     require_trust(ctx, f"`{decl.name}` runs foreign code: {place}", value.span)
-    return Part(
+    return LearnedFactor(
         decl.name,
         "extern",
         subjects,

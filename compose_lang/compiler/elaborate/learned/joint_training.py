@@ -24,11 +24,11 @@ from compose_lang.compiler.elaborate.values import as_node, describe
 from compose_lang.compiler.graph.learned_factor import (
     LEARNERS,
     REVISION,
+    LearnedFactor,
     Net,
-    Part,
     Port,
     kind_of,
-    parts_of,
+    learned_factors_in,
 )
 from compose_lang.compiler.ir.build import constant, gather, node, postorder, slot, transform
 from compose_lang.compiler.ir.node import Axis, Node
@@ -65,12 +65,12 @@ class Joint:
     file: None = None
 
     @cached_property
-    def every(self) -> tuple[Part, ...]:
+    def every(self) -> tuple[LearnedFactor, ...]:
         """The parts of the composition, those that it is made of before those that use them."""
-        return tuple(parts_of([self.energy]))
+        return tuple(learned_factors_in([self.energy]))
 
     @cached_property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[LearnedFactor, ...]:
         """The parts that are fitted here; others were learned by themselves, and stay as they are."""
         return tuple(p for p in self.every if p.joint is self)
 
@@ -106,7 +106,7 @@ def structure(root: Node) -> Iterator[str]:
         place[id(n)] = len(place)
         for a in n.axes:
             axes.setdefault(a, len(axes))
-        attrs = [str(axes.get(a, a)) if isinstance(a, Axis) else a.name if isinstance(a, Part) else repr(a)
+        attrs = [str(axes.get(a, a)) if isinstance(a, Axis) else a.name if isinstance(a, LearnedFactor) else repr(a)
                  for a in n.attrs if n.op != "slot"]  # fmt: skip
         known = "" if n.value is None else hashlib.sha256(np.ascontiguousarray(n.value).tobytes()).hexdigest()
         sizes = [(axes[a], a.size) for a in n.axes]
@@ -257,7 +257,7 @@ def columns_of(joint: Joint, row: Node, roots: list[Node]) -> list[Node]:
 # --- what it fits ---
 
 
-def part_of_net(ctx: Context, decl: ast.FactorDecl, method: ast.Expr | None) -> Part:
+def part_of_net(ctx: Context, decl: ast.FactorDecl, method: ast.Expr | None) -> LearnedFactor:
     """A factor declared without an objective, asked for by the statement that fits it."""
     joint = required(ctx, decl.name, decl.span)
     net = Net(*LEARNERS[METHOD].net) if method is None else declarations.net_of(ctx, method, LEARNERS[METHOD])  # type: ignore[misc]
@@ -267,7 +267,7 @@ def part_of_net(ctx: Context, decl: ast.FactorDecl, method: ast.Expr | None) -> 
             text = f"`{METHOD}` adds noise to unbounded reals, and `{port.name}` is {port.type}"
             fail("CG0601", text, decl.span)
     options = {**LEARNERS[METHOD].options, **joint.options}
-    return Part(
+    return LearnedFactor(
         decl.name,
         METHOD,
         subjects,
@@ -315,7 +315,7 @@ def value_of_net(ctx: Context, decl: ast.Fn, values: Mapping[str, Any], span: Sp
         if kind_of(out.domain) != "real" or any(p.type.domain.kind != "real" for p in ports):
             fail("CG0601", f"a net takes and gives real numbers: `{decl.name}`", decl.span)
         net = declarations.net_of(ctx, decl.value.method, LEARNERS[METHOD])
-        session.parts[id(decl)] = Part(
+        session.parts[id(decl)] = LearnedFactor(
             decl.name, "net", tuple(ports), (), net, {}, {}, decl.span, home=joint.home, joint=joint, out=out
         )
     part = session.parts[id(decl)]
@@ -354,6 +354,6 @@ def param(ctx: Context, s: ast.Param, declared: DeclaredType, start: np.ndarray 
         text = f"the param `{s.name}`, fitted with nets, needs a continuous type whose bounds are numbers"
         fail("CG0607", text, s.span)
     options = {} if start is None else {"start": start.tolist()}
-    part = Part(s.name, "param", (), (), None, options, {}, s.span, out=declared.type)
+    part = LearnedFactor(s.name, "param", (), (), None, options, {}, s.span, out=declared.type)
     ctx.session.parts[id(s)] = part
     return node("net", part.slot, attrs=(part,))

@@ -21,7 +21,7 @@ import numpy as np
 from compose_lang.compiler.elaborate.context import Context
 from compose_lang.compiler.elaborate.learned.foreign import require_trust
 from compose_lang.compiler.elaborate.learned.weights_header import ENDING, PICKLES
-from compose_lang.compiler.graph.learned_factor import Part, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Port
 from compose_lang.compiler.ir.types import REAL, Type
 from compose_lang.diagnostics import Span, fail
 from compose_lang.grammar import ast
@@ -37,7 +37,7 @@ def part_of_folder(
     subjects: tuple[Port, ...],
     inputs: tuple[Port, ...],
     span: Span,
-) -> Part:
+) -> LearnedFactor:
     """The part of a pretrained model: CG0309 where there is none, CG0310 where it is another than is declared."""
     require_trust(ctx, f"`{decl.name}` runs a pretrained model: {folder.name}", span)
     options: dict[str, Any]
@@ -53,7 +53,7 @@ def part_of_folder(
         )
         fail("CG0309", text, span, help=f"there are {KNOWN}")
     require_safetensors(weights, span)
-    return Part(
+    return LearnedFactor(
         decl.name, "pretrained", subjects, inputs, None, options, {}, span, file=folder, source=folder.name
     )
 

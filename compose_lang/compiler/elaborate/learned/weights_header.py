@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compose_lang.compiler.elaborate.context import Context, Session
-from compose_lang.compiler.graph.learned_factor import LEARNERS, Net, Part, Port, kind_of
+from compose_lang.compiler.graph.learned_factor import LEARNERS, LearnedFactor, Net, Port, kind_of
 from compose_lang.compiler.sources.formats import resolve_path
 from compose_lang.diagnostics import Span, did_you_mean, fail
 from compose_lang.grammar import ast
@@ -30,7 +30,7 @@ def part_of_file(
     subjects: tuple[Port, ...],
     inputs: tuple[Port, ...],
     span: Span,
-) -> Part:
+) -> LearnedFactor:
     """The part that a file holds the weights of: CG0309 where it is no such file, CG0310 where it is another's."""
     folder = folder_of(decl, ctx.session)
     if folder is None:
@@ -61,7 +61,7 @@ def part_of_file(
         text = f"`{decl.name}` is declared a density, but {path.name} was learned by `{found.method}`"
         help = "its energies are known up to a constant: declare it a factor"
         ctx.session.warn("CG0413", text, span, help=help)
-    return Part(
+    return LearnedFactor(
         decl.name, found.method, subjects, inputs, found.net, found.options, {}, span, file=path,
         together=found.together,
     )  # fmt: skip

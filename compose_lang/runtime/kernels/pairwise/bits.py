@@ -28,7 +28,7 @@ from compose_lang.compiler.analyses.thresholds import BITS, Levels, Step
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
 from compose_lang.runtime.arrays.threefry import MASK, low_word
 from compose_lang.runtime.kernels.common.kernel import Position
-from compose_lang.runtime.kernels.pairwise.held import ROUNDS, Held, PairwiseBlock
+from compose_lang.runtime.kernels.pairwise.held import ROUNDS, Packed, PairwiseBlock
 from compose_lang.runtime.kernels.pairwise.parities import Around, join, row_is_odd, split
 from compose_lang.runtime.kernels.pairwise.slices import step_word
 
@@ -37,7 +37,7 @@ PLACES = BITS // 2
 
 
 @dataclass(frozen=True, eq=False)
-class Bits(Held):
+class Bits(Packed):
     """Held as two arrays of words (chains, rows / 32, …, columns / 2), one for each parity."""
 
     block: PairwiseBlock
@@ -53,11 +53,11 @@ class Bits(Held):
         """The shape of the words of one parity."""
         return word_shape(self.lattice)
 
-    def hold(self, position: Position) -> Tree:
+    def pack(self, position: Position) -> Tree:
         parities = split(self.counted(position), self.lattice, self.backend.xp)
         return tuple(packed(p, self.backend) for p in parities)
 
-    def release(self, position: Position, held: Tree) -> Position:
+    def unpack(self, position: Position, held: Tree) -> Position:
         parities = tuple(unpacked(p, self.backend) for p in held)
         return self.valued(position, join(parities, self.lattice, self.backend.xp))
 

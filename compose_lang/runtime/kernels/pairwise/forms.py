@@ -10,7 +10,7 @@ from compose_lang.compiler.analyses.neighbour_lists import Neighbours
 from compose_lang.compiler.analyses.thresholds import Levels
 from compose_lang.runtime.arrays.protocol import Backend
 from compose_lang.runtime.kernels.pairwise.bits import Bits, bit_tables
-from compose_lang.runtime.kernels.pairwise.held import Held, PairwiseBlock
+from compose_lang.runtime.kernels.pairwise.held import Packed, PairwiseBlock
 from compose_lang.runtime.kernels.pairwise.lists import Lists, list_tables
 from compose_lang.runtime.kernels.pairwise.native_bits import NativeBits, native_bit_tables
 from compose_lang.runtime.kernels.pairwise.native_lists import NativeLists, native_list_tables
@@ -26,7 +26,7 @@ from compose_lang.runtime.kernels.pairwise.slices import (
 )
 
 
-def by_form(block: PairwiseBlock, backend: Backend) -> Held:
+def by_form(block: PairwiseBlock, backend: Backend) -> Packed:
     """The kernel of a block's form."""
     structure = block.form.structure
     if isinstance(structure, Neighbours):

@@ -28,7 +28,7 @@ class PairwiseBlock:
     tables: Any
 
 
-class Held:
+class Packed:
     """A kernel that can keep its variable in an arrangement of its own over many sweeps; it has no other state."""
 
     block: PairwiseBlock
@@ -44,10 +44,10 @@ class Held:
     def step(
         self, position: Position, state: Tree, noise: Mapping[str, Array], t: Any
     ) -> tuple[Position, Tree, dict[str, Array]]:
-        held = self.sweep(self.hold(position), noise, t)
-        return self.release(position, held), state, {}
+        held = self.sweep(self.pack(position), noise, t)
+        return self.unpack(position, held), state, {}
 
-    def hold(self, position: Position) -> Tree:
+    def pack(self, position: Position) -> Tree:
         """The variable of a position in the kernel's arrangement."""
         raise NotImplementedError
 
@@ -55,7 +55,7 @@ class Held:
         """One update of every site."""
         raise NotImplementedError
 
-    def release(self, position: Position, held: Tree) -> Position:
+    def unpack(self, position: Position, held: Tree) -> Position:
         """The position with the variable that is held."""
         raise NotImplementedError
 

@@ -1,8 +1,8 @@
 """Gibbs on a graph by lists of neighbours, held as (sites, chains): what is fetched lies in a row, chains innermost.
 
-Sites are in the order of `compiler/analyses/neighbour_lists.py`, so that a colour is a stretch. Weights are products of ratios, as in
-`slices`. Of a colour's sites the first half take the cipher's first words for (place, step), the second half the second
-words for the same places.
+Sites are in the order of `compiler/analyses/neighbour_lists.py`, so that a colour is a stretch. Weights are products
+of ratios, as in `slices`. Of a colour's sites the first half take the cipher's first words for (place, step), the
+second half the second words for the same places.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import numpy as np
 from compose_lang.compiler.analyses.neighbour_lists import Neighbours
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
 from compose_lang.runtime.kernels.common.kernel import Position
-from compose_lang.runtime.kernels.pairwise.held import ROUNDS, Held, PairwiseBlock
+from compose_lang.runtime.kernels.pairwise.held import ROUNDS, Packed, PairwiseBlock
 from compose_lang.runtime.kernels.pairwise.slices import chosen, ratios, step_word
 
 
 @dataclass(frozen=True, eq=False)
-class Lists(Held):
+class Lists(Packed):
     """Held as 8-bit numbers (sites, chains)."""
 
     block: PairwiseBlock
     backend: Backend
     graph: Neighbours
 
-    def hold(self, position: Position) -> Tree:
+    def pack(self, position: Position) -> Tree:
         return self.counted(position)[:, self.block.tables["order"]].T
 
-    def release(self, position: Position, held: Tree) -> Position:
+    def unpack(self, position: Position, held: Tree) -> Position:
         return self.valued(position, held[self.block.tables["place"]].T)
 
     def sweep(self, held: Tree, noise: Mapping[str, Array], t: Any) -> Tree:

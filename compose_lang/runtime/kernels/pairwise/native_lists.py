@@ -1,7 +1,7 @@
 """`Lists` of two values in C, by a threshold for every joint value of a site's neighbours.
 
-See `runtime/backends/native/lists.c`. The same numbers from the same noise as `Lists`, whose products of ratios these thresholds
-are, rounded to 32 bits as its uniforms are.
+See `runtime/backends/native/lists.c`. The same numbers from the same noise as `Lists`, whose products of ratios
+these thresholds are, rounded to 32 bits as its uniforms are.
 """
 
 from __future__ import annotations

@@ -21,19 +21,19 @@ from compose_lang.compiler.analyses.thresholds import Levels
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
 from compose_lang.runtime.arrays.threefry import low_word
 from compose_lang.runtime.kernels.common.kernel import Position
-from compose_lang.runtime.kernels.pairwise.held import ROUNDS, Held, PairwiseBlock
+from compose_lang.runtime.kernels.pairwise.held import ROUNDS, Packed, PairwiseBlock
 from compose_lang.runtime.kernels.pairwise.parities import Around, join, odd_rows, split
 
 
-class OnLattice(Held):
+class OnLattice(Packed):
     """What both kinds share: two arrays of 8-bit numbers (chains, *half), and a word for each site."""
 
     lattice: Lattice
 
-    def hold(self, position: Position) -> Tree:
+    def pack(self, position: Position) -> Tree:
         return split(self.counted(position), self.lattice, self.backend.xp)
 
-    def release(self, position: Position, held: Tree) -> Position:
+    def unpack(self, position: Position, held: Tree) -> Position:
         return self.valued(position, join(held, self.lattice, self.backend.xp))
 
     def sweep(self, held: Tree, noise: Mapping[str, Array], t: Any) -> Tree:

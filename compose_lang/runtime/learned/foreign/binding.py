@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import Part, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Port
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.arrays import transforms
 from compose_lang.runtime.arrays.protocol import Array, Backend
@@ -34,7 +34,7 @@ ROWS = 3  #: of the test
 class Foreign:
     """Foreign code on a backend: energies of subjects."""
 
-    part: Part
+    part: LearnedFactor
     bridge: Any  #: of the code's own library (`Code`), or of another
 
     def __call__(
@@ -64,7 +64,7 @@ class Scores(Foreign):
 
 
 def flat(
-    part: Part, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
+    part: LearnedFactor, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
 ) -> tuple[Layout, list[Array]]:
     """The arrays of a call, in order, and how they become one."""
     layout = Layout((*(True for _ in subjects), *(x is not None for x in inputs)), part.has_levels)
@@ -72,11 +72,11 @@ def flat(
     return layout, [*given, *([level] if part.has_levels else [])]
 
 
-BOUND: WeakKeyDictionary[Part, dict[tuple[str, str], Foreign]] = WeakKeyDictionary()
+BOUND: WeakKeyDictionary[LearnedFactor, dict[tuple[str, str], Foreign]] = WeakKeyDictionary()
 """Bound once for each backend, however many densities a run makes of a program."""
 
 
-def bind(part: Part, b: Backend) -> Foreign:
+def bind(part: LearnedFactor, b: Backend) -> Foreign:
     """A part's code, found, tested, and ready for a backend: CG0417 and CG0418 where it cannot be."""
     known = BOUND.setdefault(part, {})
     key = (b.name, b.precision)
@@ -85,7 +85,7 @@ def bind(part: Part, b: Backend) -> Foreign:
     return known[key]
 
 
-FOUND: WeakKeyDictionary[Part, Any] = WeakKeyDictionary()
+FOUND: WeakKeyDictionary[LearnedFactor, Any] = WeakKeyDictionary()
 """Found once for all backends: what is made anew may begin with other random weights."""
 
 
@@ -104,7 +104,7 @@ def plain_floats() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-def bound(part: Part, b: Backend) -> Foreign:
+def bound(part: LearnedFactor, b: Backend) -> Foreign:
     if part not in FOUND:
         with plain_floats():
             FOUND[part] = named(part) if part.method == "extern" else pretrained(part)
@@ -116,7 +116,7 @@ def bound(part: Part, b: Backend) -> Foreign:
     return Scores(part, bridged(TorchCode(part, module, "float32"), b))
 
 
-def tested(part: Part, b: Backend, function: Any) -> Any:
+def tested(part: LearnedFactor, b: Backend, function: Any) -> Any:
     """The code as the first library, and the first dtype, in which it passes."""
     told = part.options.get("library") or library_of(function)
     libraries = [told] if told else [TORCH, JAX] if b.name == TORCH else [JAX, TORCH]
@@ -138,19 +138,19 @@ def tested(part: Part, b: Backend, function: Any) -> Any:
     refuse(part, f"works with neither library: {'; '.join(said)}", help='say which: library="torch"')
 
 
-def torch_codes(part: Part, function: Any, b: Backend) -> list[Callable[[], Code]]:
+def torch_codes(part: LearnedFactor, function: Any, b: Backend) -> list[Callable[[], Code]]:
     from compose_lang.runtime.learned.foreign.torch_code import TorchCode
 
     return [partial(TorchCode, part, function, floats) for floats in dict.fromkeys((b.precision, "float32"))]
 
 
-def jax_codes(part: Part, function: Any, b: Backend) -> list[Callable[[], Code]]:
+def jax_codes(part: LearnedFactor, function: Any, b: Backend) -> list[Callable[[], Code]]:
     from compose_lang.runtime.learned.foreign.jax_code import JaxCode
 
     return [partial(JaxCode, part, function)]
 
 
-CODES: dict[str, Callable[[Part, Any, Backend], list[Callable[[], Code]]]] = {
+CODES: dict[str, Callable[[LearnedFactor, Any, Backend], list[Callable[[], Code]]]] = {
     TORCH: torch_codes,
     JAX: jax_codes,
 }
@@ -192,7 +192,7 @@ class OnHost:
 # --- the test ------------------------------------------------------------------------------------------
 
 
-def hold(part: Part, code: Code, b: Backend) -> None:
+def hold(part: LearnedFactor, code: Code, b: Backend) -> None:
     """CG0418 where the code is no factor over its declared subjects."""
     rng = np.random.default_rng(0)
     rows = [values(p, rng, b) for p in part.ports]
@@ -216,7 +216,7 @@ def hold(part: Part, code: Code, b: Backend) -> None:
             refuse(part, text, help="sums and means go over the axes of a row, not over the first axis")
 
 
-def layouts(part: Part) -> list[tuple[bool, ...]]:
+def layouts(part: LearnedFactor) -> list[tuple[bool, ...]]:
     """Which ports are given: all, and all that must be."""
     every = tuple(True for _ in part.ports)
     needed = tuple(not p.is_optional for p in part.ports)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import NOISE_LEVEL, Part
+from compose_lang.compiler.graph.learned_factor import NOISE_LEVEL, LearnedFactor
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.arrays.protocol import Array
 
@@ -35,7 +35,7 @@ class Code(Protocol):
     """A foreign function in its own library. Arrays are (n, *shape); those that are floats have gradients."""
 
     library: str
-    part: Part
+    part: LearnedFactor
     is_traceable: bool  #: whether its library sees through it: one way through the code whatever the values
 
     @property
@@ -56,7 +56,7 @@ class Code(Protocol):
         ...
 
 
-def refuse(part: Part, text: str, help: str = "") -> NoReturn:
+def refuse(part: LearnedFactor, text: str, help: str = "") -> NoReturn:
     """CG0418 at the declaration, in terms of the user's function."""
     raise ComposeError(Diagnostic("CG0418", f"`{part.source}` {text}", part.span, help=help))
 
@@ -65,13 +65,13 @@ class RaisedError(ComposeError):
     """CG0418 where the user's function raises."""
 
 
-def raised(part: Part, problem: BaseException) -> NoReturn:
+def raised(part: LearnedFactor, problem: BaseException) -> NoReturn:
     first = (str(problem).strip() or "no message").splitlines()[0]
     text = f"`{part.source}` raises {type(problem).__name__}: {first}"
     raise RaisedError(Diagnostic("CG0418", text, part.span, help=called(part)))
 
 
-def called(part: Part) -> str:
+def called(part: LearnedFactor) -> str:
     """How the function is called, in words."""
     shown = [
         f"{p.name} (n, {', '.join(map(str, p.type.full_shape))})".replace(", )", ")") for p in part.ports
@@ -80,7 +80,7 @@ def called(part: Part) -> str:
     return f"it is called with batches of n rows, {', '.join(shown)}{level}, and gives n energies"
 
 
-def require_one_a_row(part: Part, shape: tuple[int, ...], n: int) -> None:
+def require_one_a_row(part: LearnedFactor, shape: tuple[int, ...], n: int) -> None:
     """Energies are (n,) or (n, 1)."""
     if tuple(shape) not in ((n,), (n, 1)):
         what = "one number" if shape == () else f"an array of the shape {list(shape)}"

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from diffusers import UNet2DModel
 
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 
 
-def load(part: Part) -> torch.nn.Module:
+def load(part: LearnedFactor) -> torch.nn.Module:
     assert part.file is not None
     net = UNet2DModel.from_pretrained(
         part.file / "unet", use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.arrays.protocol import Array
 from compose_lang.runtime.learned.foreign.code import (
@@ -28,7 +28,7 @@ class JaxCode:
     is_traceable = True  # else it is refused
     close = LOOSE  # weights may be of 32 bits
 
-    def __init__(self, part: Part, function: Callable[..., Any]) -> None:
+    def __init__(self, part: LearnedFactor, function: Callable[..., Any]) -> None:
         self.part = part
         self.function = function
         self.compiled = jax.jit(self.energy, static_argnums=0)

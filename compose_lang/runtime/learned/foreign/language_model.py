@@ -8,10 +8,10 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 
 
-def load(part: Part) -> torch.nn.Module:
+def load(part: LearnedFactor) -> torch.nn.Module:
     assert part.file is not None
     shows = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # the screen is ours

@@ -9,11 +9,11 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, NoReturn
 
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 
 
-def named(part: Part) -> Any:
+def named(part: LearnedFactor) -> Any:
     """What a part's source names: CG0417 where there is nothing to be called.
 
     A class of modules, and a function without parameters, make it: they are called once.
@@ -39,7 +39,7 @@ def named(part: Part) -> Any:
     return found
 
 
-def imported(part: Part, place: str) -> Any:
+def imported(part: LearnedFactor, place: str) -> Any:
     """A module; its folder stays on Python's path, since what it imports late must be found as well."""
     if part.home is not None:
         folder = str(part.home.resolve())
@@ -62,7 +62,7 @@ def imported(part: Part, place: str) -> Any:
         missing(part, f"`{place}` cannot be imported: {type(problem).__name__}: {problem}")
 
 
-def require_same(part: Part, top: str, folder: str) -> None:
+def require_same(part: LearnedFactor, top: str, folder: str) -> None:
     """Python knows a module by its name alone: one of the same name from elsewhere would be taken for ours."""
     spec = PathFinder.find_spec(top, [folder])
     known = sys.modules.get(top)
@@ -88,5 +88,5 @@ def makes_it(found: Any) -> bool:
         return False
 
 
-def missing(part: Part, text: str, help: str = "") -> NoReturn:
+def missing(part: LearnedFactor, text: str, help: str = "") -> NoReturn:
     raise ComposeError(Diagnostic("CG0417", text, part.span, help=help))

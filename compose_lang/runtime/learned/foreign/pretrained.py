@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.diagnostics import ComposeError, Diagnostic
 
 INSTALL = 'install it: python -m pip install "compose_lang[pretrained]"'
 
 
-def pretrained(part: Part) -> Any:
+def pretrained(part: LearnedFactor) -> Any:
     """The module of a part: CG0603 where its library is missing, CG0309 where its weights cannot be read."""
     try:
         if part.is_diffusion:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from compose_lang.compiler.graph.learned_factor import Part, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Port
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.arrays.protocol import Array
 from compose_lang.runtime.learned.foreign.code import (
@@ -30,7 +30,7 @@ class TorchCode:
 
     library = "torch"
 
-    def __init__(self, part: Part, function: Callable[..., Any], floats: str) -> None:
+    def __init__(self, part: LearnedFactor, function: Callable[..., Any], floats: str) -> None:
         """floats: the dtype in which a function without weights takes its arrays."""
         self.part = part
         self.is_traceable = True

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned import features, net
 from compose_lang.runtime.learned.learner import Learner, Rows, Weights, of_net
@@ -27,27 +27,27 @@ NEVER = -1e30
 """The logit of a value that an element does not take, where others take more."""
 
 
-def ranges(part: Part) -> list[range]:
+def ranges(part: LearnedFactor) -> list[range]:
     """The values of each element, in row order."""
     return [p.type.domain.values for p in part.subjects for _ in range(math.prod(p.type.full_shape))]
 
 
-def counts(part: Part) -> np.ndarray:
+def counts(part: LearnedFactor) -> np.ndarray:
     """How many values each element takes: (d,)."""
     return np.array([(r[-1] - r[0]) // r.step + 1 for r in ranges(part)])
 
 
-def ports(part: Part) -> net.Ports:
+def ports(part: LearnedFactor) -> net.Ports:
     found = shape_of_logits(part)
     return net.Ports((math.prod(found),), features.condition_size(part), found)
 
 
-def shape_of_logits(part: Part) -> tuple[int, int]:
+def shape_of_logits(part: LearnedFactor) -> tuple[int, int]:
     found = counts(part)
     return len(found), int(max(found))
 
 
-def wanted(part: Part) -> dict[str, net.Weight]:
+def wanted(part: LearnedFactor) -> dict[str, net.Weight]:
     """The perceptron's arrays, and the direct ones from elements and inputs to logits."""
     assert part.net is not None
     d, k = shape_of_logits(part)
@@ -58,12 +58,12 @@ def wanted(part: Part) -> dict[str, net.Weight]:
     return {**found, "skip.w": net.Weight((d * k, d * k)), "skip.c": net.Weight((p.condition, d * k))}
 
 
-def begin(part: Part) -> dict[str, np.ndarray]:
+def begin(part: LearnedFactor) -> dict[str, np.ndarray]:
     trained = {f"net.{n}": w for n, w in net.begin(wanted(part), int(part.options["seed"])).items()}
     return {**features.input_scales(part), **trained}
 
 
-def masks(part: Part) -> dict[str, np.ndarray]:
+def masks(part: LearnedFactor) -> dict[str, np.ndarray]:
     """Which weights stay, by name: (fan in, fan out) of 0 and 1."""
     assert part.net is not None
     d, k = shape_of_logits(part)
@@ -76,7 +76,7 @@ def masks(part: Part) -> dict[str, np.ndarray]:
     return {name: mask.astype(np.float64) for name, mask in found.items()}
 
 
-def log_shares(part: Part, b: Backend, weights: Weights, x: Array, c: Array) -> Array:
+def log_shares(part: LearnedFactor, b: Backend, weights: Weights, x: Array, c: Array) -> Array:
     """log p of every value of each element given those before: (n, d, k) of places x (n, d) and conditions c."""
     assert part.net is not None
     d, k = shape_of_logits(part)
@@ -94,7 +94,7 @@ def one_hot(b: Backend, x: Array, k: int) -> Array:
 
 
 def weighed(
-    part: Part,
+    part: LearnedFactor,
     b: Backend,
     weights: Weights,
     subjects: Sequence[Array],
@@ -110,7 +110,7 @@ def weighed(
 
 
 def energy(
-    part: Part,
+    part: LearnedFactor,
     b: Backend,
     weights: Weights,
     level: Array,
@@ -120,13 +120,15 @@ def energy(
     return weighed(part, b, weights, subjects, inputs, {})
 
 
-def loss(part: Part, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
+def loss(part: LearnedFactor, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
     """The negative log-likelihood of each row, in nats."""
     subjects, inputs = ([rows[p.name] for p in side] for side in (part.subjects, part.inputs))
     return weighed(part, b, weights, subjects, inputs, rows)
 
 
-def draw(part: Part, b: Backend, weights: Weights, inputs: Sequence[Array | None], uniforms: Array) -> Array:
+def draw(
+    part: LearnedFactor, b: Backend, weights: Weights, inputs: Sequence[Array | None], uniforms: Array
+) -> Array:
     """Values (n, d) of all elements, each drawn given those before it by inverting its distribution at a uniform.
 
     Drawing every element from what is there already, d times over, leaves all of them right: after k passes the

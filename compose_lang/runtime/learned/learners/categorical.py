@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import Part, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Port
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned import features
@@ -36,16 +36,16 @@ def values_of(port: Port) -> int:
     return int(each(port) ** math.prod(port.type.full_shape))
 
 
-def states(part: Part) -> int:
+def states(part: LearnedFactor) -> int:
     return math.prod(values_of(p) for p in part.subjects)
 
 
-def contexts(part: Part) -> int:
+def contexts(part: LearnedFactor) -> int:
     """Ways to give the inputs, leaving the optional ones out among them."""
     return math.prod(values_of(p) + p.is_optional for p in part.inputs)
 
 
-def begin(part: Part) -> dict[str, np.ndarray]:
+def begin(part: LearnedFactor) -> dict[str, np.ndarray]:
     require_small(part)
     b = load_backend("numpy")
     rows = [part.data[p.name] for p in part.subjects]
@@ -61,7 +61,7 @@ def begin(part: Part) -> dict[str, np.ndarray]:
         return {"table": -np.log(shares)}
 
 
-def require_small(part: Part) -> None:
+def require_small(part: LearnedFactor) -> None:
     """A ValueError where the values cannot be listed in a table."""
     for port in part.inputs:
         if not port.type.domain.is_finite:
@@ -85,7 +85,7 @@ def code(b: Backend, ports: Sequence[Port], values: Sequence[Array]) -> Array:
     return found
 
 
-def context(part: Part, b: Backend, inputs: Sequence[Array | None], n: int) -> Array:
+def context(part: LearnedFactor, b: Backend, inputs: Sequence[Array | None], n: int) -> Array:
     """The number (n,) of the way that inputs are given; 0 of an optional one is leaving it out."""
     found = b.xp.zeros((n,), dtype=b.integer)
     for port, value in zip(part.inputs, inputs, strict=True):
@@ -96,7 +96,7 @@ def context(part: Part, b: Backend, inputs: Sequence[Array | None], n: int) -> A
 
 
 def energy(
-    part: Part,
+    part: LearnedFactor,
     b: Backend,
     weights: Weights,
     level: Array,
@@ -108,11 +108,13 @@ def energy(
     return weights["table"].reshape((-1,))[row * states(part) + state]
 
 
-def beside(part: Part) -> dict[str, tuple[int, ...]]:
+def beside(part: LearnedFactor) -> dict[str, tuple[int, ...]]:
     return {"table": (contexts(part), states(part))}
 
 
-def draw(part: Part, b: Backend, weights: Weights, inputs: Sequence[Array | None], uniforms: Array) -> Array:
+def draw(
+    part: LearnedFactor, b: Backend, weights: Weights, inputs: Sequence[Array | None], uniforms: Array
+) -> Array:
     """Values (n, d) of all elements: the first joint value at which the probabilities before and of it pass the first
     uniform of a row (n, d), found by halving."""
     xp, count = b.xp, states(part)
@@ -131,7 +133,7 @@ def draw(part: Part, b: Backend, weights: Weights, inputs: Sequence[Array | None
     return decoded(part, b, state)
 
 
-def decoded(part: Part, b: Backend, state: Array) -> Array:
+def decoded(part: LearnedFactor, b: Backend, state: Array) -> Array:
     """The values (n, d) of all elements at joint values (n,): the inverse of `code`."""
     found: list[Array] = []
     for port in reversed(part.subjects):

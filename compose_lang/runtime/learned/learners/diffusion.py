@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logsumexp
 
-from compose_lang.compiler.graph.learned_factor import Part, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Port
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned import features, net
@@ -33,12 +33,12 @@ from compose_lang.runtime.learned.learner import Learner, Rows, Weights, of_net
 from compose_lang.runtime.learned.nets import load_net
 
 
-def ports(part: Part) -> net.Ports:
+def ports(part: LearnedFactor) -> net.Ports:
     shape = features.shape_of(part)
     return net.Ports(shape, features.LEVEL_SIZE + features.condition_size(part), shape)
 
 
-def wanted(part: Part) -> dict[str, net.Weight]:
+def wanted(part: LearnedFactor) -> dict[str, net.Weight]:
     assert part.net is not None
     return load_net(part.net.kind).weights(part.net.sizes, ports(part))
 
@@ -46,27 +46,27 @@ def wanted(part: Part) -> dict[str, net.Weight]:
 CHANGE = "net.change"  #: weights that training alone needs: how log Z changes with the level, for all inputs
 
 
-def begin(part: Part) -> dict[str, np.ndarray]:
+def begin(part: LearnedFactor) -> dict[str, np.ndarray]:
     trained = {f"net.{n}": w for n, w in net.begin(wanted(part), int(part.options["seed"])).items()}
     if part.options["form"] == "energy":
         trained[CHANGE] = np.zeros((features.LEVEL_SIZE, 1 + features.condition_size(part)), dtype=np.float32)
     return {**features.scales(part), **trained}
 
 
-def raw(part: Part, b: Backend, weights: Weights, z: Array, c: Array) -> Array:
+def raw(part: LearnedFactor, b: Backend, weights: Weights, z: Array, c: Array) -> Array:
     """The net at scaled coordinates z (n, *shape)."""
     assert part.net is not None
     return load_net(part.net.kind).apply(b, of_net(weights), part.net.sizes, ports(part), z, c)
 
 
-def bent(part: Part, b: Backend, weights: Weights, z: Array, c: Array) -> Array:
+def bent(part: LearnedFactor, b: Backend, weights: Weights, z: Array, c: Array) -> Array:
     """⟨z, f(z)⟩ (n,), the energy that the net adds, times σ."""
     f = raw(part, b, weights, z, c)
     return b.xp.sum((z * f).reshape((z.shape[0], -1)), axis=1)
 
 
 def all_conditions(
-    part: Part, b: Backend, weights: Weights, sigma: Array, inputs: Sequence[Array | None], rows: Any
+    part: LearnedFactor, b: Backend, weights: Weights, sigma: Array, inputs: Sequence[Array | None], rows: Any
 ) -> Array:
     finest, coarsest = part.options["finest"], part.options["coarsest"]
     level = features.level_features(b, b.xp.clip(sigma, finest, coarsest), finest, coarsest)
@@ -74,7 +74,7 @@ def all_conditions(
     return b.xp.concat([level, given], axis=1)
 
 
-def slope(part: Part, b: Backend, weights: Weights, z: Array, c: Array) -> Array:
+def slope(part: LearnedFactor, b: Backend, weights: Weights, z: Array, c: Array) -> Array:
     """What the net adds to the gradient in z, times σ: (n, *shape)."""
     if part.options["form"] == "score":
         return raw(part, b, weights, z, c)
@@ -85,7 +85,7 @@ def slope(part: Part, b: Backend, weights: Weights, z: Array, c: Array) -> Array
     return gradient.reshape(shape)
 
 
-def noise(part: Part) -> Mapping[str, NoiseSpec]:
+def noise(part: LearnedFactor) -> Mapping[str, NoiseSpec]:
     return {"sigma": NoiseSpec("uniform", ()), "normal": NoiseSpec("normal", features.shape_of(part))}
 
 
@@ -94,7 +94,7 @@ SHARE = (
 )
 
 
-def loss(part: Part, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
+def loss(part: LearnedFactor, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
     x = scaled(part, b, weights, [rows[p.name] for p in part.subjects])
     n = x.shape[0]
     low, high = math.log(part.options["finest"]), math.log(part.options["coarsest"])
@@ -130,7 +130,13 @@ def loss(part: Part, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[st
 
 
 def known_change(
-    part: Part, b: Backend, weights: Weights, flat: Array, sigma: Array, inputs: Sequence[Any], rows: Any
+    part: LearnedFactor,
+    b: Backend,
+    weights: Weights,
+    flat: Array,
+    sigma: Array,
+    inputs: Sequence[Any],
+    rows: Any,
 ) -> Array:
     """∂/∂log σ of the Gaussian's energy at noised x (n, d), and of log Z as far as it is learned: (n,)."""
     n, d = flat.shape
@@ -142,11 +148,11 @@ def known_change(
     return gauss + b.xp.sum((level @ weights[CHANGE]) * given, axis=1)
 
 
-def scaled(part: Part, b: Backend, weights: Weights, subjects: Sequence[Array]) -> Array:
+def scaled(part: LearnedFactor, b: Backend, weights: Weights, subjects: Sequence[Array]) -> Array:
     return (features.joined(b, part, subjects) - weights["shift"]) / weights["scale"]
 
 
-def own_level(part: Part, b: Backend, weights: Weights, level: Array) -> Array:
+def own_level(part: LearnedFactor, b: Backend, weights: Weights, level: Array) -> Array:
     """A noise level in the units of the data, at least the finest that was learned.
 
     Above the coarsest the Gaussian goes on as it does under noise, and the net's share of it fades with 1 / σ.
@@ -155,7 +161,7 @@ def own_level(part: Part, b: Backend, weights: Weights, level: Array) -> Array:
 
 
 def energy(
-    part: Part,
+    part: LearnedFactor,
     b: Backend,
     weights: Weights,
     level: Array,
@@ -180,7 +186,7 @@ def energy(
 
 
 def log_constant(
-    part: Part, b: Backend, weights: Weights, sigma: Array, inputs: Sequence[Array | None]
+    part: LearnedFactor, b: Backend, weights: Weights, sigma: Array, inputs: Sequence[Array | None]
 ) -> Array:
     """log Z(σ) of what the net adds, between the levels where it was estimated: (n,)."""
     if "log_z" not in weights:
@@ -196,7 +202,7 @@ def log_constant(
     return flat[at] * (1.0 - share) + flat[at + 1] * share
 
 
-def beside(part: Part) -> dict[str, tuple[int, ...]]:
+def beside(part: LearnedFactor) -> dict[str, tuple[int, ...]]:
     scales = features.shapes_of_scales(part)
     if part.together:
         return {**scales, "share": (1,)}
@@ -211,7 +217,7 @@ def choices(port: Port) -> int:
     return len(port.type.domain.values) + 1
 
 
-def contexts(part: Part) -> int:
+def contexts(part: LearnedFactor) -> int:
     """Ways to give all inputs, each with a constant of its own; 1 where there are too many to tell apart."""
     if any(not p.type.domain.is_finite or p.type.full_shape for p in part.inputs):
         return 1
@@ -219,7 +225,7 @@ def contexts(part: Part) -> int:
     return count if count <= MOST_CONTEXTS else 1
 
 
-def context(part: Part, b: Backend, inputs: Sequence[Array | None], n: int) -> Array:
+def context(part: LearnedFactor, b: Backend, inputs: Sequence[Array | None], n: int) -> Array:
     """The number (n,) of the way that inputs are given."""
     found = b.xp.zeros((n,), dtype=b.real)
     for port, value in zip(part.inputs, inputs, strict=True):
@@ -233,7 +239,7 @@ LEVELS = 97  #: at which constants are estimated
 MOST_ROWS = 2000
 
 
-def finish(part: Part, b: Backend, weights: Weights) -> dict[str, np.ndarray]:
+def finish(part: LearnedFactor, b: Backend, weights: Weights) -> dict[str, np.ndarray]:
     """log Z at noise levels, for each way to give the inputs.
 
     At the coarsest level from draws of the Gaussian that the density nearly is; from each level to the next by
@@ -249,7 +255,7 @@ def finish(part: Part, b: Backend, weights: Weights) -> dict[str, np.ndarray]:
     return {"log_z": np.stack(tables).astype(np.float32)}
 
 
-def rows_of_context(part: Part, number: int) -> tuple[np.ndarray, list[bool]]:
+def rows_of_context(part: LearnedFactor, number: int) -> tuple[np.ndarray, list[bool]]:
     """The data's rows that show a context, and which inputs are given in it."""
     n = len(part.data[part.subjects[0].name])
     chosen, given = np.ones(n, dtype=bool), [True] * len(part.inputs)
@@ -266,7 +272,12 @@ def rows_of_context(part: Part, number: int) -> tuple[np.ndarray, list[bool]]:
 
 
 def constants(
-    part: Part, b: Backend, weights: Weights, rng: np.random.Generator, rows: np.ndarray, given: list[bool]
+    part: LearnedFactor,
+    b: Backend,
+    weights: Weights,
+    rng: np.random.Generator,
+    rows: np.ndarray,
+    given: list[bool],
 ) -> np.ndarray:
     """log Z (LEVELS,) from some rows of the data."""
     scale = float(np.asarray(weights["scale"])[0])
@@ -320,7 +331,7 @@ def bennett(forth: np.ndarray, back: np.ndarray) -> float:
 
 
 def score(
-    part: Part,
+    part: LearnedFactor,
     b: Backend,
     weights: Weights,
     level: Array,

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
 from compose_lang.runtime.learned import features, net
@@ -30,40 +30,40 @@ ADAPTED = 0.02  #: how much of a missing acceptance the logarithm of the step fo
 PENALTY = 0.1
 
 
-def ports(part: Part) -> net.Ports:
+def ports(part: LearnedFactor) -> net.Ports:
     return net.Ports(features.shape_of(part), features.condition_size(part), (1,))
 
 
-def wanted(part: Part) -> dict[str, net.Weight]:
+def wanted(part: LearnedFactor) -> dict[str, net.Weight]:
     assert part.net is not None
     return load_net(part.net.kind).weights(part.net.sizes, ports(part))
 
 
-def begin(part: Part) -> dict[str, np.ndarray]:
+def begin(part: LearnedFactor) -> dict[str, np.ndarray]:
     trained = {f"net.{n}": w for n, w in net.begin(wanted(part), int(part.options["seed"])).items()}
     return {**features.scales(part), **trained}
 
 
-def raw(part: Part, b: Backend, weights: Weights, z: Array, c: Array) -> Array:
+def raw(part: LearnedFactor, b: Backend, weights: Weights, z: Array, c: Array) -> Array:
     """f (n,) at scaled coordinates z (n, d) and conditions c."""
     assert part.net is not None
     z = z.reshape((z.shape[0], *features.shape_of(part)))
     return load_net(part.net.kind).apply(b, of_net(weights), part.net.sizes, ports(part), z, c)[:, 0]
 
 
-def whole(part: Part, b: Backend, weights: Weights, z: Array, c: Array) -> Array:
+def whole(part: LearnedFactor, b: Backend, weights: Weights, z: Array, c: Array) -> Array:
     """E (n,) at scaled coordinates z (n, d)."""
     return raw(part, b, weights, z, c) + 0.5 * b.xp.sum(z * z, axis=1)
 
 
-def scaled(part: Part, b: Backend, weights: Weights, subjects: Sequence[Array]) -> Array:
+def scaled(part: LearnedFactor, b: Backend, weights: Weights, subjects: Sequence[Array]) -> Array:
     """Subjects as z (n, d)."""
     z = (features.joined(b, part, subjects) - weights["shift"]) / weights["scale"]
     return z.reshape((z.shape[0], math.prod(features.shape_of(part))))
 
 
 def energy(
-    part: Part,
+    part: LearnedFactor,
     b: Backend,
     weights: Weights,
     level: Array,
@@ -74,7 +74,7 @@ def energy(
     return whole(part, b, weights, z, features.conditions(part, b, weights, inputs, {}, z.shape[0]))
 
 
-def noise(part: Part) -> Mapping[str, NoiseSpec]:
+def noise(part: LearnedFactor) -> Mapping[str, NoiseSpec]:
     size, steps = math.prod(features.shape_of(part)), int(part.options["langevin"])
     return {
         "chain": NoiseSpec("uniform", ()),
@@ -86,7 +86,7 @@ def noise(part: Part) -> Mapping[str, NoiseSpec]:
     }
 
 
-def state(part: Part, n: int) -> Tree:
+def state(part: LearnedFactor, n: int) -> Tree:
     """The buffer: for each of n rows some chains, z and conditions, of which none has begun."""
     depth = max(1, int(part.options["buffer"]) // n)
     shapes = {"z": math.prod(features.shape_of(part)), "c": features.condition_size(part)}
@@ -99,7 +99,7 @@ def state(part: Part, n: int) -> Tree:
     }
 
 
-def bounds(part: Part) -> tuple[np.ndarray, np.ndarray]:
+def bounds(part: LearnedFactor) -> tuple[np.ndarray, np.ndarray]:
     """Between what the subjects lie, in their units: each (d,)."""
     of_each = [(p.type.domain, math.prod(p.type.full_shape)) for p in part.subjects]
     lower, upper = (
@@ -108,7 +108,7 @@ def bounds(part: Part) -> tuple[np.ndarray, np.ndarray]:
     return np.array(lower), np.array(upper)
 
 
-def scaled_bounds(part: Part, b: Backend, weights: Weights) -> tuple[Array, Array]:
+def scaled_bounds(part: LearnedFactor, b: Backend, weights: Weights) -> tuple[Array, Array]:
     lower, upper = ((b.asarray(x) - weights["shift"].reshape((-1,))) / weights["scale"] for x in bounds(part))
     return lower, upper
 
@@ -122,7 +122,7 @@ def folded(b: Backend, z: Array, lower: Array, upper: Array) -> Array:
 
 
 def advance(
-    part: Part, b: Backend, weights: Weights, rows: Rows, carried: Tree, drawn: Mapping[str, Array]
+    part: LearnedFactor, b: Backend, weights: Weights, rows: Rows, carried: Tree, drawn: Mapping[str, Array]
 ) -> tuple[Rows, Tree]:
     """Draws of the model, z and conditions, from one visit to a chain of each row's."""
     xp = b.xp
@@ -166,7 +166,7 @@ def advance(
     return {"model.z": z, "model.c": c}, {**{m: b.set_at(old[m], at, a) for m, a in new.items()}, "step": h}
 
 
-def loss(part: Part, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
+def loss(part: LearnedFactor, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
     z = scaled(part, b, weights, [rows[p.name] for p in part.subjects])
     c = features.conditions(part, b, weights, [rows[p.name] for p in part.inputs], rows, z.shape[0])
     real = whole(part, b, weights, z, c)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import Part
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned import features, net, splines
 from compose_lang.runtime.learned.learner import Learner, Rows, Weights, of_net
@@ -26,15 +26,15 @@ NUMBERS = splines.NUMBERS + 2  #: a coordinate's map: of the spline, and its log
 STEEPEST = 2.0  #: log-scales of one coupling lie between ± this
 
 
-def size(part: Part) -> int:
+def size(part: LearnedFactor) -> int:
     return math.prod(features.shape_of(part))
 
 
-def layers(part: Part) -> int:
+def layers(part: LearnedFactor) -> int:
     return int(part.options["layers"])
 
 
-def sides(part: Part, layer: int) -> tuple[np.ndarray, np.ndarray]:
+def sides(part: LearnedFactor, layer: int) -> tuple[np.ndarray, np.ndarray]:
     """Which coordinates a coupling keeps, and which it moves.
 
     Pairs of couplings go through the binary digits of a coordinate's number, so that any two are told apart by some.
@@ -45,12 +45,12 @@ def sides(part: Part, layer: int) -> tuple[np.ndarray, np.ndarray]:
     return places[~moved], places[moved]
 
 
-def ports(part: Part, layer: int) -> net.Ports:
+def ports(part: LearnedFactor, layer: int) -> net.Ports:
     kept, moved = sides(part, layer)
     return net.Ports((len(kept),), features.condition_size(part), (len(moved) * NUMBERS,))
 
 
-def wanted(part: Part) -> dict[str, net.Weight]:
+def wanted(part: LearnedFactor) -> dict[str, net.Weight]:
     assert part.net is not None
     found: dict[str, net.Weight] = {}
     for layer in range(layers(part)):
@@ -59,7 +59,7 @@ def wanted(part: Part) -> dict[str, net.Weight]:
     return found
 
 
-def begin(part: Part) -> dict[str, np.ndarray]:
+def begin(part: LearnedFactor) -> dict[str, np.ndarray]:
     """Weights of a map near to the identity of data that are scaled in each coordinate."""
     trained = {f"net.{n}": w for n, w in net.begin(wanted(part), int(part.options["seed"])).items()}
     n = len(part.data[part.subjects[0].name])
@@ -69,13 +69,13 @@ def begin(part: Part) -> dict[str, np.ndarray]:
     return {**own, **features.input_scales(part), **trained}
 
 
-def beside(part: Part) -> dict[str, tuple[int, ...]]:
+def beside(part: LearnedFactor) -> dict[str, tuple[int, ...]]:
     own = (size(part),)
     return {"shift": own, "scale": own, **features.shapes_of_input_scales(part)}
 
 
 def numbers(
-    part: Part, b: Backend, weights: Weights, layer: int, kept: Array, c: Array
+    part: LearnedFactor, b: Backend, weights: Weights, layer: int, kept: Array, c: Array
 ) -> tuple[Array, Array, Array]:
     """Of a coupling's moved coordinates: log-scales and shifts (n, m), and what makes their splines (n, m, …)."""
     assert part.net is not None
@@ -95,7 +95,7 @@ def merged(b: Backend, kept: Array, moved: Array, places: tuple[np.ndarray, np.n
 
 
 def weighed(
-    part: Part,
+    part: LearnedFactor,
     b: Backend,
     weights: Weights,
     subjects: Sequence[Array],
@@ -119,7 +119,7 @@ def weighed(
 
 
 def energy(
-    part: Part,
+    part: LearnedFactor,
     b: Backend,
     weights: Weights,
     level: Array,
@@ -129,13 +129,15 @@ def energy(
     return weighed(part, b, weights, subjects, inputs, {})
 
 
-def loss(part: Part, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
+def loss(part: LearnedFactor, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
     """The negative log-likelihood of each row, in nats."""
     subjects, inputs = ([rows[p.name] for p in side] for side in (part.subjects, part.inputs))
     return weighed(part, b, weights, subjects, inputs, rows)
 
 
-def draw(part: Part, b: Backend, weights: Weights, inputs: Sequence[Array | None], normals: Array) -> Array:
+def draw(
+    part: LearnedFactor, b: Backend, weights: Weights, inputs: Sequence[Array | None], normals: Array
+) -> Array:
     """All coordinates (n, d) of draws of p, by the inverse of the map at standard normals (n, d)."""
     x = normals
     c = features.conditions(part, b, weights, inputs, {}, x.shape[0])
