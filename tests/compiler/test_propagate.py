@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from compose_lang.compiler.constraints import propagation, relations
 from compose_lang.compiler.constraints.propagation import supported
 from compose_lang.compiler.constraints.relations import AllDifferent, LinearConstraint, TableConstraint, hard
+from compose_lang.compiler.constraints.solutions import Component, solutions
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.rewrites.filter_domains import filter_domains
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.chains.solver import Impossible, solve
-from compose_lang.runtime.planning.irreducibility import Part, solutions
 from tests.compiler.points import density_of, energies, graph_of
 
 VARIABLES = "var b: bool[3]\nvar z: int(1, 3)[3]\nvar c: category(3)[2]\nvar s: spin\n"
@@ -137,7 +137,7 @@ def test_random_programs(text: str) -> None:
     truth = np.unique(truth[:, mine], axis=0)
     for site, values in enumerate(truth.T):
         assert known.domains[site, values].all(), "a value of a solution was taken away"
-    left = Part(
+    left = Component(
         np.arange(before.numbering.sites), tuple((r, np.arange(len(r.scope))) for r in known.relations)
     )
     listed = solutions(known, left)
