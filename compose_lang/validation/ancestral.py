@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from compose_lang.compiler.elaborate.declarations.variables import some_value
 from compose_lang.compiler.elaborate.forward import Drawn, ForwardSimulation
-from compose_lang.compiler.elaborate.values import value_range
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.compiler.ir.interpret import interpret
+from compose_lang.compiler.ir.types import value_range
 from compose_lang.diagnostics import ComposeError, Diagnostic, Span
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.elaborate.learned.joint_training import Joint
+from compose_lang.compiler.graph.learned_factor import Joint
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.chains.sweep import named_leaves
 from compose_lang.runtime.learned.energy import bound

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from compose_lang.compiler.elaborate.forward import Interpretation
-    from compose_lang.compiler.elaborate.learned.joint_training import Joint
     from compose_lang.compiler.graph.factor_graph import Variable
-    from compose_lang.compiler.graph.learned_factor import LearnedFactor
-    from compose_lang.compiler.likelihood.fitting import Fit
+    from compose_lang.compiler.graph.learned_factor import Fit, Joint, LearnedFactor
 
 
 class SymbolTable:

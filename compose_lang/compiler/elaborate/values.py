@@ -9,7 +9,7 @@ import numpy as np
 
 from compose_lang.compiler.elaborate.context import SymbolTable
 from compose_lang.compiler.ir.node import Node
-from compose_lang.compiler.ir.types import Domain, Type
+from compose_lang.compiler.ir.types import Type
 from compose_lang.diagnostics import Span, fail
 from compose_lang.grammar import ast
 
@@ -135,47 +135,3 @@ def static_int(value: Any, span: Span, what: str) -> int:
     if abs(number) >= 2**63:
         fail("CG0801", f"{what} has 64 bits: {number:.3g} does not fit", span)
     return int(number)
-
-
-def in_domain(inner: Domain | None, outer: Domain) -> bool:
-    """Whether every value of one domain is surely a value of another."""
-    if inner is None:
-        return outer.kind in ("real", "int") and outer.lower == -np.inf and outer.upper == np.inf
-    if outer.kind in ("real", "angle") and inner.kind in ("real", "int", "bool", "spin", "category", "angle"):
-        low, high = value_range(inner)
-        return outer.kind == "angle" or (low >= outer.lower and high <= outer.upper)
-    if outer.kind == "real" and inner.event_shape:
-        low, high = value_range(inner)
-        return low >= outer.lower and high <= outer.upper
-    if outer.kind == "int" and inner.is_discrete:
-        low, high = value_range(inner)
-        return low >= outer.lower and high <= outer.upper
-    if outer.kind == "bool":
-        return inner.kind == "bool" or (inner.kind == "int" and value_range(inner) == (0, 1))
-    if outer.kind == "category":
-        low, high = value_range(inner)
-        return inner.is_discrete and low >= 0 and high < outer.size
-    return inner.kind == outer.kind
-
-
-def value_range(domain: Domain) -> tuple[float, float]:
-    """The least and greatest value of a domain's numbers."""
-    match domain.kind:
-        case "bool":
-            return 0, 1
-        case "spin":
-            return -1, 1
-        case "category" | "permutation":
-            return 0, domain.size - 1
-        case "simplex":
-            return 0, 1
-        case "angle":
-            return -np.pi, np.pi
-        case "positive_ordered":
-            return 0, np.inf
-        case "unit_vector" | "cholesky_corr":
-            return -1, 1
-        case "ordered":
-            return -np.inf, np.inf
-        case _:
-            return domain.lower, domain.upper

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.ir.build import slot
-from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.compiler.ir.build import constant, postorder, slot
+from compose_lang.compiler.ir.node import Axis, Node
 from compose_lang.compiler.ir.types import Domain, Type
 from compose_lang.diagnostics import Span
-
-if TYPE_CHECKING:
-    from compose_lang.compiler.elaborate.learned.joint_training import Joint
-    from compose_lang.compiler.graph.factor_graph import FactorGraph
 
 REVISION = 2
 """Raised when what a part learns from the same data changes: weights of an earlier revision are learned anew."""
@@ -38,6 +35,10 @@ FOREIGN = frozenset({"extern", "pretrained"})
 
 NOISE_LEVEL = "noise_level"
 """The argument by which foreign code is given the level, and the option that says so."""
+
+
+JOINT_METHOD = "diffusion"
+"""The one way to fit parts together: the noise is taken from the whole, whatever it is composed of."""
 
 
 @dataclass(frozen=True)
@@ -218,10 +219,87 @@ def used_by(graph: FactorGraph) -> list[LearnedFactor]:
 
 def learned_factors_in(roots: list[Node]) -> list[LearnedFactor]:
     """The parts below some nodes, in order."""
-    from compose_lang.compiler.ir.build import postorder
-
     found: dict[int, LearnedFactor] = {}
     for n in postorder(roots):
         if n.op in ("learned", "learned_draw", "net"):
             found.setdefault(id(n.attrs[0]), n.attrs[0])
     return list(found.values())
+
+
+@dataclass(eq=False)
+class Joint:
+    """Parts fitted together. It is trained as a part is, by rows: `data` is what the slots of `columns` stand for.
+
+    energy: of one row; noised: the slots of its subjects; clean: their values in the data.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    span: Span
+    home: Path | None
+    energy: Node = field(default_factory=lambda: constant(0.0))
+    noised: tuple[Node, ...] = ()
+    clean: tuple[Node, ...] = ()
+    columns: dict[str, Node] = field(default_factory=dict)
+    data: dict[str, np.ndarray] = field(default_factory=dict)
+    method: str = JOINT_METHOD
+    inputs: tuple[Port, ...] = ()
+    net: None = None
+    file: None = None
+
+    @cached_property
+    def every(self) -> tuple[LearnedFactor, ...]:
+        """The parts of the composition, those that it is made of before those that use them."""
+        return tuple(learned_factors_in([self.energy]))
+
+    @cached_property
+    def parts(self) -> tuple[LearnedFactor, ...]:
+        """The parts that are fitted here; others were learned by themselves, and stay as they are."""
+        return tuple(p for p in self.every if p.joint is self)
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        return {
+            "method": "together",
+            "parts": {p.name: p.description for p in self.parts},
+            "options": dict(self.options),
+            "revision": REVISION,
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of everything that the weights depend on: the composition, its nets, options and data."""
+        found = hashlib.sha256(repr(sorted(self.options.items())).encode())
+        found.update(f"{REVISION}".encode())
+        for part in self.every:
+            found.update(f"{part.name}{part.description if part.joint is self else part.key}".encode())
+        for text in structure(self.energy):
+            found.update(text.encode())
+        for name, rows in sorted(self.data.items()):
+            found.update(f"{name}{rows.dtype}{rows.shape}".encode())
+            found.update(np.ascontiguousarray(rows).tobytes())
+        return found.hexdigest()
+
+
+def structure(root: Node) -> Iterator[str]:
+    """An expression as texts that are the same whenever it is, in whichever process."""
+    place: dict[int, int] = {}
+    axes: dict[Axis, int] = {}
+    for n in postorder([root]):
+        place[id(n)] = len(place)
+        for a in n.axes:
+            axes.setdefault(a, len(axes))
+        attrs = [str(axes.get(a, a)) if isinstance(a, Axis) else a.name if isinstance(a, LearnedFactor) else repr(a)
+                 for a in n.attrs if n.op != "slot"]  # fmt: skip
+        known = "" if n.value is None else hashlib.sha256(np.ascontiguousarray(n.value).tobytes()).hexdigest()
+        sizes = [(axes[a], a.size) for a in n.axes]
+        yield f"{n.op} {[place[id(a)] for a in n.args]} {attrs} {n.shape} {sizes} {n.dtype} {known};"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the statements ask for: one fit of all params that they name."""
+
+    targets: tuple[str, ...]
+    options: Mapping[str, Any]
+    span: Span

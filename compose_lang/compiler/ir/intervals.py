@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-from compose_lang.compiler.elaborate.values import value_range
 from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.types import value_range
 
 Range = tuple[float, float]
 ANYTHING: Range = (-math.inf, math.inf)

@@ -140,3 +140,47 @@ class Type:
 
     def __str__(self) -> str:
         return str(self.domain) + (f"[{', '.join(map(str, self.shape))}]" if self.shape else "")
+
+
+def in_domain(inner: Domain | None, outer: Domain) -> bool:
+    """Whether every value of one domain is surely a value of another."""
+    if inner is None:
+        return outer.kind in ("real", "int") and outer.lower == -INF and outer.upper == INF
+    if outer.kind in ("real", "angle") and inner.kind in ("real", "int", "bool", "spin", "category", "angle"):
+        low, high = value_range(inner)
+        return outer.kind == "angle" or (low >= outer.lower and high <= outer.upper)
+    if outer.kind == "real" and inner.event_shape:
+        low, high = value_range(inner)
+        return low >= outer.lower and high <= outer.upper
+    if outer.kind == "int" and inner.is_discrete:
+        low, high = value_range(inner)
+        return low >= outer.lower and high <= outer.upper
+    if outer.kind == "bool":
+        return inner.kind == "bool" or (inner.kind == "int" and value_range(inner) == (0, 1))
+    if outer.kind == "category":
+        low, high = value_range(inner)
+        return inner.is_discrete and low >= 0 and high < outer.size
+    return inner.kind == outer.kind
+
+
+def value_range(domain: Domain) -> tuple[float, float]:
+    """The least and greatest value of a domain's numbers."""
+    match domain.kind:
+        case "bool":
+            return 0, 1
+        case "spin":
+            return -1, 1
+        case "category" | "permutation":
+            return 0, domain.size - 1
+        case "simplex":
+            return 0, 1
+        case "angle":
+            return -math.pi, math.pi
+        case "positive_ordered":
+            return 0, INF
+        case "unit_vector" | "cholesky_corr":
+            return -1, 1
+        case "ordered":
+            return -INF, INF
+        case _:
+            return domain.lower, domain.upper

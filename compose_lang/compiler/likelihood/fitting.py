@@ -19,7 +19,7 @@ import numpy as np
 from compose_lang.compiler.elaborate.context import Context, Session
 from compose_lang.compiler.elaborate.learned import declarations
 from compose_lang.compiler.graph.factor_graph import FactorGraph
-from compose_lang.compiler.graph.learned_factor import REVISION, learned_factors_in
+from compose_lang.compiler.graph.learned_factor import REVISION, Fit, learned_factors_in
 from compose_lang.compiler.likelihood.likelihood import (
     Likelihood,
     faults,
@@ -45,15 +45,6 @@ if TYPE_CHECKING:
 METHOD = "maximum_likelihood"
 OPTIONS = {"steps": 500, "chains": 16, "seed": 0}
 """Steps: iterations of the optimiser, or of EM where variables are summed out by chains of draws."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What the statements ask for: one fit of all params that they name."""
-
-    targets: tuple[str, ...]
-    options: Mapping[str, Any]
-    span: Span
 
 
 @dataclass(frozen=True, eq=False)

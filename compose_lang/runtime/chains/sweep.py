@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.compiler.elaborate.values import value_range
-from compose_lang.compiler.ir.types import Domain
+from compose_lang.compiler.ir.types import Domain, value_range
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
 from compose_lang.runtime.arrays.tree import tree_map

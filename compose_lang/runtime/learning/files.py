@@ -15,8 +15,7 @@ from tempfile import TemporaryFile
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.learned.joint_training import Joint
-from compose_lang.compiler.graph.learned_factor import LearnedFactor
+from compose_lang.compiler.graph.learned_factor import Joint, LearnedFactor
 from compose_lang.compiler.likelihood.fitting import Fitting
 
 Arrays = Mapping[str, np.ndarray]

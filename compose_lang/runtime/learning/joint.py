@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.learned.joint_training import Joint
-from compose_lang.compiler.graph.learned_factor import LEVEL, LearnedFactor
+from compose_lang.compiler.graph.learned_factor import LEVEL, Joint, LearnedFactor
 from compose_lang.compiler.ir.build import postorder
 from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.compiler.ir.node import Node

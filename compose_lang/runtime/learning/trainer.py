@@ -14,8 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.learned.joint_training import Joint
-from compose_lang.compiler.graph.learned_factor import LearnedFactor
+from compose_lang.compiler.graph.learned_factor import Joint, LearnedFactor
 from compose_lang.compiler.likelihood.fitting import Fitting
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.arrays import noise

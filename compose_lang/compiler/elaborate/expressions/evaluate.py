@@ -23,11 +23,11 @@ from compose_lang.compiler.elaborate.values import (
     Texts,
     as_node,
     describe,
-    value_range,
 )
 from compose_lang.compiler.ir.build import broadcast_to, cast_to, collect, constant, node
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.operation import ShapeError
+from compose_lang.compiler.ir.types import value_range
 from compose_lang.compiler.names.suggestions import foreign_method
 from compose_lang.diagnostics import Label, Span, did_you_mean, fail
 from compose_lang.grammar import ast

@@ -11,11 +11,11 @@ import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context
 from compose_lang.compiler.elaborate.expressions.named_values import require_same
-from compose_lang.compiler.elaborate.values import describe, in_domain, value_range
+from compose_lang.compiler.elaborate.values import describe
 from compose_lang.compiler.graph.factor_graph import Term
 from compose_lang.compiler.ir.build import constant, node
 from compose_lang.compiler.ir.node import Node
-from compose_lang.compiler.ir.types import BOOL, INT, Domain
+from compose_lang.compiler.ir.types import BOOL, INT, Domain, in_domain, value_range
 from compose_lang.compiler.sources.convert import violation
 from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span, fail
 

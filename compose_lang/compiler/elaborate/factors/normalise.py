@@ -16,11 +16,11 @@ import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context
 from compose_lang.compiler.elaborate.factors.algebra import Factor, each_copy, total
-from compose_lang.compiler.elaborate.values import describe, value_range
+from compose_lang.compiler.elaborate.values import describe
 from compose_lang.compiler.graph.factor_graph import Term
 from compose_lang.compiler.ir.build import constant, node, reduce_axis
 from compose_lang.compiler.ir.node import Axis, Node
-from compose_lang.compiler.ir.types import REAL, Domain
+from compose_lang.compiler.ir.types import REAL, Domain, value_range
 from compose_lang.diagnostics import ComposeError, Span, fail
 from compose_lang.grammar import ast
 

@@ -7,11 +7,7 @@ the whole's density. Nothing is trained here.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,95 +18,22 @@ from compose_lang.compiler.elaborate.factors.algebra import total
 from compose_lang.compiler.elaborate.learned import declarations
 from compose_lang.compiler.elaborate.values import as_node, describe
 from compose_lang.compiler.graph.learned_factor import (
+    JOINT_METHOD,
     LEARNERS,
-    REVISION,
+    Joint,
     LearnedFactor,
     Net,
     Port,
     kind_of,
-    learned_factors_in,
 )
-from compose_lang.compiler.ir.build import constant, gather, node, postorder, slot, transform
-from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.build import gather, node, slot, transform
+from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.names.symbols import names_in
 from compose_lang.diagnostics import ComposeError, Span, did_you_mean, fail
 from compose_lang.grammar import ast
 
 if TYPE_CHECKING:
     from compose_lang.compiler.elaborate.declarations.declared_types import DeclaredType
-
-METHOD = "diffusion"
-"""The one way to fit parts together: the noise is taken from the whole, whatever it is composed of."""
-
-
-@dataclass(eq=False)
-class Joint:
-    """Parts fitted together. It is trained as a part is, by rows: `data` is what the slots of `columns` stand for.
-
-    energy: of one row; noised: the slots of its subjects; clean: their values in the data.
-    """
-
-    name: str
-    options: Mapping[str, Any]
-    span: Span
-    home: Path | None
-    energy: Node = field(default_factory=lambda: constant(0.0))
-    noised: tuple[Node, ...] = ()
-    clean: tuple[Node, ...] = ()
-    columns: dict[str, Node] = field(default_factory=dict)
-    data: dict[str, np.ndarray] = field(default_factory=dict)
-    method: str = METHOD
-    inputs: tuple[Port, ...] = ()
-    net: None = None
-    file: None = None
-
-    @cached_property
-    def every(self) -> tuple[LearnedFactor, ...]:
-        """The parts of the composition, those that it is made of before those that use them."""
-        return tuple(learned_factors_in([self.energy]))
-
-    @cached_property
-    def parts(self) -> tuple[LearnedFactor, ...]:
-        """The parts that are fitted here; others were learned by themselves, and stay as they are."""
-        return tuple(p for p in self.every if p.joint is self)
-
-    @cached_property
-    def description(self) -> dict[str, Any]:
-        return {
-            "method": "together",
-            "parts": {p.name: p.description for p in self.parts},
-            "options": dict(self.options),
-            "revision": REVISION,
-        }
-
-    @cached_property
-    def key(self) -> str:
-        """A hash of everything that the weights depend on: the composition, its nets, options and data."""
-        found = hashlib.sha256(repr(sorted(self.options.items())).encode())
-        found.update(f"{REVISION}".encode())
-        for part in self.every:
-            found.update(f"{part.name}{part.description if part.joint is self else part.key}".encode())
-        for text in structure(self.energy):
-            found.update(text.encode())
-        for name, rows in sorted(self.data.items()):
-            found.update(f"{name}{rows.dtype}{rows.shape}".encode())
-            found.update(np.ascontiguousarray(rows).tobytes())
-        return found.hexdigest()
-
-
-def structure(root: Node) -> Iterator[str]:
-    """An expression as texts that are the same whenever it is, in whichever process."""
-    place: dict[int, int] = {}
-    axes: dict[Axis, int] = {}
-    for n in postorder([root]):
-        place[id(n)] = len(place)
-        for a in n.axes:
-            axes.setdefault(a, len(axes))
-        attrs = [str(axes.get(a, a)) if isinstance(a, Axis) else a.name if isinstance(a, LearnedFactor) else repr(a)
-                 for a in n.attrs if n.op != "slot"]  # fmt: skip
-        known = "" if n.value is None else hashlib.sha256(np.ascontiguousarray(n.value).tobytes()).hexdigest()
-        sizes = [(axes[a], a.size) for a in n.axes]
-        yield f"{n.op} {[place[id(a)] for a in n.args]} {attrs} {n.shape} {sizes} {n.dtype} {known};"
 
 
 # --- the statement ---
@@ -132,14 +55,16 @@ def of_statement(ctx: Context, s: ast.Learn) -> Joint:
     target, method = s.targets[0], s.method
     name = method.function if isinstance(method, ast.Call) else method
     assert isinstance(name, ast.Name)
-    if name.id != METHOD:
+    if name.id != JOINT_METHOD:
         known = name.id in LEARNERS
         text = f"`{name.id}` fits one factor by itself" if known else f"there is no way `{name.id}` to learn"
-        help = f"nets are fitted together by {METHOD}; params to the program's data by maximum_likelihood"
+        help = (
+            f"nets are fitted together by {JOINT_METHOD}; params to the program's data by maximum_likelihood"
+        )
         fail("CG0602", text, name.span, help=help)
     if len(s.targets) > 1 or not isinstance(target, ast.Call):
-        text = f"`{METHOD}` fits one factor, with the data of each subject and input"
-        fail("CG0206", text, s.span, help=f"learn F(x=rows) by {METHOD}(steps=1000)")
+        text = f"`{JOINT_METHOD}` fits one factor, with the data of each subject and input"
+        fail("CG0206", text, s.span, help=f"learn F(x=rows) by {JOINT_METHOD}(steps=1000)")
     factor = evaluate.evaluate(ctx, target.function)
     from compose_lang.compiler.elaborate.factors.application import DeclaredFactor, WithInputs
 
@@ -157,7 +82,7 @@ def of_statement(ctx: Context, s: ast.Learn) -> Joint:
     )
     for port in ports:
         if kind_of(port.type.domain) != "real":
-            text = f"`{METHOD}` adds noise to unbounded reals, and `{port.name}` is {port.type}"
+            text = f"`{JOINT_METHOD}` adds noise to unbounded reals, and `{port.name}` is {port.type}"
             fail("CG0601", text, target.span)
         noised.append(slot(port.name, port.type.full_shape))
     for port in beside:
@@ -182,7 +107,7 @@ def of_statement(ctx: Context, s: ast.Learn) -> Joint:
 
 def options_of(ctx: Context, method: ast.Expr) -> dict[str, Any]:
     """The options of the method, of which nets are no part: they are declared."""
-    known = {n: v for n, v in LEARNERS[METHOD].options.items() if n != "drop"}
+    known = {n: v for n, v in LEARNERS[JOINT_METHOD].options.items() if n != "drop"}
     options = dict(known)
     for a in method.arguments if isinstance(method, ast.Call) else ():
         if a.name not in known:
@@ -190,11 +115,11 @@ def options_of(ctx: Context, method: ast.Expr) -> dict[str, Any]:
             help = "each part declares its net" if a.name == "net" else did_you_mean(a.name or "", known)
             fail(
                 "CG0206",
-                f"`learn … by {METHOD}` does not take {shown}",
+                f"`learn … by {JOINT_METHOD}` does not take {shown}",
                 a.span,
                 help=help or f"it has {', '.join(known)}",
             )
-        options[a.name] = declarations.option(ctx, a, known[a.name], METHOD)
+        options[a.name] = declarations.option(ctx, a, known[a.name], JOINT_METHOD)
     return options
 
 
@@ -260,16 +185,18 @@ def columns_of(joint: Joint, row: Node, roots: list[Node]) -> list[Node]:
 def part_of_net(ctx: Context, decl: ast.FactorDecl, method: ast.Expr | None) -> LearnedFactor:
     """A factor declared without an objective, asked for by the statement that fits it."""
     joint = required(ctx, decl.name, decl.span)
-    net = Net(*LEARNERS[METHOD].net) if method is None else declarations.net_of(ctx, method, LEARNERS[METHOD])  # type: ignore[misc]
+    learner = LEARNERS[JOINT_METHOD]
+    assert learner.net is not None
+    net = Net(*learner.net) if method is None else declarations.net_of(ctx, method, learner)
     subjects, inputs = declarations.ports(ctx, decl, {}, decl.span)
     for port in subjects:
         if kind_of(port.type.domain) != "real":
-            text = f"`{METHOD}` adds noise to unbounded reals, and `{port.name}` is {port.type}"
+            text = f"`{JOINT_METHOD}` adds noise to unbounded reals, and `{port.name}` is {port.type}"
             fail("CG0601", text, decl.span)
-    options = {**LEARNERS[METHOD].options, **joint.options}
+    options = {**learner.options, **joint.options}
     return LearnedFactor(
         decl.name,
-        METHOD,
+        JOINT_METHOD,
         subjects,
         inputs,
         net,
@@ -288,7 +215,7 @@ def required(ctx: Context, name: str, span: Span) -> Joint:
     if joint is None and ctx.session.is_joint_lost:
         raise PoisonedUse
     if joint is None:
-        help = f"a statement does: learn F(x=rows) by {METHOD}(), where `{name}` is part of F"
+        help = f"a statement does: learn F(x=rows) by {JOINT_METHOD}(), where `{name}` is part of F"
         fail("CG0607", f"`{name}` says not what it learns from, and no `learn … by` fits it", span, help=help)
     return joint
 
@@ -314,7 +241,7 @@ def value_of_net(ctx: Context, decl: ast.Fn, values: Mapping[str, Any], span: Sp
         out = declared_type(ctx, decl.returns).type
         if kind_of(out.domain) != "real" or any(p.type.domain.kind != "real" for p in ports):
             fail("CG0601", f"a net takes and gives real numbers: `{decl.name}`", decl.span)
-        net = declarations.net_of(ctx, decl.value.method, LEARNERS[METHOD])
+        net = declarations.net_of(ctx, decl.value.method, LEARNERS[JOINT_METHOD])
         session.parts[id(decl)] = LearnedFactor(
             decl.name, "net", tuple(ports), (), net, {}, {}, decl.span, home=joint.home, joint=joint, out=out
         )

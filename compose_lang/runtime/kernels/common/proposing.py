@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.values import value_range
 from compose_lang.compiler.graph.factor_graph import Proposal, moved_with
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.compiler.ir.types import Domain
+from compose_lang.compiler.ir.types import Domain, value_range
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
 from compose_lang.runtime.kernels.common.kernel import Position, ProposalBlock
