@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from compose_lang.compiler.constraints.relations import HardConstraints
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.compiler.ir.types import Domain
 from compose_lang.compiler.passes import compile_program
@@ -82,3 +83,10 @@ def energies(density: Density, values: Values) -> np.ndarray:
         )
         found = np.asarray(backend.to_numpy(evaluate(density.constants, arrays)))
     return np.broadcast_to(found, (points,))
+
+
+def hard_of(graph: FactorGraph) -> HardConstraints:
+    """The hard constraints that a graph has."""
+    hard = graph.fact(HardConstraints)
+    assert hard is not None
+    return hard

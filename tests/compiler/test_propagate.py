@@ -13,13 +13,19 @@ from hypothesis import strategies as st
 
 from compose_lang.compiler.constraints import propagation, relations
 from compose_lang.compiler.constraints.propagation import supported
-from compose_lang.compiler.constraints.relations import AllDifferent, LinearConstraint, TableConstraint, hard
+from compose_lang.compiler.constraints.relations import (
+    AllDifferent,
+    HardConstraints,
+    LinearConstraint,
+    TableConstraint,
+    hard_constraints,
+)
 from compose_lang.compiler.constraints.solutions import Component, solutions
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.rewrites.filter_domains import filter_domains
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.chains.solver import Impossible, solve
-from tests.compiler.points import density_of, energies, graph_of
+from tests.compiler.points import density_of, energies, graph_of, hard_of
 
 VARIABLES = "var b: bool[3]\nvar z: int(1, 3)[3]\nvar c: category(3)[2]\nvar s: spin\n"
 PLACE = st.integers(0, 2)
@@ -128,10 +134,10 @@ def test_random_programs(text: str) -> None:
     if graph is None:
         assert not len(truth), "propagation lost solutions"
         return
-    before = hard(plain)
+    before = hard_constraints(plain)
     if before is None:
         return
-    known = graph.hard
+    known = hard_of(graph)
     assert known is not None
     mine = columns(plain, [v.name for v in before.numbering.variables])
     truth = np.unique(truth[:, mine], axis=0)
@@ -188,10 +194,9 @@ def lost_by(text: str) -> bool:
         graph = filter_domains(plain)
     except ComposeError:
         return len(all_solutions(plain)) > 0
-    assert graph.hard is not None
-    mine = columns(plain, [v.name for v in graph.hard.numbering.variables])
+    mine = columns(plain, [v.name for v in hard_of(graph).numbering.variables])
     truth = all_solutions(plain)[:, mine]
-    return not all(graph.hard.domains[site, values].all() for site, values in enumerate(truth.T))
+    return not all(hard_of(graph).domains[site, values].all() for site, values in enumerate(truth.T))
 
 
 PLANTED = {
@@ -243,8 +248,7 @@ for i in range(9) {{
 
 def test_a_sudoku_is_narrowed() -> None:
     graph = graph_of(sudoku(SUDOKU))
-    assert graph.hard is not None
-    left = graph.hard.domains.sum(axis=1)
+    left = hard_of(graph).domains.sum(axis=1)
     assert (left[np.array(list(SUDOKU)) != "0"] == 1).all()
     assert left.mean() == 1.0, "this one is solved by matchings alone"
 
@@ -260,13 +264,17 @@ def test_relations_are_recognised() -> None:
     require implies(b[0], z[0] == 3)
     """
     graph = graph_of(text)
-    assert graph.hard is not None and not graph.hard.missed
-    kinds = [(type(r), r.scope.shape) for r in graph.hard.relations]
+    assert not hard_of(graph).missed
+    kinds = [(type(r), r.scope.shape) for r in hard_of(graph).relations]
     for kind in [
         (AllDifferent, (1, 6)), (AllDifferent, (5, 2)), (LinearConstraint, (1, 6)), (TableConstraint, (1, 2)),
     ]:  # fmt: skip
         assert kind in kinds
-    assert [r.is_plain for r in graph.hard.relations if isinstance(r, AllDifferent)] == [True, False, True]
+    assert [r.is_plain for r in hard_of(graph).relations if isinstance(r, AllDifferent)] == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_what_propagation_leaves_is_what_is_sampled() -> None:
@@ -316,8 +324,7 @@ def test_a_million_instances_take_seconds(constraint: str) -> None:
     begun = time.process_time()
     graph = graph_of(text)
     assert time.process_time() - begun < 20
-    assert graph.hard is not None
-    assert graph.hard.domains[1].sum() < 4 or "implies" in constraint
+    assert hard_of(graph).domains[1].sum() < 4 or "implies" in constraint
 
 
 def test_a_condition_that_is_too_long_to_list_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,14 +334,14 @@ def test_a_condition_that_is_too_long_to_list_is_kept(monkeypatch: pytest.Monkey
         "observe z[0] = 1\nobserve z[2] = 1"
     )
     graph = graph_of(text)
-    assert graph.hard is not None and graph.hard.domains.sum(axis=1).tolist() == [1, 3, 1, 3, 4, 4, 4, 4]
+    assert hard_of(graph).domains.sum(axis=1).tolist() == [1, 3, 1, 3, 4, 4, 4, 4]
     monkeypatch.setattr("compose_lang.compiler.graph.factor_scopes.MOST_READS", 4)
     graph = graph_of(text)
-    assert graph.hard is not None and graph.hard.missed
-    assert graph.hard.domains.sum(axis=1).tolist() == [1, 4, 1, 4, 4, 4, 4, 4]
+    assert hard_of(graph).missed
+    assert hard_of(graph).domains.sum(axis=1).tolist() == [1, 4, 1, 4, 4, 4, 4, 4]
 
 
 def test_a_program_without_hard_constraints_pays_nothing() -> None:
     graph = graph_of("var s: spin[10]\nfor (i, j) in chain(10) { energy -0.3 * s[i] * s[j] }")
-    assert graph.hard is None and graph.variables[0].allowed is None
-    assert relations.hard(graph) is None
+    assert graph.fact(HardConstraints) is None and graph.variables[0].allowed is None
+    assert relations.hard_constraints(graph) is None

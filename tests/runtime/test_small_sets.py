@@ -23,7 +23,7 @@ from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.blocks import Blocks
 from compose_lang.runtime.planning.irreducibility import MoveSet, gaps
 from compose_lang.runtime.planning.plan import plan
-from tests.compiler.points import graph_of
+from tests.compiler.points import graph_of, hard_of
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers
 from tests.runtime.program_targets import SETS, SIZED, ProgramTarget
 from tests.runtime.toy_blocks import run
@@ -297,12 +297,11 @@ def test_what_is_known_of_tables_is_so_where_all_are_listed(
     low = -1 if "-1" in kind else 0
     shifted = [[m + low * n for m in margin] for margin, n in ((rows, len(columns)), (columns, len(rows)))]
     graph = graph_of(with_margins(*shifted, kind))
-    assert graph.hard is not None
-    moves = MoveSet(graph, graph.hard, plan(graph, "numpy", requested("blocks(size=4)")).blocks)
-    (part,) = parts(graph.hard)
+    moves = MoveSet(graph, hard_of(graph), plan(graph, "numpy", requested("blocks(size=4)")).blocks)
+    (part,) = parts(hard_of(graph))
     # of few sites, tables of what a sum allows stand beside it
     sums = Component(part.sites, tuple((r, rows) for r, rows in part.rows if isinstance(r, LinearConstraint)))
-    states = solutions(graph.hard, part)
+    states = solutions(hard_of(graph), part)
     assert moves.is_table(sums) and states is not None and len(states) > 10
     assert moves.pieces(part, states) == 1
 

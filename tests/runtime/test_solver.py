@@ -12,6 +12,7 @@ from compose_lang.runtime.chains import solver, starts
 from compose_lang.runtime.chains.solver import Impossible, solve
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.planning.plan import plan
+from tests.compiler.points import hard_of
 
 QUEENS = """
 var queen: int(0, 11)[12]
@@ -53,7 +54,7 @@ def test_solutions_of_many_seeds_are_spread_out() -> None:
         "var c: category(4)[4, 4]\n"
         "for i in range(4) { require all_different(c[i, :]); require all_different(c[:, i]) }"
     )
-    known = cg.compile(square).program.graph.hard
+    known = hard_of(cg.compile(square).program.graph)
     assert known is not None
     found = solve(known, range(150))
     assert isinstance(found, np.ndarray) and len(np.unique(found, axis=0)) > 115
@@ -77,14 +78,14 @@ def test_without_the_solver_a_search_finds_a_start(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_program_too_large_is_not_stated(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = cg.compile(QUEENS).program.graph.hard
+    known = hard_of(cg.compile(QUEENS).program.graph)
     assert known is not None
     monkeypatch.setattr(solver, "MOST_READS", 10)
     assert solve(known, [1]) is None
 
 
 def test_time_that_is_over_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = cg.compile(QUEENS).program.graph.hard
+    known = hard_of(cg.compile(QUEENS).program.graph)
     assert known is not None
     monkeypatch.setattr(solver, "attempt", lambda *given, **more: solver.Ended.UNKNOWN)
     assert solve(known, [1]) is None
@@ -115,8 +116,7 @@ def test_what_cannot_hold_is_proved_and_named(
 ) -> None:
     monkeypatch.setattr(starts, "search", never)
     graph = cg.compile(text).program.graph
-    assert graph.hard is not None
-    answer = solve(graph.hard, [1])
+    answer = solve(hard_of(graph), [1])
     assert isinstance(answer, Impossible) and {g.label for g in answer.groups} == told
     with pytest.raises(cg.ComposeError) as wrong:
         begin(text, [0])

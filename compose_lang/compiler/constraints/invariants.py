@@ -1,6 +1,6 @@
 """What constraints keep of a set of sites when all others are held, and so which joint values the set can move among.
 
-In: a variable of a graph whose constraints are relations (`graph.hard`). Out: `Invariant`s. A sum that must stay fixes
+In: a variable of a graph with `HardConstraints`. Out: `Invariant`s. A sum that must stay fixes
 what a set's sites contribute to it; an `all_different` whose sites take all values there are fixes which of them a
 set's sites share out; where sites must only differ, those of a set differ. `orbits` lists the joint values of a set
 by what is kept: the set moves among those that agree with the values it has.
@@ -61,7 +61,7 @@ class Orbits:
 
 def invariants(graph: FactorGraph, v: Variable) -> tuple[list[Invariant], frozenset[int]]:
     """What stays of a variable's sites, and the ids of the groups that say no more than that it stays."""
-    hard = graph.hard
+    hard = graph.fact(HardConstraints)
     if hard is None or all(v.name != w.name for w in hard.numbering.variables):
         return [], frozenset()
     found: list[Invariant] = []

@@ -1,6 +1,6 @@
 """Which moves keep hard constraints that stop single sites: where values must differ, and where sums must stay.
 
-In: a variable of a graph whose constraints are relations (`graph.hard`). Out: `DisequalityGraph`, the graph of a
+In: a variable of a graph with `HardConstraints`. Out: `DisequalityGraph`, the graph of a
 variable's sites that must differ, on which chains of two values can be turned round (kernel `kempe`), and
 `ConservedSums`, sets of sites whose sum must stay, among which pairs can be drawn anew (kernel `exchange`); None
 where nothing asks for it.
@@ -73,7 +73,7 @@ class ConservedSums:
 @once
 def differing(graph: FactorGraph, v: Variable) -> DisequalityGraph | None:
     """The graph of a variable's sites that must differ; None where no two that move do."""
-    hard = graph.hard
+    hard = graph.fact(HardConstraints)
     if hard is None or not v.is_discrete or all(v.name != w.name for w in hard.numbering.variables):
         return None
     found = [r for r in hard.relations if isinstance(r, AllDifferent) and is_on(r, hard, v)]
@@ -108,7 +108,7 @@ def is_on(r: AllDifferent, hard: HardConstraints, v: Variable) -> bool:
 @once
 def sums(graph: FactorGraph, v: Variable) -> ConservedSums | None:
     """The sets of a variable's sites whose sum a constraint fixes; None where there is none of two that move."""
-    hard = graph.hard
+    hard = graph.fact(HardConstraints)
     if hard is None or not v.is_discrete or all(v.name != w.name for w in hard.numbering.variables):
         return None
     here = hard.numbering.of(v)

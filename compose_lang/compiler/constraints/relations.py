@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from compose_lang.compiler.constraints.conditions import Condition, compared, conditions, may_forbid
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.graph.factor_scopes import flatten, read_nodes
-from compose_lang.compiler.ir.build import along, constant, gather, node, postorder, transform
+from compose_lang.compiler.ir.build import constant, node, transform
 from compose_lang.compiler.ir.node import Axis, Node
 from compose_lang.compiler.ir.sitewise import is_separable, site_of_each
 
@@ -25,8 +26,6 @@ MOST_VALUES = 256  #: values of a site that are listed
 MOST_TUPLES, FEW_TUPLES = 4096, 64  #: of a table; beside a sum, which says less but is not as wide
 MOST_ENTRIES = 2**25  #: of a table over all its instances, or of weights
 SLACK = 1e-6  #: sums of reals are compared with this relative tolerance: rounding, in 32 bits too, loses no solution
-
-FLIPPED = {"ge": "le", "gt": "lt", "le": "ge", "lt": "gt", "eq": "eq"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,26 +105,6 @@ class HardConstraints:
 
 
 @dataclass(frozen=True, eq=False)
-class Condition:
-    """One condition of a group over its instances: a truth value, or an energy that is infinite where it fails."""
-
-    group: FactorGroup
-    test: Node
-    axes: tuple[Axis, ...]
-    holds: np.ndarray | None = None  #: (n,) the instances it is asked of; None: all
-
-    @property
-    def as_group(self) -> FactorGroup:
-        return replace(self.group, energy=self.test, axes=self.axes)
-
-    @property
-    def kept(self) -> np.ndarray:
-        """The numbers of the instances it is asked of."""
-        n = math.prod(a.size for a in self.axes)
-        return np.arange(n) if self.holds is None else np.flatnonzero(self.holds)
-
-
-@dataclass(frozen=True, eq=False)
 class Reading:
     """A place at which a condition reads a variable: its node, the sites' numbers over it, and its columns."""
 
@@ -135,7 +114,7 @@ class Reading:
     scope: np.ndarray  #: (instances, columns)
 
 
-def hard(graph: FactorGraph) -> HardConstraints | None:
+def hard_constraints(graph: FactorGraph) -> HardConstraints | None:
     """The relations of a graph, with domains not yet propagated; None where it has none."""
     finite = [v for v in graph.variables if is_listed(v)]
     names = {v.name for v in finite}
@@ -162,15 +141,6 @@ def is_listed(v: Variable) -> bool:
     return v.is_discrete and v.support.is_finite and len(v.support.values) <= MOST_VALUES
 
 
-def may_forbid(g: FactorGroup) -> bool:
-    """Whether an infinite number stands in a group's energy, or may come of the log of a 0 that stands in it."""
-    order = postorder([g.energy])
-    known = [n.value for n in order if n.value is not None and n.dtype == "real"]
-    if any(np.isinf(x).any() for x in known):
-        return True
-    return any(n.op == "log" for n in order) and any((x == 0).any() for x in known if x.size > 1)
-
-
 def number(variables: Sequence[Variable]) -> Numbering:
     """The sites of variables in one numbering."""
     most = max(len(v.support.values) for v in variables)
@@ -185,79 +155,6 @@ def number(variables: Sequence[Variable]) -> Numbering:
         )
         masks.append(mask)
     return Numbering(tuple(variables), starts, np.concatenate(masks))
-
-
-# --- conditions -----------------------------------------------------------------------------------------
-
-
-def conditions(g: FactorGroup) -> Iterator[Condition]:
-    """What a group asks: a requirement's conjuncts, each with the axes it is repeated over."""
-    parsed = requirement(g.energy)
-    if parsed is None:
-        yield Condition(g, g.energy, g.axes)
-        return
-    mask, test = parsed
-    if mask is not None and not mask.is_const:
-        yield Condition(g, node("or", node("not", mask), test), g.axes)
-        return
-    for part, axes in conjuncts(test, g.axes):
-        asked = None if mask is None else flatten(mask, axes)
-        if mask is not None and asked is None:  # too many to list: left whole
-            yield Condition(g, g.energy, g.axes)
-            return
-        yield Condition(g, part, axes, None if asked is None else asked[:, 0])
-
-
-def requirement(energy: Node) -> tuple[Node | None, Node] | None:
-    """(mask, test) of an energy that is infinite where the mask holds and the test fails, else 0."""
-    if energy.op != "where":
-        return None
-    condition, holds, fails = energy.args
-    if is_number(holds, 0.0) and is_number(fails, np.inf):
-        return None, condition
-    inner = requirement(holds) if is_number(fails, 0.0) else None
-    if inner is None or inner[0] is not None:
-        return None
-    return condition, inner[1]
-
-
-def is_number(x: Node, value: float) -> bool:
-    return x.is_static_scalar and bool(x.item() == value)
-
-
-def conjuncts(test: Node, axes: tuple[Axis, ...]) -> Iterator[tuple[Node, tuple[Axis, ...]]]:
-    """The parts of a conjunction; what must hold of all along an axis is an instance each."""
-    if test.op == "and":
-        for part in test.args:
-            yield from conjuncts(part, axes)
-    elif test.op == "reduce_axis" and test.attrs[0] == "all":
-        yield from conjuncts(test.args[0], (*axes, test.attrs[1]))
-    elif test.op == "all" and compared(test) is None:
-        (inner,) = test.args
-        axis = Axis(inner.shape[-1])
-        places = [along(Axis(n)) for n in inner.shape[:-1]]
-        if places or not axis.size:  # an array of more axes than one is reduced step by step
-            yield test, axes
-            return
-        yield from conjuncts(gather(inner, [along(axis)]), (*axes, axis))
-    else:
-        yield test, axes
-
-
-def compared(test: Node) -> Node | None:
-    """The vector whose elements a test of `all_different` compares."""
-    if test.op != "all" or test.args[0].op != "ne":
-        return None
-    low, high = test.args[0].args
-    same = low.op == high.op == "slice" and low.args[0] is high.args[0] and low.args[0].op == "sort"
-    if not same or low.attrs[0][0] is None or high.attrs[0][0] is None:
-        return None
-    n = low.args[0].shape[0] if len(low.args[0].shape) == 1 else 0
-    is_neighbours = low.attrs[0] == ((0, n - 1, 1),) and high.attrs[0] == ((1, n, 1),)
-    return low.args[0].args[0] if is_neighbours else None
-
-
-# --- relations ------------------------------------------------------------------------------------------
 
 
 def relations_of(c: Condition, numbering: Numbering) -> Iterator[Relation]:
@@ -380,7 +277,7 @@ def total(
     c: Condition, readings: Sequence[Reading], reads: dict[int, Node], scope: np.ndarray, sizes: Sequence[int]
 ) -> LinearConstraint | None:
     """The relation of a comparison of two sums over sites."""
-    if c.test.op not in FLIPPED or len(sizes) < 2 or len(set(map(int, sizes))) > 1:
+    if c.test.op not in ("ge", "gt", "le", "lt", "eq") or len(sizes) < 2 or len(set(map(int, sizes))) > 1:
         return None
     left, right = c.test.args
     if not (is_separable(left, reads) and is_separable(right, reads)):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -19,11 +19,9 @@ from compose_lang.compiler.ir.node import Axis, Node
 from compose_lang.compiler.ir.types import Domain, Type
 from compose_lang.diagnostics import Span
 
-if TYPE_CHECKING:
-    from compose_lang.compiler.constraints.relations import HardConstraints
-
 Asked = ParamSpec("Asked")
 Found = TypeVar("Found")
+Fact = TypeVar("Fact")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +40,12 @@ class Variable:
     span: Span
     lower: Node | None = None
     upper: Node | None = None
-    tightened: Domain | None = None  #: the part of the type's domain that constraints leave, see tighten.py
-    allowed: np.ndarray | None = None  #: (free sites, values): which values they leave each, see narrow.py
+    tightened: Domain | None = (
+        None  #: the part of the type's domain that constraints leave, see tighten_bounds
+    )
+    allowed: np.ndarray | None = (
+        None  #: (free sites, values): which values they leave each, see filter_domains
+    )
 
     @property
     def support(self) -> Domain:
@@ -166,14 +168,20 @@ class FactorGraph:
     derived: tuple[Derived, ...] = ()
     requests: tuple[Request, ...] = ()
     data: Mapping[str, Node] = field(default_factory=dict)
-    offsets: Mapping[str, Offset] = field(default_factory=dict)  #: by variable, see noncentre.py
-    hard: HardConstraints | None = (
-        None  #: its hard constraints between finite sites as relations, see narrow.py
-    )
+    offsets: Mapping[str, Offset] = field(default_factory=dict)  #: by variable, see noncentre
+    facts: Mapping[type, Any] = field(default_factory=dict)  #: what passes found out, by type
     analyses: dict[Any, Any] = field(init=False, repr=False, default_factory=dict)  #: what `once` has kept
 
     def variable(self, name: str) -> Variable:
         return next(v for v in self.variables if v.name == name)
+
+    def fact(self, kind: type[Fact]) -> Fact | None:
+        """What a pass found out of a kind; None where none did."""
+        return self.facts.get(kind)
+
+    def with_fact(self, fact: object) -> FactorGraph:
+        """The graph with one more fact, in place of an earlier one of its type."""
+        return replace(self, facts={**self.facts, type(fact): fact})
 
 
 def once(

@@ -3,8 +3,8 @@
 Starts and proposals keep to what is left, a site with one value left is not updated, and an int whose values are all
 in a smaller range is weighed over that range. The density is the same: what is taken away has weight 0.
 
-In: a graph. Out: the same with `hard`, its relations, and with each variable's `allowed`. CG0502 where a site has no
-value left.
+In: a graph. Out: the same with its `HardConstraints` as a fact, and with each variable's `allowed`. CG0502 where a
+site has no value left.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import replace
 import numpy as np
 
 from compose_lang.compiler.constraints.propagation import Emptied, propagate
-from compose_lang.compiler.constraints.relations import Numbering, hard
+from compose_lang.compiler.constraints.relations import Numbering, hard_constraints
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.diagnostics import ComposeError, Diagnostic
 
 
 def filter_domains(graph: FactorGraph) -> FactorGraph:
     """The graph with smaller domains where hard constraints between discrete sites allow it."""
-    found = hard(graph)
+    found = hard_constraints(graph)
     if found is None:
         return graph
     left = propagate(found)
@@ -31,7 +31,7 @@ def filter_domains(graph: FactorGraph) -> FactorGraph:
     variables = tuple(
         narrowed(v, left.domains[found.numbering.of(v)]) if v.name in names else v for v in graph.variables
     )
-    return replace(graph, variables=variables, hard=left)
+    return replace(graph, variables=variables).with_fact(left)
 
 
 def narrowed(v: Variable, domains: np.ndarray) -> Variable:

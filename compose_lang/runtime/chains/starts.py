@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compose_lang.compiler.constraints.relations import HardConstraints
 from compose_lang.compiler.graph.factor_graph import FactorGroup
 from compose_lang.compiler.ir.build import constant, node, slot
 from compose_lang.diagnostics import ComposeError, Diagnostic, Label
@@ -139,7 +140,7 @@ def solved(density: Density, keys: Array, found: Position, settled: Array) -> Po
 
     None where there are none, or the solver has no answer. Raises CG0502 where nothing satisfies them.
     """
-    backend, hard = density.backend, density.graph.hard
+    backend, hard = density.backend, density.graph.fact(HardConstraints)
     if hard is None or not hard.relations:
         return None
     chains = np.flatnonzero(~backend.to_numpy(settled))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.compiler.analyses.sum_out import Exact
+from compose_lang.compiler.constraints.relations import HardConstraints
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.arrays import noise
@@ -80,7 +81,7 @@ class Solved:
     def require_possible(self) -> None:
         """CG0502 (exit code 4) where no joint value has a weight."""
         if self.log_evidence == -np.inf:
-            hard = self.graph.hard
+            hard = self.graph.fact(HardConstraints)
             proof = solve(hard, [0]) if hard is not None and hard.relations else None
             if isinstance(proof, Impossible):  # which names what excludes each other
                 raise impossible(proof)

@@ -56,7 +56,7 @@ class Disconnected:
 
 def gaps(graph: FactorGraph, blocks: Sequence[Block]) -> list[Disconnected]:
     """For each combination of constraints the first part whose solutions the kernels of blocks may not all reach."""
-    hard = graph.hard
+    hard = graph.fact(HardConstraints)
     if hard is None or not hard.relations:
         return []
     moves = MoveSet(graph, hard, blocks)
@@ -79,10 +79,11 @@ def gaps(graph: FactorGraph, blocks: Sequence[Block]) -> list[Disconnected]:
 
 def unreached(graph: FactorGraph, plan: Plan) -> list[Diagnostic]:
     """CG0713 for each combination of constraints whose solutions the plan's moves do not, or may not, all reach."""
-    if graph.hard is None:
+    hard = graph.fact(HardConstraints)
+    if hard is None:
         return []
     found = gaps(graph, plan.blocks)
-    return [warning(gap, MoveSet(graph, graph.hard, plan.blocks)) for gap in found]
+    return [warning(gap, MoveSet(graph, hard, plan.blocks)) for gap in found]
 
 
 def warning(gap: Disconnected, moves: MoveSet) -> Diagnostic:

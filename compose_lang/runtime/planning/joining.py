@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
+from compose_lang.compiler.constraints.relations import HardConstraints
 from compose_lang.compiler.constraints.site_sets import MOST_SITES, sizes
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.runtime.planning.block import Block
@@ -20,7 +21,7 @@ def with_joining(graph: FactorGraph, blocks: Sequence[Block], asked: Container[s
 
     asked: the variables for which another method is asked for.
     """
-    made, hard = list(blocks), graph.hard
+    made, hard = list(blocks), graph.fact(HardConstraints)
     able = [
         v for v in graph.variables if v.is_discrete and v.name not in asked and v.free_sites <= MOST_SITES
     ]
@@ -60,6 +61,7 @@ def joining_block(
 
 def joins(graph: FactorGraph, gap: Disconnected, blocks: Sequence[Block]) -> bool:
     """Whether the solutions of a part are known to be joined by the kernels of blocks."""
-    assert graph.hard is not None
-    moves = MoveSet(graph, graph.hard, blocks)
+    hard = graph.fact(HardConstraints)
+    assert hard is not None
+    moves = MoveSet(graph, hard, blocks)
     return gap.states is not None and moves.pieces(gap.part, gap.states) in (0, 1)
