@@ -46,7 +46,6 @@ from compose_lang.runtime.learning.trainer import Watch as Learning
 from compose_lang.runtime.planning.irreducibility import unreached
 from compose_lang.runtime.planning.options import ANNEALED
 from compose_lang.runtime.results.run import Run
-from compose_lang.runtime.results.summary import document
 from compose_lang.runtime.results.undefined import undefined_near
 from compose_lang.runtime.runs.manifest import Lane, Manifest, Status
 from compose_lang.runtime.runs.settings import Settings
@@ -155,7 +154,7 @@ def launch(
         ]
         folder.manifest.diagnostics = [as_json(diagnostic) for diagnostic in found]
         folder.commit()
-        folder.write_summary(document(run))
+        folder.write_summary(run.document())
     finally:
         folder.close()
     return run, found

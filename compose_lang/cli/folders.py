@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from compose_lang.cli.verb import MOST_ROWS, verb
+from compose_lang.cli.verb import verb
 from compose_lang.report.screen import Screen
 
 RunFolderPath = Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.", show_default=False)]
@@ -20,15 +20,13 @@ def summary(
     every: Annotated[bool, typer.Option("--all", help="Show every row.")] = False,
 ) -> None:
     """Summarise the draws of an earlier run."""
-    from compose_lang.runtime.results.optimum import shown
     from compose_lang.runtime.results.run import Run
-    from compose_lang.runtime.results.summary import document
 
     done = Run.open(folder)
     if screen.json:
-        screen.document(document(done))
+        screen.document(done.document())
         return
-    screen.out.print(shown(done, None if every else MOST_ROWS))
+    screen.out.print(done.table(every))
     screen.report(done.findings())
 
 

@@ -10,7 +10,6 @@ import typer
 
 from compose_lang.cli.verb import (
     FAULTS,
-    MOST_ROWS,
     NOTHING,
     DataFlag,
     Program,
@@ -65,8 +64,6 @@ def run(
     from compose_lang.report.explain import explain_block, explain_settings, plan_as_json
     from compose_lang.report.render import as_json
     from compose_lang.report.training import params_table
-    from compose_lang.runtime.results.optimum import shown
-    from compose_lang.runtime.results.summary import document
 
     earlier = earlier_settings(folder) if resume else {}
     model = model_of(program, data, constants, trust, earlier.pop("set", {}))
@@ -110,9 +107,9 @@ def run(
         )  # fmt: skip
     if screen.json:
         learned = {"learned": [lesson.as_json() for lesson in lessons]} if lessons else {}
-        screen.document({**document(done), **learned})
+        screen.document({**done.document(), **learned})
     elif done.draws:
-        screen.out.print(shown(done, None if every else MOST_ROWS))
+        screen.out.print(done.table(every))
     findings = [finding for finding in found if finding not in model.diagnostics]
     screen.report(findings)
     status = done.manifest.status

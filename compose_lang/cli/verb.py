@@ -26,7 +26,6 @@ app = typer.Typer(
 )
 
 FAULTS = 3  #: exit code where draws have faults, of `run --strict` and of `verify`
-MOST_ROWS = 200  #: of a summary on the screen
 EVERY_VERB: dict[str, Any] = {
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and results.")],
     "verbose": Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")],

@@ -6,20 +6,18 @@ with the geometric bridge): mean_k exp(-d E) / mean_{k+1} exp(d E), d half the d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.runtime.planning.options import TEMPERING
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.results.run import Run
+from compose_lang.runtime.results.draws import StoredDraws
 
 PARTS = 10  #: of a chain, each left out in turn: longer than what its draws remember
 
 
-def log_evidence(run: Run) -> dict[str, float] | None:
+def log_evidence(run: StoredDraws) -> dict[str, float] | None:
     """`value` and `error` in nats; None where the run does not tell."""
     tempered = [b for b in run.manifest.plan if b["kernel"] == TEMPERING]
     states = tempered[0].get("options", {}).get("log_states") if tempered else None

@@ -1,22 +1,20 @@
 """What is wrong with a run's draws, as warnings that name the variable and what to try.
 
-In: a `Run` with its summaries. Out: diagnostics; none means that nothing was found, not that all is well.
+In: the draws of a run with their summaries. Out: diagnostics; none means that nothing was found, not that all is well.
 The thresholds are those of Vehtari et al., Bayesian Analysis 16(2), 2021.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.planning.options import METHODS, MOVES, TEMPERING
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.results.run import Run
-    from compose_lang.runtime.results.summary import ColumnSummary
+from compose_lang.runtime.results.draws import StoredDraws
+from compose_lang.runtime.results.optimum import is_search
+from compose_lang.runtime.results.summary import ColumnSummary
 
 MOST_RHAT = 1.01
 LEAST_ESS = 400
@@ -26,12 +24,18 @@ MOST_NAMES = 3
 LEAST_EXCHANGE = 0.05
 
 
-def findings(run: Run) -> list[Diagnostic]:
+def findings(run: StoredDraws, summaries: Sequence[ColumnSummary]) -> list[Diagnostic]:
     """All warnings about a run's draws."""
-    found = [*_approximate(run)]
-    if run.draws and run.optimum is None:
-        found += [*_stuck(run), *_unmixed(run.summaries), *_few(run), *_divergent(run), *_apart(run)]
-    return found
+    warnings = [*_approximate(run)]
+    if run.draws and not is_search(run):
+        warnings += [
+            *_stuck(run),
+            *_unmixed(summaries),
+            *_few(run, summaries),
+            *_divergent(run),
+            *_apart(run),
+        ]
+    return warnings
 
 
 def _warning(code: str, message: str, help: str) -> Diagnostic:
@@ -49,10 +53,10 @@ def _unmixed(summaries: Sequence[ColumnSummary]) -> Iterator[Diagnostic]:
         )
 
 
-def _few(run: Run) -> Iterator[Diagnostic]:
+def _few(run: StoredDraws, summaries: Sequence[ColumnSummary]) -> Iterator[Diagnostic]:
     least = min(LEAST_ESS, LEAST_ESS_A_CHAIN * run.chains)
     for measure, what in (("ess_bulk", "means"), ("ess_tail", "the 5 % and 95 % quantiles")):
-        worst = _beyond(run.summaries, measure, least, above=False)
+        worst = _beyond(summaries, measure, least, above=False)
         if worst:
             yield _warning(
                 "CG0703",
@@ -62,7 +66,7 @@ def _few(run: Run) -> Iterator[Diagnostic]:
             return
 
 
-def _divergent(run: Run) -> Iterator[Diagnostic]:
+def _divergent(run: StoredDraws) -> Iterator[Diagnostic]:
     count = sum(int(values.sum()) for name, values in run.statistics.items() if name.startswith("diverging"))
     if count:
         total = run.chains * run.draws
@@ -75,7 +79,7 @@ def _divergent(run: Run) -> Iterator[Diagnostic]:
         )
 
 
-def _apart(run: Run) -> Iterator[Diagnostic]:
+def _apart(run: StoredDraws) -> Iterator[Diagnostic]:
     """Levels of noise, or shares of the energy, between which replicas hardly ever exchange."""
     for block in run.manifest.plan:
         rates = run.statistics.get("exchange_rate")
@@ -93,7 +97,7 @@ def _apart(run: Run) -> Iterator[Diagnostic]:
             )
 
 
-def _approximate(run: Run) -> Iterator[Diagnostic]:
+def _approximate(run: StoredDraws) -> Iterator[Diagnostic]:
     for block in run.manifest.plan:
         method = METHODS.get(block["kernel"])  # a manifest may be of another version
         how = method.approximate if method is not None else ""
@@ -107,7 +111,7 @@ def _approximate(run: Run) -> Iterator[Diagnostic]:
             )
 
 
-def _stuck(run: Run) -> Iterator[Diagnostic]:
+def _stuck(run: StoredDraws) -> Iterator[Diagnostic]:
     """Chains in which a continuous element, or a discrete variable that differs elsewhere, never changes."""
     if run.draws < LEAST_DRAWS:
         return

@@ -1,7 +1,7 @@
 """A run as its user sees it: draws as (chain, draw, ...) under their names, statistics, summary and findings.
 
-In: a run folder, finished or not. Out: xarray's data sets under InferenceData's group names. Draws are read
-from their chunks when they are looked at, one variable at a time.
+In: a run folder, finished or not. Out: xarray's data sets under InferenceData's group names, read one variable at a
+time, the summary, what is wrong with the draws, and the document of `--json`.
 """
 
 from __future__ import annotations
@@ -17,69 +17,30 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.density.columns import Column
+from compose_lang.runtime.results import optimum, summary
+from compose_lang.runtime.results.draws import StoredDraws
+from compose_lang.runtime.results.evidence import log_evidence
+from compose_lang.runtime.results.findings import findings
 from compose_lang.runtime.runs.storage import RunFolder
 
 if TYPE_CHECKING:
-    import xarray
-
-    from compose_lang.diagnostics import Diagnostic
-
-STATISTICS = {"accept_prob": "acceptance_rate"}
-"""Kernels' statistics that ArviZ knows under other names."""
+    from rich.console import Group
+    from rich.table import Table
 
 
-class Run:
+class Run(StoredDraws):
     """The draws of a run and what is known about them."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
-        self.manifest = folder.manifest
-        self.columns = tuple(Column.from_json(column) for column in self.manifest.columns)
 
     @staticmethod
     def open(out: str | Path) -> Run:
         """Open the folder of an earlier run; a ComposeError (CG0708) where it cannot be read."""
         return Run(RunFolder.open(Path(out)))
 
-    @property
-    def out(self) -> Path:
-        """The run folder."""
-        return self.folder.path
-
-    @property
-    def chains(self) -> int:
-        count: int = self.manifest.settings["chains"]
-        return count
-
-    @property
-    def draws(self) -> int:
-        """Draws that every chain has; fewer than were asked for where the run was cut short."""
-        return min(lane.draws for lane in self.manifest.lanes)
-
-    def values(self, column: Column) -> NDArray[Any]:
-        """The draws of a column, (chains, draws, *full_shape)."""
-        return self._tensor(f"draw.{column.name}", column.type.full_shape)
-
-    @cached_property
-    def statistics(self) -> dict[str, NDArray[Any]]:
-        """The kernels' statistics (chains, draws), under `NAME_VARIABLE` where several blocks have one."""
-        chunks = self.manifest.lanes[0].chunks
-        names = [name.split(".", 2) for name in self.folder.names(chunks[0])] if chunks else []
-        stored = [(int(name[1]), name[2]) for name in names if name[0] == "stat"]
-        values: dict[str, NDArray[Any]] = {}
-        for block, name in sorted(stored):
-            title = STATISTICS.get(name, name)
-            if sum(other == name for _, other in stored) > 1:
-                title = f"{title}_{self.manifest.plan[block]['variables'][0]}"
-            values[title] = self._tensor(f"stat.{block}.{name}", ())
-        return values
-
     @cached_property
     def posterior(self) -> xarray.Dataset:
         """The draws, with dimensions (chain, draw, NAME_dim_0, ...)."""
-        import xarray
-
         variables = {}
         for column in self.columns:
             shape = column.type.full_shape
@@ -94,8 +55,6 @@ class Run:
     @cached_property
     def sample_stats(self) -> xarray.Dataset:
         """What the kernels report of each draw, with dimensions (chain, draw)."""
-        import xarray
-
         variables = {
             name: (_dimensions(name, values.ndim - 2), values) for name, values in self.statistics.items()
         }
@@ -104,8 +63,6 @@ class Run:
     @cached_property
     def tree(self) -> xarray.DataTree:
         """All groups, under InferenceData's names."""
-        import xarray
-
         groups = {"posterior": self.posterior, "sample_stats": self.sample_stats}
         for group in ("observed_data", "constant_data"):
             arrays = {
@@ -126,40 +83,48 @@ class Run:
 
     def summary(self) -> dict[str, dict[str, Any]]:
         """A row per scalar: mean, sd, quantiles, Monte-Carlo error, effective sample sizes, R-hat."""
-        from compose_lang.runtime.results.summary import rows
-
-        return rows(self.summaries)
+        return summary.rows(self.summaries)
 
     @cached_property
-    def summaries(self) -> list[Any]:
+    def summaries(self) -> list[summary.ColumnSummary]:
         """The summary of each column, as arrays over its elements."""
-        from compose_lang.runtime.results.summary import summarise
-
-        return summarise(self)
+        return summary.summarise(self)
 
     @cached_property
     def optimum(self) -> dict[str, Any] | None:
         """The best point where one was looked for (`map`): `energy`, `values` by name, `energies` of all chains."""
-        from compose_lang.runtime.results.optimum import optimum
-
-        return optimum(self)
+        return optimum.optimum(self)
 
     def findings(self) -> list[Diagnostic]:
         """Warnings about the draws, with what to try."""
-        from compose_lang.runtime.results.findings import findings
+        return findings(self, self.summaries)
 
-        return findings(self)
+    def table(self, every: bool = False) -> Table | Group:
+        """Rows for the screen, all of them or the first: the best point of a search, else the summary of the draws."""
+        most = None if every else summary.MOST_ROWS
+        if self.optimum is not None:
+            return optimum.table(self, self.optimum, most)
+        return summary.table(self.summaries, most)
 
-    def _tensor(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-        """A stored tensor over all lanes and chunks: (chains, draws, *shape)."""
-        lanes = []
-        for lane in self.manifest.lanes:
-            parts = [self.folder.read(chunk, name) for chunk in lane.chunks if chunk.first < self.draws]
-            if not parts:
-                return np.empty((self.chains, 0, *shape))
-            lanes.append(np.concatenate(parts)[: self.draws].swapaxes(0, 1))
-        # the last lane may hold chains that were only there to fill it
-        return np.concatenate(lanes)[: self.chains]
+    def document(self) -> dict[str, Any]:
+        """The run as the JSON document of `compose run --json` and of `summary.json`, all rows."""
+        manifest = self.manifest
+        settings = manifest.settings
+        return {
+            "program": manifest.program["name"],
+            "seed": settings["seed"],
+            "backend": settings["backend"],
+            "draws": self.draws,
+            "chains": self.chains,
+            "plan": manifest.plan,
+            "summary": self.summary() if self.optimum is None else {},
+            "log_evidence": manifest.log_evidence or log_evidence(self),
+            "diagnostics": manifest.diagnostics,
+            "seconds": {name: round(value, 3) for name, value in manifest.seconds.items()},
+            "out": str(self.out),
+            **({} if self.optimum is None else {"optimum": self.optimum}),
+            **({"params": manifest.params} if manifest.params else {}),
+        }
 
     def _dtype(self, column: Column) -> np.dtype[Any]:
         chunks = self.manifest.lanes[0].chunks

@@ -1,6 +1,6 @@
 """What a run found, in numbers: a row per scalar for the screen, for `summary.json` and for `--json`.
 
-In: a `Run`. Out: arrays over the elements of each column, from which rows and the table are made. Angles are
+In: the draws of a run. Out: arrays over the elements of each column, from which rows and the table are made. Angles are
 summarised on the circle (Mardia and Jupp, Directional Statistics, 2000, section 2.3): the mean direction, the
 circular standard deviation, quantiles of the deviation from the mean direction.
 """
@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 
 from compose_lang.runtime.density.columns import Column
 from compose_lang.runtime.results.convergence import convergence
-from compose_lang.runtime.results.evidence import log_evidence
+from compose_lang.runtime.results.draws import StoredDraws
 from compose_lang.runtime.results.genealogy import worth
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from compose_lang.runtime.results.run import Run
 
 QUANTILES = {"q5": 0.05, "q50": 0.5, "q95": 0.95}
 INTERVAL = "q5 and q95 bound the central 90 % of the draws"
@@ -43,7 +41,7 @@ class ColumnSummary:
     probabilities: dict[str, Numbers] | None  #: of each value, by name, each (n,)
 
 
-def summarise(run: Run) -> list[ColumnSummary]:
+def summarise(run: StoredDraws) -> list[ColumnSummary]:
     """Summarise every column, variables before lets; observed elements are left out."""
     ordered = sorted(run.columns, key=lambda column: column.is_let)
     roots = run.statistics.get("root")
@@ -127,27 +125,6 @@ def _rows(summaries: Sequence[ColumnSummary]) -> Iterator[tuple[str, dict[str, A
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def document(run: Run) -> dict[str, Any]:
-    """The run as the JSON document of `compose run --json` and of `summary.json`, all rows."""
-    manifest = run.manifest
-    settings = manifest.settings
-    return {
-        "program": manifest.program["name"],
-        "seed": settings["seed"],
-        "backend": settings["backend"],
-        "draws": run.draws,
-        "chains": run.chains,
-        "plan": manifest.plan,
-        "summary": rows(run.summaries) if run.optimum is None else {},
-        "log_evidence": manifest.log_evidence or log_evidence(run),
-        "diagnostics": manifest.diagnostics,
-        "seconds": {name: round(value, 3) for name, value in manifest.seconds.items()},
-        "out": str(run.out),
-        **({} if run.optimum is None else {"optimum": run.optimum}),
-        **({"params": manifest.params} if manifest.params else {}),
-    }
 
 
 def table(

@@ -4,7 +4,7 @@ Kernels never go to such a point: they take it for one of no weight, and the dra
 program. What the kernels meet is no evidence by itself, since a trajectory that diverges leaves the range of
 numbers in healthy programs too; so points within a few standard deviations of the draws are tried, on NumPy.
 
-In: a `Run` and its factor graph. Out: an error that names the factors.
+In: the draws of a run and its factor graph. Out: an error that names the factors.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.planning.plan import Plan
+from compose_lang.runtime.results.draws import StoredDraws
 
 if TYPE_CHECKING:
     from compose_lang.runtime.learning.obtain import Learned
-    from compose_lang.runtime.results.run import Run
 
 MOST_POINTS = 200
 MOST_VALUES = 4_000_000  #: instances of factors evaluated, over all points
@@ -31,7 +31,7 @@ DEVIATIONS = 3.0  #: how far points are from draws, in robust standard deviation
 IQR_OF_NORMAL = 1.349  #: its interquartile range over its standard deviation
 
 
-def undefined_near(run: Run, graph: FactorGraph, learned: Learned | None = None) -> list[Diagnostic]:
+def undefined_near(run: StoredDraws, graph: FactorGraph, learned: Learned | None = None) -> list[Diagnostic]:
     """CG0701 for each group of factors whose energy is not a number at a point near the draws.
 
     Continuous variables are moved only where their kernel gives cause: transitions that diverged, or rejections
