@@ -39,10 +39,11 @@ from compose_lang.runtime.chains.tempering import TemperedSweeper
 from compose_lang.runtime.density.columns import Column
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.elimination.independent import BestPoint, IndependentSweeper, Solved
+from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learning.files import digest
 from compose_lang.runtime.learning.fitted import lesson_of
-from compose_lang.runtime.learning.obtain import Learned, TrainedWeights, by_part, obtain
-from compose_lang.runtime.learning.trainer import Watch as Learning
+from compose_lang.runtime.learning.loop import Watch as Learning
+from compose_lang.runtime.learning.obtain import TrainedWeights, by_part, obtain
 from compose_lang.runtime.planning.irreducibility import unreached
 from compose_lang.runtime.planning.options import ANNEALED
 from compose_lang.runtime.results.run import Run

@@ -31,8 +31,8 @@ from compose_lang.grammar.parser import parse, read_source
 if TYPE_CHECKING:
     from compose_lang.runtime.chains.driver import Watch
     from compose_lang.runtime.elimination.independent import Solved
+    from compose_lang.runtime.learning.loop import Watch as Learning
     from compose_lang.runtime.learning.obtain import TrainedWeights
-    from compose_lang.runtime.learning.trainer import Watch as Learning
     from compose_lang.runtime.planning.plan import Plan
     from compose_lang.runtime.results.run import Run
     from compose_lang.runtime.runs.settings import Settings

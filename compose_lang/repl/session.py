@@ -25,7 +25,7 @@ from compose_lang.grammar.tokens import CLOSERS, OPENERS, OPERATORS, RESERVED, t
 
 if TYPE_CHECKING:
     from compose_lang.runtime.chains.driver import Watch
-    from compose_lang.runtime.learning.trainer import Watch as Learning
+    from compose_lang.runtime.learning.loop import Watch as Learning
     from compose_lang.runtime.results.run import Run
 
 UNFINISHED = frozenset({"CG0301", "CG0402"})

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from compose_lang.runtime.chains.driver import LaneRun
+    from compose_lang.runtime.learning.loop import Progress
     from compose_lang.runtime.learning.obtain import TrainedWeights
-    from compose_lang.runtime.learning.trainer import Progress
     from compose_lang.runtime.runs.settings import Settings
 
 OUR_BUG = 70

@@ -23,7 +23,7 @@ def error_between_modes(seed: int, steps: int, width: int) -> float:
     options = {**LEARNERS["diffusion"].options, "steps": steps, "batch": 256, "rate": 0.01, "seed": seed}
     net = Net("mlp", (width, width))
     part = LearnedFactor("P", "diffusion", (Port("x", Type(REAL)),), (), net, options, {"x": x}, None)
-    weights, _ = Trainer(part).run()
+    weights = Trainer(part).run().weights
     level = np.full(2000, WIDTH / 3)
     noised = x + level * rng.standard_normal(2000)
     learned = np.asarray(diffusion.energy(part, load_backend("numpy"), weights, level, [noised], []))

@@ -17,7 +17,8 @@ import compose_lang as cg
 from compose_lang.compiler.graph import learned_factor
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.learning import files, obtain, trainer
-from compose_lang.runtime.learning.trainer import Progress, Trainer
+from compose_lang.runtime.learning.loop import Progress
+from compose_lang.runtime.learning.trainer import Trainer
 from compose_lang.runtime.learning.weights import read
 from tests.learning.conftest import part_of
 
@@ -134,7 +135,7 @@ def test_interrupted_it_leaves_a_checkpoint_and_goes_on(tmp_path, monkeypatch):
     (lesson,) = obtain.obtain([part], seen.append)
     assert seen[0].step == 4 and seen[-1].step == 20 == lesson.steps
     assert kept_by(tmp_path) == {lesson.path.name}
-    whole, _ = Trainer(part).run()
+    whole = Trainer(part).run().weights
     for name, array in whole.items():
         np.testing.assert_array_equal(lesson.weights[name], array)
 
@@ -166,7 +167,7 @@ var x: real ~ P
 """
 COMMAND = """
 import sys
-from compose_lang.runtime.learn import checkpoints
+from compose_lang.runtime.learning import checkpoints
 checkpoints.EVERY_SECONDS = 0.1
 from compose_lang.cli import main
 main()

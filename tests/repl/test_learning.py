@@ -7,7 +7,8 @@ import pytest
 from compose_lang.diagnostics import ComposeError
 from compose_lang.repl.commands import Repl
 from compose_lang.runtime.learning import obtain
-from compose_lang.runtime.learning.trainer import Stopped, Trainer
+from compose_lang.runtime.learning.loop import Stopped
+from compose_lang.runtime.learning.trainer import Trainer
 
 CELL = """\
 data flips: bool[6] = [true, true, false, true, false, true]
@@ -39,7 +40,7 @@ def test_a_cell_is_learned_once(repl, capsys, monkeypatch):
 
 def test_ctrl_c_ends_the_training_and_not_the_session(repl, monkeypatch):
     def stopped(self: Trainer, *given: object) -> None:
-        raise Stopped(self.start())
+        raise Stopped(self.start(), 0)
 
     repl.enter(CELL)
     repl.enter("var x: bool ~ Coin")

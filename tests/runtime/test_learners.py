@@ -153,7 +153,7 @@ def test_backends_agree(method: str) -> None:
 def test_a_table_is_the_smoothed_counts(smoothing: float) -> None:
     p, _ = finite_part("categorical")
     p = part("categorical", p.subjects, p.inputs, dict(p.data), smoothing=smoothing)
-    w, state = Trainer(p).run()
+    w, state, *_ = Trainer(p).run()
     assert state.step == 0
     values, n = all_values(p.subjects), len(all_values(p.subjects)[0])
     for c, e in product((None, 0, 1, 2), (0, 1)):
@@ -170,7 +170,7 @@ def test_a_table_is_the_smoothed_counts(smoothing: float) -> None:
 def test_without_smoothing_an_unseen_context_is_uniform() -> None:
     x, c = Port("x", Type(BOOL)), Port("c", Type(BOOL))
     p = part("categorical", (x,), (c,), {"x": np.array([0, 0]), "c": np.array([1, 1])}, smoothing=0.0)
-    w, _ = Trainer(p).run()
+    w = Trainer(p).run().weights
     found = np.exp(-energies(p, w, [np.array([0, 1, 0, 1])], [np.array([0, 0, 1, 1])]))
     np.testing.assert_array_equal(found, [0.5, 0.5, 1.0, 0.0])
 

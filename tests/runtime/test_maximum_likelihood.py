@@ -14,7 +14,7 @@ from scipy.special import expit, log_expit
 import compose_lang as cg
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.learning import fitted
-from compose_lang.runtime.learning.contrast import Stopped
+from compose_lang.runtime.learning.loop import Stopped
 from compose_lang.runtime.learning.maximum_likelihood import MaximumLikelihood
 
 RNG = np.random.default_rng(20261127)
@@ -205,9 +205,9 @@ def test_the_gradient_is_that_of_the_energy() -> None:
     y, _ = effects()
     model = cg.compile(EFFECTS + "learn mu, tau, s by maximum_likelihood()", data={"y": y})
     assert model.program.fitting is not None
-    run = MaximumLikelihood(model.program.fitting)
+    run = MaximumLikelihood(model.program.fitting).objective
     with run.backend.scope():
-        u = run.first()
+        u = run.first(0)
         position = {"b": run.backend.asarray(RNG.normal(size=(run.chains, 20)))}
 
         def at(u: np.ndarray) -> float:
@@ -235,8 +235,8 @@ def test_a_fit_that_was_stopped_goes_on_to_the_same_values() -> None:
         MaximumLikelihood(fitting).run(stop=lambda: next(looks))
     assert int(stopped.value.state["step"]) == 12
     resumed = MaximumLikelihood(fitting).run(begun=stopped.value.state)
-    for name, value in whole.values.items():
-        np.testing.assert_array_equal(resumed.values[name], value)
+    for name, value in whole.weights.items():
+        np.testing.assert_array_equal(resumed.weights[name], value)
 
 
 # --- what is kept, and what the program then means ---

@@ -17,7 +17,8 @@ from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned import nets
 from compose_lang.runtime.learned.net import Ports
 from compose_lang.runtime.learned.nets import load_net
-from compose_lang.runtime.learning.trainer import Progress, Trainer
+from compose_lang.runtime.learning.loop import Progress
+from compose_lang.runtime.learning.trainer import Trainer
 
 BACKENDS = ("numpy", "jax", "torch")
 FOUND = sorted(p.stem for p in Path(nets.__file__).parent.glob("*.py") if p.stem != "__init__")

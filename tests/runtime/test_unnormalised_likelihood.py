@@ -21,9 +21,10 @@ import compose_lang as cg
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.learning.contrast import Stopped
-from compose_lang.runtime.learning.maximum_likelihood import LogTotal, MaximumLikelihood
+from compose_lang.runtime.learning.loop import Stopped
+from compose_lang.runtime.learning.maximum_likelihood import MaximumLikelihood
 from compose_lang.runtime.learning.model_chains import ModelChains
+from compose_lang.runtime.learning.objective import LogTotal
 from compose_lang.runtime.planning.plan import Plan
 
 Numbers = NDArray[Any]
@@ -421,9 +422,9 @@ def test_chains_of_the_model_go_on_where_they_were_stopped(monkeypatch: pytest.M
     monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ALONE", 8)
     fitting = cg.compile(ISING.replace("hood()", "hood(steps=30)"), data={"rows": rows}).program.fitting
     assert fitting is not None
-    whole = MaximumLikelihood(fitting).run().values
+    whole = MaximumLikelihood(fitting).run().weights
     calls = iter(range(100))
     with pytest.raises(Stopped) as stopped:
         MaximumLikelihood(fitting).run(stop=lambda: next(calls) == 11)
-    found = MaximumLikelihood(fitting).run(begun=stopped.value.state).values
+    found = MaximumLikelihood(fitting).run(begun=stopped.value.state).weights
     np.testing.assert_allclose([found["J"], found["h"]], [whole["J"], whole["h"]], rtol=1e-9)

@@ -26,7 +26,7 @@ from compose_lang.runtime.chains.starts import find_start
 from compose_lang.runtime.chains.sweep import CHUNK_DRAWS, named_leaves, rebuilt, stored_dtype
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, Position
-from compose_lang.runtime.learning.obtain import Learned
+from compose_lang.runtime.learned.energy import Learned
 
 if TYPE_CHECKING:
     from compose_lang.runtime.density.density import Density

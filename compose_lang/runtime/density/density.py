@@ -28,9 +28,9 @@ from compose_lang.runtime.chains.starts import find_start
 from compose_lang.runtime.density.columns import Column
 from compose_lang.runtime.elimination.summed_out import Joint
 from compose_lang.runtime.kernels.common.kernel import Position
-from compose_lang.runtime.learned.energy import bound
+from compose_lang.runtime.learned.energy import Learned, bound
 from compose_lang.runtime.learned.foreign.binding import bind
-from compose_lang.runtime.learning.obtain import Learned, by_part, obtain
+from compose_lang.runtime.learning.obtain import by_part, obtain
 from compose_lang.runtime.planning.options import METHODS
 from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.views.coordinates import Coordinates

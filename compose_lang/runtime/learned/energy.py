@@ -17,6 +17,9 @@ from compose_lang.runtime.learned.learner import of_net
 from compose_lang.runtime.learned.learners import load_learner
 from compose_lang.runtime.learned.nets import load_net
 
+Learned = Mapping[int, dict[str, np.ndarray]]
+"""The weights of learned factors: id(factor) -> arrays by name."""
+
 SPREAD = 0.1  #: of a param's coordinate that begins nowhere in particular
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,18 +28,19 @@ from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned import features
-from compose_lang.runtime.learned.energy import begin_net, begin_param, bound
+from compose_lang.runtime.learned.energy import Learned, begin_net, begin_param, bound
 from compose_lang.runtime.learned.learner import Learner, Rows, Weights
 from compose_lang.runtime.learned.learners import load_learner
 
 SEEN = 256  #: rows by which scales are set before training
 
 
-def learner_of(part: LearnedFactor | Joint) -> Learner:
-    """How a part, or parts together, are trained."""
+def learner_of(part: LearnedFactor | Joint, others: Learned | None = None) -> Learner:
+    """How a part, or parts together, are trained; others: weights of parts that are fixed in the whole."""
     if isinstance(part, LearnedFactor):
         return load_learner(part.method)
-    return Learner("together", "parts of one density", begin, energy, noise=noise, loss=loss)  # type: ignore[arg-type]
+    first = partial(begin, others=others or {})
+    return Learner("together", "parts of one density", first, energy, noise=noise, loss=loss)  # type: ignore[arg-type]
 
 
 def own(joint: Joint, weights: Weights, part: LearnedFactor) -> dict[str, Any]:
@@ -53,23 +55,20 @@ def own(joint: Joint, weights: Weights, part: LearnedFactor) -> dict[str, Any]:
     return found
 
 
-def begin(joint: Joint) -> dict[str, np.ndarray]:
+def begin(joint: Joint, others: Learned) -> dict[str, np.ndarray]:
     """Weights before training: each part's scales are those of what the composition shows it of the data."""
-    from compose_lang.runtime.learning.obtain import by_part, obtain
-
     b = load_backend("numpy", "float32")
     seed = int(joint.options["seed"])
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(joint.data["row"]))[:SEEN]
     rows = {name: rows[order] for name, rows in joint.data.items()}
-    fixed = by_part(obtain([p for p in joint.every if p.joint is not joint]))
     weights: dict[str, np.ndarray] = {}
     clean = [np.asarray(x) for x in interpret(b, joint.clean, bindings(b, joint, {}, rows, None, ()))]
     flat = np.concatenate([x.reshape(len(x), -1) for x in clean], axis=1)
     weights["scale"] = np.array([features.rms(flat)], dtype=np.float32)
     for i, part in enumerate(joint.every):
         if part.joint is not joint:
-            weights.update({f"{i}.{n}": w for n, w in fixed[id(part)].items()})
+            weights.update({f"{i}.{n}": w for n, w in others[id(part)].items()})
             continue
         known = bindings(b, joint, weights, rows, np.zeros(1), clean)
         begun = begun_part(b, joint, part, known, seed + i)

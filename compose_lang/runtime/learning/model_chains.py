@@ -1,4 +1,6 @@
-"""Chains of a program's model without its data, which stand for a total that cannot be summed.
+"""Chains that go on while params are fitted: of variables given the data, and of the model without its data.
+
+The latter stand for a total that cannot be summed.
 
 In: a `LogPartition` whose variables are drawn, not summed out. Out: its chains after some sweeps where the params
 are, and the slopes of their energies by the params. The mean slope is minus the gradient of log Z, its covariance
@@ -20,7 +22,7 @@ from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.chains.sweep import Batch, Sweeper
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels.common.kernel import Position
-from compose_lang.runtime.learning.obtain import Learned
+from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.views.coordinates import Coordinates
 
@@ -36,11 +38,62 @@ FAR = 1e10
 Coordinate = NDArray[np.float64]
 
 
-class ModelChains:
-    """Chains of one `LogPartition`. params: in the order of their coordinates u (D,)."""
+class PersistentChains:
+    """Chains of a density's variables that go on while its params move. params: in the order of coordinates u (D,)."""
 
     sweeper: Sweeper
     batch: Batch
+
+    def __init__(
+        self, density: Density, walk: Plan, params: tuple[str, ...], chains: int, backend: Backend
+    ) -> None:
+        self.density = density
+        self.density.steady = False
+        self.walk = walk
+        self.params = params
+        self.chains = chains
+        self.backend = backend
+        self.block = Coordinates(self.density, params)
+
+    @property
+    def position(self) -> Position:
+        return self.batch.position
+
+    def start(self, u: Coordinate, seed: int, warmup: int) -> None:
+        """Put the chains at random where the energy is finite."""
+        self.density.held = self.placed(u)
+        self.sweeper = Sweeper(
+            self.density,
+            self.walk.blocks,
+            self.backend,
+            seed=seed,
+            warmup=warmup,
+            chains=self.chains,
+            keep=(),
+        )
+        self.batch = self.sweeper.start(range(self.chains))
+
+    def placed(self, u: Coordinate) -> Position:
+        """The params' part of a position."""
+        position = self.block.unravel({}, self.backend.asarray(np.tile(u, (self.chains, 1))))
+        return {name: position[name] for name in self.params}
+
+    def advance(self, u: Coordinate, done: int, sweeps: int) -> None:
+        """Make some sweeps, after `done` of them, where the params are at u."""
+        at = {**self.batch.position, **self.placed(u)}
+        self.batch = self.sweeper.advance(self.batch._replace(position=at), done, 1, sweeps).batch
+
+    def packed(self) -> Mapping[str, Any]:
+        """The chains as the arrays of a checkpoint."""
+        return self.sweeper.pack(self.batch)
+
+    def restore(self, arrays: Mapping[str, Any]) -> None:
+        """Put the chains where a checkpoint has them."""
+        self.batch = self.sweeper.unpack(arrays, self.batch)
+
+
+class ModelChains(PersistentChains):
+    """Chains of one `LogPartition`."""
 
     def __init__(
         self,
@@ -51,14 +104,10 @@ class ModelChains:
         backend: Backend,
         learned: Learned,
     ) -> None:
+        density = Density(total.graph, walk, backend, learned)
+        super().__init__(density, walk, params, max(chains, 2), backend)  # one alone has no covariance
         self.count = total.count
         self.names = total.names
-        self.chains = max(chains, 2)  # one alone has no covariance
-        self.params = params
-        self.backend = backend
-        self.density = Density(total.graph, walk, backend, learned)
-        self.density.steady = False
-        self.block = Coordinates(self.density, params)
         self.slopes_at = backend.compile(self.slopes_of)
 
     @property
@@ -66,32 +115,9 @@ class ModelChains:
         return self.density.constants
 
     @property
-    def position(self) -> Position:
-        return self.batch.position
-
-    @property
     def is_lost(self) -> bool:
         """Whether a chain has run off to where no total is."""
         return not all((np.abs(np.asarray(self.position[name])) < FAR).all() for name in self.names)
-
-    def start(self, u: Coordinate, seed: int, warmup: int) -> None:
-        """Put the chains at random where the energy is finite."""
-        self.density.held = self.placed(u)
-        blocks = self.density.plan.blocks
-        self.sweeper = Sweeper(
-            self.density, blocks, self.backend, seed=seed, warmup=warmup, chains=self.chains, keep=()
-        )
-        self.batch = self.sweeper.start(range(self.chains))
-
-    def placed(self, u: Coordinate) -> Position:
-        """The params' part of a position."""
-        whole = self.block.unravel({}, self.backend.asarray(np.tile(u, (self.chains, 1))))
-        return {name: whole[name] for name in self.params}
-
-    def advance(self, u: Coordinate, done: int, sweeps: int) -> None:
-        """Make some sweeps, after `done` of them, where the params are at u."""
-        at = {**self.batch.position, **self.placed(u)}
-        self.batch = self.sweeper.advance(self.batch._replace(position=at), done, 1, sweeps).batch
 
     def energies(self, constants: Mapping[str, Any], us: Array, position: Position) -> Array:
         """The energy (chains,) of each chain with the params at us (chains, D)."""

@@ -17,13 +17,12 @@ import numpy as np
 from compose_lang.compiler.graph.learned_factor import Joint, LearnedFactor
 from compose_lang.compiler.likelihood.fitting import Fitting
 from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learning import files, weights
 from compose_lang.runtime.learning.checkpoints import Checkpoint
 from compose_lang.runtime.learning.joint import own
-from compose_lang.runtime.learning.trainer import Stopped, Trainer, Watch
-
-Learned = dict[int, dict[str, np.ndarray]]
-"""id(part) -> its weights."""
+from compose_lang.runtime.learning.loop import Stop, Stopped, Training, Watch, never
+from compose_lang.runtime.learning.trainer import Trainer
 
 INTERRUPTED = 130
 
@@ -86,66 +85,100 @@ class TrainedWeights:
 
 
 def obtain(
-    parts: Iterable[LearnedFactor], watch: Watch | None = None, stop: Callable[[], bool] = lambda: False
+    parts: Iterable[LearnedFactor], watch: Watch | None = None, stop: Stop = never
 ) -> list[TrainedWeights]:
-    """A lesson of every part but foreign ones, trained where its weights are not known.
+    """The weights of every part but foreign ones, trained where they are not known.
 
     Where `stop` says so, training ends with CG0706 (exit code 130), and goes on from there the next time.
     """
-    whole: dict[int, TrainedWeights] = {}
-    found = []
+    return of_each(parts, lambda part: lesson_of(part, watch, stop))
+
+
+def existing(parts: Iterable[LearnedFactor]) -> list[TrainedWeights]:
+    """The weights of every part but foreign ones; CG0714 where some have still to be learned. Nothing is trained."""
+
+    def known(part: LearnedFactor | Joint) -> TrainedWeights:
+        weights = stored(part)
+        if weights is None:
+            raise ComposeError(not_learned(part, f"`{part.name}` is not learned yet"))
+        return weights
+
+    return of_each(parts, known)
+
+
+def not_learned(part: LearnedFactor | Joint | Fitting, text: str) -> Diagnostic:
+    """CG0714: what is asked for needs weights or params that are still to be learned."""
+    help = "`compose learn F.cg` learns and keeps what the program declares; from Python, `model.learn()`"
+    return Diagnostic("CG0714", text, part.span, help=help)
+
+
+def of_each(
+    parts: Iterable[LearnedFactor], weights_of: Callable[[LearnedFactor | Joint], TrainedWeights]
+) -> list[TrainedWeights]:
+    """The weights of each part but foreign ones; those of parts fitted together are taken out of the whole's."""
+    wholes: dict[int, TrainedWeights] = {}
+    lessons = []
     for part in parts:
-        if part.joint is not None:
-            if id(part.joint) not in whole:
-                whole[id(part.joint)] = lesson_of(part.joint, watch, stop)
-            lesson = whole[id(part.joint)]
-            found.append(replace(lesson, part=part, weights=own(part.joint, lesson.weights, part)))
+        joint = part.joint
+        if joint is not None:
+            if id(joint) not in wholes:
+                wholes[id(joint)] = weights_of(joint)
+            whole = wholes[id(joint)]
+            lessons.append(replace(whole, part=part, weights=own(joint, whole.weights, part)))
         elif not part.is_foreign:
-            found.append(lesson_of(part, watch, stop))
-    return found
+            lessons.append(weights_of(part))
+    return lessons
 
 
 def by_part(lessons: Sequence[TrainedWeights]) -> Learned:
     return {id(lesson.part): lesson.weights for lesson in lessons}
 
 
-def lesson_of(part: LearnedFactor | Joint, watch: Watch | None, stop: Callable[[], bool]) -> TrainedWeights:
+def lesson_of(part: LearnedFactor | Joint, watch: Watch | None = None, stop: Stop = never) -> TrainedWeights:
+    return stored(part) or learn(part, watch, stop)
+
+
+def stored(part: LearnedFactor | Joint) -> TrainedWeights | None:
+    """The weights of a file that the program names, or of an earlier training; None where there are none."""
     if part.file is not None:
-        stored = weights.read(part.file, part)
-        return TrainedWeights(part, stored.weights, "loaded", part.file, stored.report)
+        file = weights.read(part.file, part)
+        return TrainedWeights(part, file.weights, "loaded", part.file, file.report)
     for path in files.places(part):
         if path.exists():
             with suppress(ComposeError):  # ours, and damaged: it is learned anew
-                stored = weights.read(path, part)
-                return TrainedWeights(part, stored.weights, "kept", path, stored.report)
-    return learn(part, watch, stop)
+                file = weights.read(path, part)
+                return TrainedWeights(part, file.weights, "kept", path, file.report)
+    return None
 
 
-def learn(part: LearnedFactor | Joint, watch: Watch | None, stop: Callable[[], bool]) -> TrainedWeights:
-    """Train a part and keep its weights, going on from a checkpoint where there is one."""
-    began = monotonic()
-    path = files.writable(part)
-    checkpoint = None if path is None else Checkpoint(files.checkpoint_of(path))
+def learn(part: LearnedFactor | Joint, watch: Watch | None, stop: Stop) -> TrainedWeights:
+    """Train a part, after the parts that it uses, and keep its weights."""
+    others = [] if isinstance(part, LearnedFactor) else [p for p in part.every if p.joint is not part]
     try:
-        trainer = Trainer(part)
-        begun = None if checkpoint is None else checkpoint.read(trainer)
+        trainer = Trainer(part, by_part(obtain(others, watch, stop)))
     except ValueError as misfit:  # a net that does not fit the shapes says so in the user's words
         raise ComposeError(Diagnostic("CG0203", f"`{part.name}`: {misfit}", part.span)) from None
+    return finished(part, trainer, watch, stop)
+
+
+def finished(
+    part: LearnedFactor | Joint | Fitting, training: Training, watch: Watch | None, stop: Stop
+) -> TrainedWeights:
+    """Run a training or a fit to its end, from a checkpoint where there is one, and keep what it finds."""
+    began = monotonic()
+    path = files.writable(part)
+    checkpoint = Checkpoint(None if path is None else files.checkpoint_of(path), training)
     try:
-        found, state = trainer.run(watch, begun, None if checkpoint is None else checkpoint.keep, stop)
+        outcome = training.run(watch, checkpoint.read(), checkpoint.keep, stop)
     except Stopped as stopped:
-        is_kept = checkpoint is not None and checkpoint.write(stopped.state)
-        raise interrupted(part, stopped.state.step, trainer.steps, is_kept) from None
-    report = {
-        "rows": len(next(iter(part.data.values()))),
-        "steps": state.step,
-        "held_out": None if not np.isfinite(state.held_out) else state.best if trainer.patience else state.held_out,
-    }  # fmt: skip
+        is_kept = checkpoint.write(stopped.state)
+        raise interrupted(part, stopped.step, training.steps, is_kept) from None
     if path is not None:
-        weights.write(path, part, found, report)
-    if checkpoint is not None:
+        weights.write(path, part, outcome.weights, outcome.report)
         checkpoint.remove()
-    return TrainedWeights(part, found, "learned", path, report, monotonic() - began, elsewhere(part, path))
+    findings = (*outcome.findings, *elsewhere(part, path))
+    seconds = monotonic() - began
+    return TrainedWeights(part, outcome.weights, "learned", path, outcome.report, seconds, findings)
 
 
 def interrupted(part: LearnedFactor | Joint | Fitting, step: int, steps: int, is_kept: bool) -> ComposeError:

@@ -10,19 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from compose_lang.compiler.graph.learned_factor import Joint, LearnedFactor
-from compose_lang.compiler.likelihood.fitting import Fitting
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.sweep import named_leaves, rebuilt
+from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learned.learner import Learner, trained
 from compose_lang.runtime.learning.joint import learner_of
+from compose_lang.runtime.learning.loop import Arrays, Follower, Outcome, Progress, Stop, Watch, never
 
 HELD_OUT = 0.1
 MOST_HELD_OUT = 2000
@@ -30,22 +32,6 @@ JUDGED_EVERY = 250  #: steps between two held-out scores
 LOOK_SECONDS = 0.3  #: between two looks, at which a training can be told to stop
 WARM_UP = 0.02  #: part of the steps in which the rate rises
 CLIP = 1.0  #: the longest gradient, so that one odd batch ruins nothing
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the training of a part, or the fit of params, is."""
-
-    part: LearnedFactor | Joint | Fitting
-    step: int
-    steps: int
-    loss: float
-    held_out: float  #: the latest score; infinite before the first
-    rate: float  #: steps a second
-    phase: Literal["compiling", "training", "finishing"] = "training"
-
-
-Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -63,20 +49,13 @@ class State:
     best_step: int
 
 
-class Stopped(Exception):  # noqa: N818 - nothing is wrong
-    """A training was told to stop before its end."""
-
-    def __init__(self, state: State) -> None:
-        super().__init__()
-        self.state = state
-
-
 class Trainer:
     """The training of one part, or of parts together."""
 
-    def __init__(self, part: Any) -> None:
+    def __init__(self, part: Any, others: Learned | None = None) -> None:
+        """others: the weights of parts that a `Joint` uses and that were learned by themselves."""
         self.part: Any = part  #: a `LearnedFactor` or a `Joint`, whichever its learner takes
-        self.learner: Learner = learner_of(part)
+        self.learner: Learner = learner_of(part, others)
         self.begun = self.learner.begin(part)  # a ValueError says in the user's words what does not fit
         self.backend: Backend = load_backend("jax", "float32")
         options = part.options
@@ -104,60 +83,74 @@ class Trainer:
     def run(
         self,
         watch: Watch | None = None,
-        state: State | None = None,
+        begun: State | None = None,
         keep: Callable[[State], None] | None = None,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> tuple[dict[str, np.ndarray], State]:
+        stop: Stop = never,
+    ) -> Outcome:
         """Train to the end or to no more progress; the weights are the averaged ones, and with `patience` the best.
 
-        keep: given the state at each look. Raises Stopped where `stop` says so before that.
+        begun: the state to go on from. keep: given the state at each look. Raises Stopped where `stop` says so.
         """
         if self.learner.loss is None:
-            return self.begun, State(0, self.begun, {}, None, None, np.inf, np.inf, self.begun, 0)
+            state = State(0, self.begun, {}, None, None, np.inf, np.inf, self.begun, 0)
+            return Outcome(self.begun, state, self.report(state))
+        follower = Follower(watch, keep, stop)
         with self.backend.scope():
-            state = state or self.start()
-            advance, judge = self.compiled()
-            rows = {n: self.backend.asarray(r) for n, r in self.part.data.items()}
-            tell = watch or (lambda progress: None)
-            tell(Progress(self.part, state.step, self.steps, np.inf, state.held_out, 0.0, "compiling"))
-            rate, first = 0.0, True  # the time of the first chunk is the compiler's
-            while not self.is_done(state):
-                if stop():
-                    raise Stopped(state)
-                began = monotonic()
-                count = self.chunk(state.step, rate)
-                weights, average, optimiser, carried, lost = advance(
-                    rows, state.weights, state.average, state.optimiser, state.carried, state.step, count
-                )
-                last = float(lost)
-                state = replace(
-                    state,
-                    step=state.step + count,
-                    weights=weights,
-                    average=average,
-                    optimiser=optimiser,
-                    carried=carried,
-                )
-                if not np.isfinite(last):
-                    raise diverged(self.part, state.step)
-                if state.step % JUDGED_EVERY == 0 or state.step == self.steps:
-                    state = self.judged(state, float(judge(rows, {**state.weights, **state.average})))
-                rate = 0.0 if first else count / max(monotonic() - began, 1e-9)
-                first = False
-                if keep is not None:
-                    keep(state)
-                tell(Progress(self.part, state.step, self.steps, last, state.held_out, rate))
+            state = self.advanced(begun or self.start(), follower)
             chosen = state.best_weights if self.patience else {**state.weights, **state.average}
-            whole = {n: np.asarray(w) for n, w in chosen.items()}
+            weights = {n: np.asarray(w) for n, w in chosen.items()}
             if self.learner.finish is not None and state.step:
-                tell(Progress(self.part, state.step, self.steps, np.inf, state.held_out, 0.0, "finishing"))
-                whole |= self.learner.finish(self.part, self.backend, chosen)
-        return whole, state
+                follower.tell(self.progress(state, np.inf, 0.0, "finishing"))
+                weights |= self.learner.finish(self.part, self.backend, chosen)
+        return Outcome(weights, state, self.report(state))
+
+    def advanced(self, state: State, follower: Follower) -> State:
+        """The state after all steps, or where there is no more progress."""
+        advance, judge = self.compiled()
+        rows = {n: self.backend.asarray(r) for n, r in self.part.data.items()}
+        follower.tell(self.progress(state, np.inf, 0.0, "compiling"))
+        rate, first = 0.0, True  # the time of the first chunk is the compiler's
+        while not self.is_done(state):
+            follower.end_if_told(state, state.step)
+            began = monotonic()
+            count = self.chunk(state.step, rate)
+            weights, average, optimiser, carried, lost = advance(
+                rows, state.weights, state.average, state.optimiser, state.carried, state.step, count
+            )
+            loss = float(lost)
+            state = replace(
+                state,
+                step=state.step + count,
+                weights=weights,
+                average=average,
+                optimiser=optimiser,
+                carried=carried,
+            )
+            if not np.isfinite(loss):
+                raise diverged(self.part, state.step)
+            if state.step % JUDGED_EVERY == 0 or state.step == self.steps:
+                state = self.judged(state, float(judge(rows, {**state.weights, **state.average})))
+            rate = 0.0 if first else count / max(monotonic() - began, 1e-9)
+            first = False
+            follower.after(state, self.progress(state, loss, rate))
+        return state
+
+    def progress(self, state: State, loss: float, rate: float, phase: Any = "training") -> Progress:
+        return Progress(self.part, state.step, self.steps, loss, state.held_out, rate, phase)
+
+    def report(self, state: State) -> dict[str, Any]:
+        """What the file of weights says of the training: rows, steps, and the score of the weights it holds."""
+        score = state.best if self.patience else state.held_out
+        return {
+            "rows": len(next(iter(self.part.data.values()))),
+            "steps": state.step,
+            "held_out": score if np.isfinite(state.held_out) else None,
+        }
 
     @property
     def patience(self) -> int:
         """Steps without a better score after which training ends; 0: never."""
-        return int(self.part.options["patience"])
+        return int(self.part.options.get("patience", 0))
 
     def is_done(self, state: State) -> bool:
         if state.step >= self.steps:
@@ -180,6 +173,30 @@ class Trainer:
             return state
         return replace(
             state, best=score, best_weights={**state.weights, **state.average}, best_step=state.step
+        )
+
+    def packed(self, state: State) -> Arrays:
+        """A state as the arrays of a checkpoint."""
+        return {name: np.asarray(leaf) for name, leaf in named_leaves(tree(state))}
+
+    def unpacked(self, arrays: Arrays) -> State | None:
+        """The state that a checkpoint's arrays are; None where they are of another training."""
+        with self.backend.scope():
+            like = tree(self.start())
+            leaves = dict(named_leaves(like))
+            if {n: np.shape(a) for n, a in leaves.items()} != {n: a.shape for n, a in arrays.items()}:
+                return None
+            own = {
+                n: self.backend.asarray(arrays[n], getattr(a, "dtype", None))
+                for n, a in leaves.items()
+                if n != NUMBERS  # of more digits than the backend's
+            }
+            weights, average, optimiser, carried, best_weights, _ = rebuilt(
+                like, {**own, NUMBERS: arrays[NUMBERS]}
+            )
+        step, held_out, best, best_step = (float(x) for x in arrays[NUMBERS])
+        return State(
+            int(step), weights, average, optimiser, carried, held_out, best, best_weights, int(best_step)
         )
 
     def compiled(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -264,3 +281,12 @@ def diverged(part: LearnedFactor | Joint, step: int) -> ComposeError:
     text = f"learning `{part.name}` diverged by step {step}: its loss is no number any more"
     help = f"a lower rate: {part.method}(…, rate={part.options['rate'] / 3:.1g})"
     return ComposeError(Diagnostic("CG0710", text, part.span, help=help))
+
+
+NUMBERS = "/5"  #: the leaf of `tree` that holds its numbers
+
+
+def tree(state: State) -> object:
+    """A state as nested tuples and dicts of arrays."""
+    numbers = np.array([state.step, state.held_out, state.best, state.best_step], dtype=np.float64)
+    return (state.weights, state.average, state.optimiser, state.carried, state.best_weights, numbers)

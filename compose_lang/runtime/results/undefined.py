@@ -23,7 +23,7 @@ from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.results.draws import StoredDraws
 
 if TYPE_CHECKING:
-    from compose_lang.runtime.learning.obtain import Learned
+    from compose_lang.runtime.learned.energy import Learned
 
 MOST_POINTS = 200
 MOST_VALUES = 4_000_000  #: instances of factors evaluated, over all points
