@@ -193,7 +193,7 @@ def test_conv_moves_with_what_it_sees() -> None:
 
 
 def test_convolution_is_that_of_torch() -> None:
-    from compose_lang.runtime.arrays import convolution
+    from compose_lang.runtime.learned import convolution
 
     rng, b = np.random.default_rng(0), load_backend("numpy")
     x, w = rng.standard_normal((2, 3, 5, 6)), rng.standard_normal((3, 3 * 3, 4))

@@ -53,7 +53,7 @@ class MaximumLikelihood:
                 make: type[Method] = Contrast if objective.models else Expectation
                 method = make(objective, u, self.steps, self.seed)
                 u, findings = climb(objective, method, u, self.steps, begun, Follower(watch, keep, stop))
-                report = {
+                report: dict[str, Any] = {
                     "steps": self.steps,
                     "chains": method.chains,
                     "log_likelihood": None,

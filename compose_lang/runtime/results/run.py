@@ -23,6 +23,7 @@ from compose_lang.runtime.results import optimum, summary
 from compose_lang.runtime.results.draws import StoredDraws
 from compose_lang.runtime.results.evidence import log_evidence
 from compose_lang.runtime.results.findings import findings
+from compose_lang.runtime.results.summary import ColumnSummary
 from compose_lang.runtime.runs.storage import RunFolder
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Run(StoredDraws):
         return summary.rows(self.summaries)
 
     @cached_property
-    def summaries(self) -> list[summary.ColumnSummary]:
+    def summaries(self) -> list[ColumnSummary]:
         """The summary of each column, as arrays over its elements."""
         return summary.summarise(self)
 

@@ -6,8 +6,8 @@ layer (Perez et al., AAAI 2018).
 
 from __future__ import annotations
 
-from compose_lang.runtime.arrays import convolution
 from compose_lang.runtime.arrays.protocol import Array, Backend
+from compose_lang.runtime.learned import convolution
 from compose_lang.runtime.learned.net import Net, Ports, Weight, Weights
 
 

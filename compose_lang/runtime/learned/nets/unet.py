@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from compose_lang.runtime.arrays import convolution
 from compose_lang.runtime.arrays.protocol import Array, Backend
+from compose_lang.runtime.learned import convolution
 from compose_lang.runtime.learned.net import Net, Ports, Weight, Weights, dense, silu
 
 MEETING = 16  #: channels of a pixel in the dense layer
