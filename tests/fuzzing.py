@@ -20,8 +20,8 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
 
+from compose_lang.api.check import checked_program, without_data
 from compose_lang.api.model import Model
-from compose_lang.compiler.passes import compile_program, without_data
 from compose_lang.diagnostics import ComposeError, Source
 from compose_lang.grammar.automaton import Automaton
 from compose_lang.grammar.build_ast import Builder
@@ -42,7 +42,7 @@ def examine(name: str, text: str) -> float:
     source = Source(name, text)
     began = time.perf_counter()
     try:
-        program = compile_program(source)
+        program = checked_program(source)
     except ComposeError as wrong:
         assert without_data(wrong.diagnostics)
         program = None

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from compose_lang.api.check import check
 from compose_lang.cli import main
-from compose_lang.compiler.passes import check
 from compose_lang.diagnostics import ComposeError, Source
 
 QUICK = ("--backend", "numpy", "--chains", "2", "--warmup", "20", "--draws", "20", "--no-progress")

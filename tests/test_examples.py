@@ -20,8 +20,8 @@ from scipy import stats
 
 import compose_lang as cg
 from benchmarks.composition import discovered_parts, scenes, shapes, style, tapestry
+from compose_lang.api.check import check
 from compose_lang.compiler.elaborate.standard_library import known_names, library_modules
-from compose_lang.compiler.passes import check
 from compose_lang.runtime.results.convergence import ess_bulk, mcse_mean, rhat
 from compose_lang.validation.enumeration import enumerate_states
 from examples.discovered_parts.make_data import drawn

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from compose_lang.api.check import check
 from compose_lang.cli import main
-from compose_lang.compiler.passes import check
 from compose_lang.report.render import Format, render
 from compose_lang.report.screen import in_colour
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from compose_lang.api.check import check
 from compose_lang.codes import CODES
-from compose_lang.compiler.passes import check
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.report.render import render
 

@@ -132,7 +132,7 @@ def test_a_thousand_lines_are_checked_within_a_second(tmp_path):
     A machine that is shared is slower by up to 1.8 times, by spells of half a minute: times count in yardsticks, and
     the least of several is what the check takes.
     """
-    from compose_lang.compiler.passes import check
+    from compose_lang.api.check import check
 
     scalars = "".join(f"var x{i}: real ~ Normal({f'x{i - 1}' if i else 0}, 1)\n" for i in range(1000))
     factors = "".join(

@@ -10,7 +10,7 @@ import pytest
 import compose_lang as cg
 from compose_lang.compiler.elaborate.context import Session
 from compose_lang.compiler.elaborate.forward import ForwardSimulation, outcomes_of
-from compose_lang.compiler.elaborate.program import elaborate
+from compose_lang.compiler.passes import graph_of
 from compose_lang.diagnostics import ComposeError
 from compose_lang.validation.ancestral import simulate
 from compose_lang.validation.enumeration import enumerate_states
@@ -46,7 +46,7 @@ y ~ Wide(mu)
 def drawn(program: str, count: int = 4000) -> dict[str, np.ndarray]:
     module = cg.compile(program).program.module
     forwards = ForwardSimulation(outcomes_of(module))
-    return simulate(elaborate(module, Session(None, {}, {}, reading=forwards)), forwards, count, seed=0)
+    return simulate(graph_of(module, Session(None, {}, {}, reading=forwards)), forwards, count, seed=0)
 
 
 def test_enumeration_sums_up_the_program():

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.api.bindings import requested
+from compose_lang.api.check import checked_program
 from compose_lang.compiler.graph.factor_graph import Request, Variable
-from compose_lang.compiler.passes import CompiledProgram, compile_program
+from compose_lang.compiler.passes import CompiledProgram
 from compose_lang.compiler.sources.convert import bind_data
 from compose_lang.diagnostics import ComposeError, Diagnostic, Source, did_you_mean
 from compose_lang.grammar import ast
@@ -52,7 +53,7 @@ def compile(
     """
     is_path = isinstance(program, Path) or (program.endswith(".cg") and "\n" not in program)
     source = read_source(program) if is_path else Source("<text>", str(program))
-    return Model(compile_program(source, data, constants, trust=trust), constants, data, trust)
+    return Model(checked_program(source, data, constants, trust=trust), constants, data, trust)
 
 
 def sample(

@@ -53,7 +53,7 @@ def check(
     trust: TrustFlag = False,
 ) -> int:
     """Find errors and lints, without running anything."""
-    from compose_lang.compiler.passes import without_data
+    from compose_lang.api.check import without_data
     from compose_lang.report.dump import dump_stage
     from compose_lang.report.render import render
 

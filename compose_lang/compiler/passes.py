@@ -1,6 +1,10 @@
-"""From source text to a compiled program: every stage of the compiler, in order.
+"""The compiler: from source text to a factor graph, every stage and every pass in order.
 
-Nothing here imports JAX or PyTorch. What is raised is a `ComposeError` with all diagnostics found.
+parse → resolve → elaborate → PASSES → likelihood. In: a program's text, and its data. Out: a `CompiledProgram`, or a
+`ComposeError` with all diagnostics found. A pass takes a factor graph and returns one of the same density; its main
+function has its file's name. What it finds out beside, it leaves as a fact of the graph.
+
+Nothing here imports JAX or PyTorch. After it stands planning, which chooses among kernels.
 """
 
 from __future__ import annotations
@@ -15,19 +19,87 @@ from typing import Any
 
 import numpy as np
 
+from compose_lang.compiler.analyses.properness import check_proper
 from compose_lang.compiler.elaborate.context import Judged, Session
 from compose_lang.compiler.elaborate.program import elaborate
 from compose_lang.compiler.elaborate.standard_library import known_names
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.graph.learned_factor import LearnedFactor
-from compose_lang.compiler.likelihood.fitting import Fitting, fits, fitting
+from compose_lang.compiler.ir.build import postorder, require_room
+from compose_lang.compiler.likelihood.fitting import Fitting, fits_params, fitting
 from compose_lang.compiler.likelihood.likelihood import Likelihood, without_params
 from compose_lang.compiler.names.resolve import resolve
 from compose_lang.compiler.names.suppressions import without_allowed
+from compose_lang.compiler.rewrites.filter_domains import filter_domains
+from compose_lang.compiler.rewrites.integer_bounds import integer_bounds
+from compose_lang.compiler.rewrites.noncentre import noncentre
+from compose_lang.compiler.rewrites.tighten_bounds import tighten_bounds
 from compose_lang.diagnostics import ComposeError, Diagnostic, Source, did_you_mean
 from compose_lang.grammar import ast
-from compose_lang.grammar.parser import layout_warnings, parse, read_source
-from compose_lang.runtime.planning.plan import refusals
+from compose_lang.grammar.parser import layout_warnings, parse
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A check or a rewrite of the factor graph, and why it stands where it stands.
+
+    needs_all_names: whether it is left out where a name is unknown, since it would report what that name was to touch.
+    """
+
+    name: str
+    function: Callable[[FactorGraph], FactorGraph]
+    why_here: str
+    needs_all_names: bool = False
+
+
+def check_sizes(graph: FactorGraph) -> FactorGraph:
+    """The same graph. CG0801 where an array of it has more elements than memory has room for."""
+    for n in postorder([g.energy for g in graph.groups] + [d.node for d in graph.derived]):
+        require_room(n.shape, n.axes)
+    return graph
+
+
+PASSES = (
+    Pass(
+        "check_proper",
+        check_proper,
+        "first, on bounds as they are declared: those that rewrites find are of variables that a factor touches",
+        needs_all_names=True,
+    ),
+    Pass("check_sizes", check_sizes, "before rewrites, which compute arrays of the sizes that it checks"),
+    Pass(
+        "integer_bounds",
+        integer_bounds,
+        "before the passes that read constraints: it makes a constraint of each bound that discrete variables move",
+    ),
+    Pass(
+        "tighten_bounds",
+        tighten_bounds,
+        "once all constraints are there; before noncentre, which leaves bounded variables alone",
+    ),
+    Pass(
+        "filter_domains",
+        filter_domains,
+        "once all constraints are there; the dearest pass, so after those that may refuse the program",
+    ),
+    Pass("noncentre", noncentre, "last: by then it is known which variables are bounded"),
+)
+"""All passes, in the order in which they run."""
+
+
+def run_passes(graph: FactorGraph, last: str = "", has_all_names: bool = True) -> FactorGraph:
+    """A graph after all passes, or after those up to the one that is named `last`."""
+    for each in PASSES:
+        if has_all_names or not each.needs_all_names:
+            graph = each.function(graph)
+        if each.name == last:
+            break
+    return graph
+
+
+def graph_of(module: ast.Module, session: Session, last: str = "") -> FactorGraph:
+    """A program's factor graph after all passes, or those up to `last`."""
+    return run_passes(elaborate(module, session), last, not session.unknown)
 
 
 @dataclass(frozen=True)
@@ -47,6 +119,11 @@ class CompiledProgram:
     session: Callable[..., Session] = Session  #: makes one like its own, with what is given in place
     fitting: Fitting | None = None  #: how its params are fitted, where any are
     params: Mapping[str, np.ndarray] = field(default_factory=dict)  #: what was found for them
+
+    def graph_after(self, name: str) -> FactorGraph:
+        """The factor graph as the pass of a name leaves it; params that are to be fitted are variables of it."""
+        is_fitted = self.fitting is not None and not self.params
+        return graph_of(self.module, self.session(reading=Likelihood() if is_fitted else None), name)
 
 
 @contextmanager
@@ -76,54 +153,60 @@ def compile_program(
     does not declare are ignored, unless `ignore_unknown_data` is false. trust: whether foreign code may run.
     """
     module = parse(source)
-    found = [*layout_warnings(source), *resolve(module, known_names())]
-    misnamed = any(d.severity == "error" for d in found)
-    given = dict(data or {})
+    lints = [*layout_warnings(source), *resolve(module, known_names())]
     if not ignore_unknown_data:
-        declared = [s.name for s in module.statements if isinstance(s, ast.Data)]
-        for name in given:
-            if name not in declared:
-                help = did_you_mean(name, declared) or f"the program's data: {', '.join(declared) or 'none'}"
-                raise ComposeError(
-                    Diagnostic("CG0307", f"the program declares no data `{name}`", None, help=help)
-                )
-    if folder is None and not source.name.startswith("<"):
-        folder = Path(source.name).parent
-    itself = () if source.name.startswith("<") else (Path(source.name).resolve(),)
-    unknown = frozenset(d.span.text.partition(".")[0] for d in found if d.code == "CG0201" and d.span)
-    anew = partial(
-        Session, folder, given, dict(constants or {}), programs=itself, unknown=unknown, is_trusted=trust
-    )
-    session = anew(reading=Likelihood() if fits(module) else None)
+        check_data_names(module, data or {})
+    anew = sessions(source, data, constants, folder, trust, lints)
+    session = anew(reading=Likelihood() if fits_params(module) else None)
+    is_misnamed = any(d.severity == "error" for d in lints)
     try:
-        graph = elaborate(module, session)
-        to_fit = fitting(module, graph, session, lambda reading: elaborate(module, anew(reading=reading)))
-        graph = without_params(graph, session.reading)
+        graph = graph_of(module, session)
+        fit = fitting(module, graph, session, lambda reading: graph_of(module, anew(reading=reading)))
     except ComposeError as wrong:
-        told = without_allowed(in_order([*found, *wrong.diagnostics, *timely(session)]), source)
-        raise ComposeError(told, 1 if misnamed else wrong.exit_code) from None
-    if misnamed:
-        raise ComposeError(in_order([*found, *session.diagnostics]))
-    wrong_requests = refusals(graph)
-    if wrong_requests:
-        raise ComposeError(in_order([*wrong_requests, *found, *session.diagnostics]))
-    settings: dict[str, Any] = {}
-    for request in graph.requests:
-        if request.method == "auto":
-            settings.update(request.options)
-    lints = tuple(without_allowed([*found, *timely(session)], source))
+        diagnostics = in_order([*lints, *wrong.diagnostics, *timely(session)])
+        code = 1 if is_misnamed else wrong.exit_code
+        raise ComposeError(without_allowed(diagnostics, source), code) from None
+    if is_misnamed:
+        raise ComposeError(in_order([*lints, *session.diagnostics]))
     return CompiledProgram(
         source,
         module,
-        graph,
-        lints,
+        without_params(graph),
+        tuple(without_allowed([*lints, *timely(session)], source)),
         session.hashes,
         tuple(session.judged),
-        settings,
+        {name: value for r in graph.requests if r.method == "auto" for name, value in r.options.items()},
         tuple(session.parts.values()),
         anew,
-        to_fit,
+        fit,
     )
+
+
+def check_data_names(module: ast.Module, data: Iterable[str]) -> None:
+    """CG0307 for data that a program does not declare."""
+    declared = [s.name for s in module.statements if isinstance(s, ast.Data)]
+    for name in data:
+        if name not in declared:
+            help = did_you_mean(name, declared) or f"the program's data: {', '.join(declared) or 'none'}"
+            raise ComposeError(Diagnostic("CG0307", f"the program declares no data `{name}`", help=help))
+
+
+def sessions(
+    source: Source,
+    data: Mapping[str, Any] | None,
+    constants: Mapping[str, Any] | None,
+    folder: Path | None,
+    trust: bool,
+    lints: Sequence[Diagnostic],
+) -> Callable[..., Session]:
+    """What makes sessions with what is given from outside. lints: of unknown names, which are not told again."""
+    is_file = not source.name.startswith("<")
+    if folder is None and is_file:
+        folder = Path(source.name).parent
+    files = (Path(source.name).resolve(),) if is_file else ()
+    unknown = frozenset(d.span.text.partition(".")[0] for d in lints if d.code == "CG0201" and d.span)
+    given = dict(data or {}), dict(constants or {})
+    return partial(Session, folder, *given, programs=files, unknown=unknown, is_trusted=trust)
 
 
 def timely(session: Session) -> list[Diagnostic]:
@@ -133,48 +216,31 @@ def timely(session: Session) -> list[Diagnostic]:
 
 
 def with_params(
-    program: CompiledProgram, params: Mapping[str, np.ndarray], found: Sequence[Diagnostic] = ()
+    program: CompiledProgram, params: Mapping[str, np.ndarray], findings: Sequence[Diagnostic] = ()
 ) -> CompiledProgram:
     """A program whose params have the values that were fitted, and what is to be told of the fit."""
     anew = partial(program.session, params=dict(params))
     session = anew()
-    graph = elaborate(program.module, session)
-    lints = without_allowed([*session.diagnostics, *found], program.source)
-    told = (*program.diagnostics, *(d for d in lints if d not in program.diagnostics))
+    graph = graph_of(program.module, session)
+    lints = without_allowed([*session.diagnostics, *findings], program.source)
+    diagnostics = (*program.diagnostics, *(d for d in lints if d not in program.diagnostics))
     parts = tuple(session.parts.values())
-    return replace(program, graph=graph, session=anew, params=dict(params), parts=parts, diagnostics=told)
+    return replace(
+        program, graph=graph, session=anew, params=dict(params), parts=parts, diagnostics=diagnostics
+    )
 
 
-def in_order(found: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Diagnostics by their place in the program; of several errors at one place the first is told.
+def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Diagnostics by their place in the program; of several errors at one place the first.
 
     Beside an error nothing is called unused: it may be so for the error's sake.
     """
-    told = list(found)
-    if any(d.severity == "error" for d in told):
-        told = [d for d in told if d.code != "CG0213"]
-    kept: dict[Any, Diagnostic] = {}
-    for d in told:
+    kept = list(diagnostics)
+    if any(d.severity == "error" for d in kept):
+        kept = [d for d in kept if d.code != "CG0213"]
+    first: dict[Any, Diagnostic] = {}
+    for d in kept:
         place = d.span.start if d.span is not None else -1
         what = "error" if d.severity == "error" and d.span is not None else (d.code, d.message)
-        kept.setdefault((place, what), d)
-    return [kept[key] for key in sorted(kept, key=lambda key: key[0])]
-
-
-def check(
-    source: Source | str | Path,
-    data: Mapping[str, Any] | None = None,
-    constants: Mapping[str, Any] | None = None,
-    trust: bool = False,
-) -> list[Diagnostic]:
-    """Every error and warning of a program; data that is to be bound from outside is a note, not an error."""
-    try:
-        text = source if isinstance(source, Source) else read_source(source)
-        return list(compile_program(text, data, constants, trust=trust).diagnostics)
-    except ComposeError as wrong:
-        return without_data(wrong.diagnostics)
-
-
-def without_data(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """The same diagnostics, where data that has no value yet is worth a note only."""
-    return [replace(d, severity="note") if d.code == "CG0301" else d for d in diagnostics]
+        first.setdefault((place, what), d)
+    return [first[key] for key in sorted(first, key=lambda key: key[0])]

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compose_lang.api.check import checked_program
 from compose_lang.api.model import Model
 from compose_lang.compiler.elaborate.context import Session as CompilerSession
 from compose_lang.compiler.elaborate.inspection import value_in
 from compose_lang.compiler.ir.build import constant
 from compose_lang.compiler.ir.node import Node
-from compose_lang.compiler.likelihood.fitting import fits
+from compose_lang.compiler.likelihood.fitting import fits_params
 from compose_lang.compiler.names.symbols import declarations
-from compose_lang.compiler.passes import compile_program
 from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Source, Span
 from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse, parse_expression
@@ -146,7 +146,7 @@ class Session:
         """The diagnostics of a program of cells, placed in them; a ComposeError where there is an error."""
         source = program_of(cells)
         try:
-            found: Sequence[Diagnostic] = compile_program(source, data, constants, self.folder).diagnostics
+            found: Sequence[Diagnostic] = checked_program(source, data, constants, self.folder).diagnostics
         except ComposeError as wrong:
             if any(d.severity == "error" and d.code not in UNFINISHED for d in wrong.diagnostics):
                 raise ComposeError([placed(d, source, cells) for d in wrong.diagnostics]) from None
@@ -186,7 +186,7 @@ class Session:
         """The program compiled; a ComposeError says what it still lacks."""
         source = program_of(self.cells)
         try:
-            program = compile_program(source, self.data, self.constants, self.folder)
+            program = checked_program(source, self.data, self.constants, self.folder)
         except ComposeError as wrong:
             raise ComposeError(
                 [placed(d, source, self.cells) for d in wrong.diagnostics], wrong.exit_code
@@ -204,7 +204,7 @@ class Session:
         source = program_of(self.cells)
         try:
             module = parse(source)
-            params = self.model().params if fits(module) else {}
+            params = self.model().params if fits_params(module) else {}
             compiler = CompilerSession(self.folder, dict(self.data), dict(self.constants), params=params)
             value = value_in(module, compiler, expr)
         except ComposeError as wrong:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from compose_lang.api.model import Model
 from compose_lang.compiler.elaborate.forward import ForwardSimulation, Replicated, outcomes_of
-from compose_lang.compiler.elaborate.program import elaborate
 from compose_lang.compiler.ir.node import Axis
+from compose_lang.compiler.passes import graph_of
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.results.convergence import ess_bulk
 from compose_lang.runtime.results.genealogy import effective
@@ -199,13 +199,13 @@ def by_calibration(model: Model, replicates: int, watch: Watch | None, options: 
     settings = model.settings(**options)
     forwards = ForwardSimulation(outcomes_of(module))
     truth = simulate(
-        elaborate(module, model.program.session(reading=forwards)), forwards, replicates, settings.seed
+        graph_of(module, model.program.session(reading=forwards)), forwards, replicates, settings.seed
     )
     if not forwards.outcomes:
         text = "no data stands left of a `~`, so there is nothing to infer from"
         raise ComposeError(Diagnostic("CG0605", f"the program cannot be calibrated: {text}"))
     copies = Replicated({name: truth[name] for name in forwards.outcomes}, Axis(replicates, "copy"))
-    graph = elaborate(module, model.program.session(reading=copies))
+    graph = graph_of(module, model.program.session(reading=copies))
     beside = Model(replace(model.program, graph=graph), model.constants, trust=model.trust)
     run = beside.sample(watch=watch, **options)
     rng = np.random.default_rng(settings.seed)

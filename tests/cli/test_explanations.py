@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from compose_lang.api.check import check
 from compose_lang.api.model import compile
 from compose_lang.codes import CODES
-from compose_lang.compiler.passes import check
 from compose_lang.report.explain import PROGRAM, explanations
 
 PROGRAMS = [

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from compose_lang.compiler import passes
 from compose_lang.compiler.constraints import propagation, relations
 from compose_lang.compiler.constraints.propagation import supported
 from compose_lang.compiler.constraints.relations import (
@@ -21,9 +22,11 @@ from compose_lang.compiler.constraints.relations import (
     hard_constraints,
 )
 from compose_lang.compiler.constraints.solutions import Component, solutions
+from compose_lang.compiler.elaborate.context import Session
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.rewrites.filter_domains import filter_domains
-from compose_lang.diagnostics import ComposeError
+from compose_lang.diagnostics import ComposeError, Source
+from compose_lang.grammar.parser import parse
 from compose_lang.runtime.chains.solver import Impossible, solve
 from tests.compiler.points import density_of, energies, graph_of, hard_of
 
@@ -84,11 +87,9 @@ def compiled(text: str) -> FactorGraph | None:
         return None
 
 
-def unnarrowed(text: str, monkeypatch: pytest.MonkeyPatch) -> FactorGraph:
+def unfiltered(text: str) -> FactorGraph:
     """The graph as it is before propagation, all values in its domains."""
-    with monkeypatch.context() as patch:
-        patch.setattr("compose_lang.compiler.elaborate.program.narrow", lambda graph: graph)
-        return graph_of(text)
+    return passes.graph_of(parse(Source("<test>", text)), Session(None, {}, {}), "tighten_bounds")
 
 
 def all_solutions(graph: FactorGraph) -> np.ndarray:
@@ -124,12 +125,8 @@ def columns(graph: FactorGraph, names: Iterator[str] | list[str]) -> np.ndarray:
 @settings(max_examples=120, deadline=None)
 @given(programs())
 def test_random_programs(text: str) -> None:
-    patch = pytest.MonkeyPatch()
-    try:
-        graph = compiled(text)
-        plain = unnarrowed(text, patch)
-    finally:
-        patch.undo()
+    graph = compiled(text)
+    plain = unfiltered(text)
     truth = all_solutions(plain)
     if graph is None:
         assert not len(truth), "propagation lost solutions"
@@ -187,9 +184,7 @@ def test_large_graphs_are_searched_as_small_ones_are_squared(monkeypatch: pytest
 
 def lost_by(text: str) -> bool:
     """Whether propagation takes a value away that a solution has."""
-    with pytest.MonkeyPatch().context() as patch:
-        patch.setattr("compose_lang.compiler.elaborate.program.narrow", lambda graph: graph)
-        plain = graph_of(text)
+    plain = unfiltered(text)
     try:
         graph = filter_domains(plain)
     except ComposeError:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 import compose_lang as cg
+from compose_lang.api.check import check
 from compose_lang.compiler.elaborate.expressions.builtins import BUILTINS, CONSTANTS
 from compose_lang.compiler.elaborate.standard_library import known_names
 from compose_lang.compiler.graph.learned_factor import EVERY_NET, LEARNERS, Net
-from compose_lang.compiler.passes import check
 from compose_lang.diagnostics import Source
 from compose_lang.grammar.parser import parse
 from compose_lang.runtime.planning.options import METHODS

@@ -13,7 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import compose_lang as cg
-from compose_lang.compiler.passes import check
+from compose_lang.api.check import check
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.learning import files
 

@@ -14,7 +14,7 @@ import torch
 import transformers
 
 import compose_lang as cg
-from compose_lang.compiler.passes import check
+from compose_lang.api.check import check
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density

@@ -305,7 +305,7 @@ def test_how_a_total_is_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told = cg.compile(ISING, data={"rows": rows}).explain()
     assert "L-BFGS" in told
     assert "the total over rows, one of 20 copies, summed exactly: 12 sites of treewidth" in told
-    monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ALONE", 8)
+    monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ENTRIES", 8)
     told = cg.compile(ISING, data={"rows": rows}).explain()
     assert "stochastic approximation" in told
     assert "from persistent chains of the model, with their noise: the best order found has a width" in told
@@ -338,7 +338,7 @@ def standard_errors(expected: Numbers, rows: Numbers, states: Numbers) -> Number
 
 def drawn_couplings(monkeypatch: pytest.MonkeyPatch, steps: int, rows: Numbers) -> Numbers:
     """The couplings where nothing may be summed."""
-    monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ALONE", 8)
+    monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ENTRIES", 8)
     model = cg.compile(ISING.replace("hood()", f"hood(steps={steps})"), data={"rows": rows})
     found = model.params
     assert model.lessons[0].report["by"] == "persistent chains"
@@ -386,7 +386,7 @@ def test_a_restricted_boltzmann_machine(monkeypatch: pytest.MonkeyPatch) -> None
 
     _, most = best(energy, rows, v, np.concatenate([true_w.reshape(-1), true_a]))
     for limit in (2.0**24, 4.0):
-        monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ALONE", limit)
+        monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ENTRIES", limit)
         found = cg.compile(RBM, data={"v": rows}).params
         u = np.concatenate([found["W"].reshape(-1), found["a"]])
         reached = -(energy(u, rows).sum() + len(rows) * logsumexp(-energy(u, v)))
@@ -419,7 +419,7 @@ def test_an_energy_without_a_total_is_told() -> None:
 @pytest.mark.slow
 def test_chains_of_the_model_go_on_where_they_were_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, _ = configurations(30)
-    monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ALONE", 8)
+    monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ENTRIES", 8)
     fitting = cg.compile(ISING.replace("hood()", "hood(steps=30)"), data={"rows": rows}).program.fitting
     assert fitting is not None
     whole = MaximumLikelihood(fitting).run().weights

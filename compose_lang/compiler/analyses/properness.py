@@ -1,6 +1,7 @@
 """Variables that would be improper: unbounded, and held by no factor.
 
-Before: a factor graph as elaboration leaves it. After: nothing, or a ComposeError.
+In: a factor graph as elaboration leaves it. Out: the same, or a ComposeError. Params are no random variables, and may
+be unbounded.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from compose_lang.compiler.graph.factor_scopes import scope
 from compose_lang.diagnostics import ComposeError, Diagnostic
 
 
-def check_proper(graph: FactorGraph) -> None:
-    """An unbounded variable that no factor touches has no distribution; nor has a site of one that none touches."""
-    found = []
+def check_proper(graph: FactorGraph) -> FactorGraph:
+    """The same graph. CG0402 where an unbounded variable, or a site of one, is touched by no factor."""
+    diagnostics = []
     touching: dict[str, list[FactorGroup]] = {}
     for group in graph.groups:
         for name in group.variables:
             touching.setdefault(name, []).append(group)
     for v in graph.variables:
-        if not v.free_sites or not is_unbounded(v):
+        if not v.free_sites or not is_unbounded(v) or v.is_param:
             continue
         loose = untouched(v, touching.get(v.name, []))
         if not loose.any():
@@ -34,9 +35,10 @@ def check_proper(graph: FactorGraph) -> None:
         kind = v.type if whole else v.type.domain
         text = f"{what} is improper: it is {kind}, unbounded, and no factor touches it"
         help = f"give it a distribution ({v.name} ~ Normal(0, 1)), or a bounded type (real(0, 1))"
-        found.append(Diagnostic("CG0402", text + (count if not whole else ""), v.span, help=help))
-    if found:
-        raise ComposeError(found)
+        diagnostics.append(Diagnostic("CG0402", text + (count if not whole else ""), v.span, help=help))
+    if diagnostics:
+        raise ComposeError(diagnostics)
+    return graph
 
 
 def untouched(v: Variable, touching: Sequence[FactorGroup]) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from compose_lang.grammar import ast
 
 if TYPE_CHECKING:
     from compose_lang.compiler.elaborate.context import Context
+    from compose_lang.compiler.elaborate.declarations.declared_types import DeclaredType
     from compose_lang.compiler.elaborate.factors.algebra import Factor
     from compose_lang.compiler.elaborate.factors.application import WithInputs
 
@@ -43,41 +44,41 @@ class Drawn:
     span: Span
 
 
-class Interpretation(Protocol):
-    """Another way to elaborate a program than for its posterior."""
+class Interpretation:
+    """Another way to elaborate a program than for its posterior; what a subclass leaves alone is as it is there."""
+
+    is_unclamped: ClassVar[bool] = False  #: whether what the program observes of its variables is free
 
     @property
     def plates(self) -> tuple[Axis, ...]:
         """What stands around the whole program."""
-        ...
-
-    @property
-    def is_unclamped(self) -> bool:
-        """Whether what the program observes of its variables is free."""
-        ...
+        return ()
 
     def datum(self, ctx: Context, name: str, value: Node, domain: Domain, span: Span) -> Node:
         """What a datum stands for."""
-        ...
+        return value
+
+    def param(
+        self, ctx: Context, name: str, declared: DeclaredType, start: np.ndarray | None, span: Span
+    ) -> Node | None:
+        """The variable that a param is while it is fitted; None where it is none."""
+        return None
 
     def note(self, ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> Context:
         """Take down an application; returns the context for its terms."""
-        ...
+        return ctx
 
     def weigh(self, ctx: Context, span: Span) -> None:
         """Take down a statement that weighs, and says nothing of how to draw."""
-        ...
 
 
 @dataclass
-class ForwardSimulation:
+class ForwardSimulation(Interpretation):
     """A program read forwards: its outcomes, the data that it draws, are variables."""
 
     outcomes: frozenset[str]
     drawn: list[Drawn] = field(default_factory=list)
     others: list[Span] = field(default_factory=list)  #: statements that weigh, and say nothing of how to draw
-    plates: tuple[Axis, ...] = ()
-    is_unclamped: bool = False
 
     def datum(self, ctx: Context, name: str, value: Node, domain: Domain, span: Span) -> Node:
         return outcome(ctx, name, value, domain, span) if name in self.outcomes else value
@@ -173,12 +174,11 @@ def bases(subject: ast.Expr) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Replicated:
+class Replicated(Interpretation):
     """Copies of a program beside each other, each with outcomes of its own: arrays (copies, *shape) by name."""
 
     outcomes: Mapping[str, np.ndarray]
     axis: Axis
-    is_unclamped: bool = False
 
     @property
     def plates(self) -> tuple[Axis, ...]:
@@ -188,9 +188,3 @@ class Replicated:
         if name not in self.outcomes:
             return value
         return gather(constant(self.outcomes[name], dtype=value.dtype, domain=domain), [along(self.axis)])
-
-    def note(self, ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> Context:
-        return ctx
-
-    def weigh(self, ctx: Context, span: Span) -> None:
-        pass

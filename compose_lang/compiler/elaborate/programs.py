@@ -13,9 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from compose_lang.compiler.elaborate.context import Context, Poisoned, Session, SymbolTable
+from compose_lang.compiler.elaborate.elaboration import Elaboration
 from compose_lang.compiler.elaborate.factors.application import Call, DeclaredFactor, WithInputs
-from compose_lang.compiler.elaborate.program import Elaboration
-from compose_lang.compiler.elaborate.standard_library import builtin_scope, known_names
+from compose_lang.compiler.elaborate.standard_library import (
+    builtin_scope,
+    known_names,
+    library_module,
+    library_modules,
+)
 from compose_lang.compiler.elaborate.values import Namespace
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.names.resolve import resolve
@@ -26,6 +31,34 @@ from compose_lang.grammar import ast
 from compose_lang.grammar.parser import layout_warnings, parse, read_source
 
 MAIN = "Main"
+
+
+def use(program: Elaboration, s: ast.Use) -> None:
+    """The names that `use std.geometry (distance)` and `use "file.cg" as name` bring in."""
+    if s.is_file:
+        program.scope.names.update(use_program(program.ctx, s))
+        return
+    root, _, name = s.module.partition(".")
+    module = library_module(name) if root == "std" else None
+    if module is None:
+        known = [f"std.{m}" for m in library_modules() if library_module(m) is not None]
+        help = did_you_mean(s.module, known) or f"there are {', '.join(known)}"
+        if root == "std" and name in library_modules():
+            help = f"what `{s.module}` declares is in scope everywhere: leave the line out"
+        if s.module.endswith(".cg"):
+            help = f'a file stands in quotes: `use "{s.module}" as {s.alias or "part"}`'
+        fail("CG0201", f"unknown module `{s.module}`", name_span(s, s.module), help=help)
+    if s.names is None:
+        program.scope.names[s.alias or name] = Namespace(s.module, module)
+        if s.alias is None:
+            for each in module.parts:
+                program.scope.names.setdefault(each, module.find(each))
+        return
+    for each in s.names:
+        if each not in module.parts:
+            help = did_you_mean(each, module.parts) or f"it has {', '.join(sorted(module.parts))}"
+            fail("CG0201", f"`{s.module}` has no `{each}`", name_span(s, each), help=help)
+        program.scope.names[each] = module.find(each)
 
 
 def use_program(ctx: Context, s: ast.Use) -> dict[str, Any]:

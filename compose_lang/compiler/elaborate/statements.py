@@ -14,15 +14,23 @@ from compose_lang.compiler.elaborate.declarations import recurrences
 from compose_lang.compiler.elaborate.expressions import evaluate
 from compose_lang.compiler.elaborate.factors import algebra, arguments, lints
 from compose_lang.compiler.elaborate.values import Cell, as_node, describe
-from compose_lang.compiler.graph.factor_graph import Term
+from compose_lang.compiler.graph.factor_graph import LocationScale, Term
 from compose_lang.compiler.ir import intervals
 from compose_lang.compiler.ir.build import broadcast_to, cast_to, constant, node
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.operation import ShapeError
 from compose_lang.compiler.names.symbols import may_declare
-from compose_lang.compiler.rewrites.noncentre import LOCATION_SCALE, Statement
 from compose_lang.diagnostics import ComposeError, Diagnostic, Span, fail
 from compose_lang.grammar import ast
+
+LOCATION_SCALE = {
+    "Normal": ("mu", "sigma"),
+    "StudentT": ("mu", "sigma"),
+    "Cauchy": ("mu", "sigma"),
+    "Laplace": ("mu", "sigma"),
+    "Logistic": ("mu", "sigma"),
+}
+"""Families of the standard library that are moved by a location and stretched by a scale, and the names of these."""
 
 
 def run_body(ctx: Context, body: Sequence[ast.Statement]) -> None:
@@ -325,7 +333,7 @@ def note_location(ctx: Context, subjects: list[Node], factor: algebra.Factor) ->
         return
     given = [factor.inputs[n][0] for n in names if n in factor.inputs]
     if len(given) == 2 and all(isinstance(x, Node) for x in given):
-        ctx.session.stated.append(Statement(subjects[0], *given))
+        ctx.session.stated.append(LocationScale(subjects[0], *given))
 
 
 def masked(ctx: Context, term: Term) -> Term:

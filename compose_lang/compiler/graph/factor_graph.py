@@ -46,6 +46,7 @@ class Variable:
     allowed: np.ndarray | None = (
         None  #: (free sites, values): which values they leave each, see filter_domains
     )
+    is_param: bool = False  #: whether it is a param, which is a variable only until it is fitted
 
     @property
     def support(self) -> Domain:
@@ -116,6 +117,22 @@ class Offset:
 
     location: Node
     scale: Node
+
+
+@dataclass(frozen=True)
+class LocationScale:
+    """`subject ~ F(location, scale)` with a location-scale density, as it is stated."""
+
+    subject: Node
+    location: Node
+    scale: Node
+
+
+@dataclass(frozen=True)
+class LocationScales:
+    """A fact of elaboration: all such statements of a program, for `noncentre`."""
+
+    statements: tuple[LocationScale, ...]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from compose_lang.compiler.elaborate.factors.algebra import Applied, Factor, Mix
 from compose_lang.compiler.elaborate.forward import SELECTING, Interpretation
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Offset, Term, Variable
 from compose_lang.compiler.ir.build import constant, postorder, transform, variable
-from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.types import Domain
 from compose_lang.compiler.names.symbols import names_in, parts
 from compose_lang.diagnostics import Diagnostic, Label, Span
@@ -54,17 +54,12 @@ class Stated:
 
 
 @dataclass
-class Likelihood:
-    """The reading: a `Interpretation` of simulation.py that also makes params variables."""
+class Likelihood(Interpretation):
+    """The interpretation in which params that are fitted are variables, and the statements of factors are kept."""
 
     params: dict[str, Variable] = field(default_factory=dict)
     starts: dict[str, np.ndarray | None] = field(default_factory=dict)  #: values in the program; None: none
     stated: list[Stated] = field(default_factory=list)
-    plates: tuple[Axis, ...] = ()
-    is_unclamped: bool = False
-
-    def datum(self, ctx: Context, name: str, value: Node, domain: Domain, span: Span) -> Node:
-        return value
 
     def param(
         self, ctx: Context, name: str, declared: DeclaredType, start: np.ndarray | None, span: Span
@@ -74,7 +69,8 @@ class Likelihood:
         self.starts[name] = start
         leaf = variable(name, type.full_shape, "real", type.domain)
         free, held = np.ones(type.shape, dtype=bool), np.zeros(type.full_shape)
-        self.params[name] = Variable(name, type, leaf, free, held, span, declared.lower, declared.upper)
+        bounds = declared.lower, declared.upper
+        self.params[name] = Variable(name, type, leaf, free, held, span, *bounds, is_param=True)
         ctx.session.variables[name] = self.params[name]
         return leaf
 
@@ -92,16 +88,14 @@ class Likelihood:
 
         return replace(ctx, emit=emit)
 
-    def weigh(self, ctx: Context, span: Span) -> None:
-        pass
 
-
-def without_params(graph: FactorGraph, reading: Interpretation | None) -> FactorGraph:
+def without_params(graph: FactorGraph) -> FactorGraph:
     """A program's graph as it is planned before its params are known: they are no variables of it."""
-    if not isinstance(reading, Likelihood):
+    params = frozenset(v.name for v in graph.variables if v.is_param)
+    if not params:
         return graph
-    kept = tuple(v for v in graph.variables if v.name not in reading.params)
-    return replace(graph, variables=kept, offsets=offsets_without(graph, frozenset(reading.params)))
+    kept = tuple(v for v in graph.variables if not v.is_param)
+    return replace(graph, variables=kept, offsets=offsets_without(graph, params))
 
 
 def offsets_without(graph: FactorGraph, params: frozenset[str]) -> dict[str, Offset]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,16 +30,18 @@ from compose_lang.compiler.likelihood.isomorphic import copies
 from compose_lang.compiler.likelihood.likelihood import Likelihood, Stated, cut, twice
 from compose_lang.diagnostics import ComposeError, Span
 from compose_lang.grammar import ast
-from compose_lang.runtime.planning.exact import MOST_ALONE
 from compose_lang.runtime.planning.options import FINITE, kind
+
+MOST_ENTRIES = 2.0**24
+"""Of all joint tables of a total that is summed exactly; one that would take more is estimated from draws."""
 
 
 @dataclass
 class Unclamped(Likelihood):
     """A reading of a program for its total: what it says of data and observes of variables is all free."""
 
+    is_unclamped: ClassVar[bool] = True
     outcomes: frozenset[str] = field(default_factory=frozenset)
-    is_unclamped: bool = True
 
     def datum(self, ctx: Context, name: str, value: Node, domain: Domain, span: Span) -> Node:
         return outcome(ctx, name, value, domain, span) if name in self.outcomes and not ctx.calls else value
@@ -195,4 +198,4 @@ def summed(graph: FactorGraph, variables: Sequence[Variable]) -> Exact | str:
     endless = [v.name for v in variables if kind(v) != FINITE or not v.type.domain.is_finite]
     if endless:
         return f"the values of {', '.join(endless)} cannot be listed"
-    return exact(graph, variables, MOST_ALONE)
+    return exact(graph, variables, MOST_ENTRIES)

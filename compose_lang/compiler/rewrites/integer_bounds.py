@@ -25,7 +25,7 @@ from compose_lang.compiler.ir.build import (
 from compose_lang.compiler.ir.node import Axis, Node
 
 
-def discrete_bounds(graph: FactorGraph) -> FactorGraph:
+def integer_bounds(graph: FactorGraph) -> FactorGraph:
     """The graph whose dependent bounds read continuous variables only."""
     variables, walls = [], []
     for v in graph.variables:

@@ -4,46 +4,42 @@ A hierarchy's funnel (theta close to mu where tau is small) defeats samplers tha
 as long as the data say little about each theta (Papaspiliopoulos, Roberts and Skold 2007). It is a change of
 coordinates with its Jacobian, so the density sampled is the same.
 
-In: a graph, and what its statements said of whole variables (`theta ~ Normal(mu, tau)`). Out: `Offset`s.
+In: a graph, and its `LocationScales`: what statements say of whole variables (`theta ~ Normal(mu, tau)`). Out: the same
+density, with `offsets`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
-from compose_lang.compiler.graph.factor_graph import FactorGraph, Offset, Variable
+from compose_lang.compiler.graph.factor_graph import (
+    FactorGraph,
+    LocationScale,
+    LocationScales,
+    Offset,
+    Variable,
+)
 from compose_lang.compiler.ir.build import broadcast_to, collect, depends_on_discrete
 from compose_lang.compiler.ir.node import Axis, Node
-
-LOCATION_SCALE = {
-    "Normal": ("mu", "sigma"),
-    "StudentT": ("mu", "sigma"),
-    "Cauchy": ("mu", "sigma"),
-    "Laplace": ("mu", "sigma"),
-    "Logistic": ("mu", "sigma"),
-}
 
 FEW_FACTORS = 4
 """Up to so many other factors a site: more data than this hold theta, and its own coordinate mixes better."""
 
 
-@dataclass(frozen=True)
-class Statement:
-    """`subject ~ F(location, scale)` with a location-scale density, as it was elaborated."""
-
-    subject: Node
-    location: Node
-    scale: Node
+def noncentre(graph: FactorGraph) -> FactorGraph:
+    """The graph with an `Offset` for each variable that is better sampled by it."""
+    stated = graph.fact(LocationScales)
+    return graph if stated is None else replace(graph, offsets=offsets(graph, stated.statements))
 
 
-def offsets(graph: FactorGraph, stated: Sequence[Statement]) -> dict[str, Offset]:
+def offsets(graph: FactorGraph, stated: Sequence[LocationScale]) -> dict[str, Offset]:
     """The variables to sample by their offsets, by name."""
     found: dict[str, Offset] = {}
     order = {v.name: place for place, v in enumerate(graph.variables)}
-    stating: dict[str, list[Statement]] = {}
+    stating: dict[str, list[LocationScale]] = {}
     for s in stated:
         for name in s.subject.variables:
             stating.setdefault(name, []).append(s)
@@ -71,7 +67,7 @@ def bounded(v: Variable) -> bool:
     )
 
 
-def of_whole(s: Statement, v: Variable) -> Offset | None:
+def of_whole(s: LocationScale, v: Variable) -> Offset | None:
     """The statement's location and scale as arrays over all of a variable, if it is about all of it."""
     axes = plates_of(s.subject, v)
     if axes is None:
