@@ -15,7 +15,7 @@ from typing import Any
 from compose_lang.compiler.passes import CompiledProgram, compile_program, in_order
 from compose_lang.diagnostics import ComposeError, Diagnostic, Source
 from compose_lang.grammar.parser import read_source
-from compose_lang.runtime.planning.plan import refusals
+from compose_lang.runtime.planning.refusals import refusals
 
 
 def checked_program(

@@ -45,7 +45,6 @@ from compose_lang.runtime.learning.fitted import lesson_of
 from compose_lang.runtime.learning.loop import Watch as Learning
 from compose_lang.runtime.learning.obtain import TrainedWeights, by_part, obtain
 from compose_lang.runtime.planning.irreducibility import unreached
-from compose_lang.runtime.planning.options import ANNEALED
 from compose_lang.runtime.results.run import Run
 from compose_lang.runtime.results.undefined import undefined_near
 from compose_lang.runtime.runs.manifest import Lane, Manifest, Status
@@ -100,7 +99,7 @@ def launch(
     ]
     if plan.annealing is not None:
         lanes = [Lane([chain]) for chain in range(settings.chains)]
-        if plan.annealing.method == ANNEALED:  # a chain is a population, its warm-up the walk down the levels
+        if plan.annealing.by_population:  # a chain is a population, its warm-up the walk down the levels
             settings = replace(settings, warmup=plan.annealing.levels, thin=1)
     else:
         runs_on = settings.backend if solved is None else solved.backend.name
@@ -186,7 +185,7 @@ def walker(
     """What samples along the levels of a program."""
     walked = plan.annealing
     assert walked is not None
-    by_population = walked.method == ANNEALED
+    by_population = walked.by_population
     freed = Density(walked.anneal.graph, plan, density.backend, learned)
     reach = math.inf if by_population or walked.anneal.choices else REACH
     levels = schedule(walked.anneal, learned, walked.levels, dict(walked.options), reach)

@@ -171,12 +171,11 @@ class Model:
         from compose_lang.compiler.analyses.sum_out import exact
         from compose_lang.runtime.elimination.independent import Solved
         from compose_lang.runtime.planning.exact import MOST_ASKED
-        from compose_lang.runtime.planning.options import FINITE, kind
 
         graph = self.fitted().program.graph
         free = [v for v in graph.variables if v.free_sites]
         for v in free:
-            if kind(v) != FINITE:
+            if v.kind != "finite":
                 text = f"`{v.name}` is {v.type.domain}: exact answers are there for finite variables only"
                 raise ComposeError(Diagnostic("CG0601", text, v.span))
         found = exact(graph, free, MOST_ASKED)

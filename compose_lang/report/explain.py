@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from compose_lang.codes import CODES
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
-from compose_lang.runtime.planning.options import ANNEALED, MAP
+from compose_lang.runtime.planning.optimising import METHOD as MAP
 
 if TYPE_CHECKING:
     from compose_lang.compiler.graph.factor_graph import FactorGraph
@@ -48,13 +48,13 @@ def explain_block(block: Block) -> str:
     options = ", ".join(f"{name}={value}" for name, value in block.options.items())
     kernel = f"{block.kernel}({options})" if options else block.kernel
     how = " exactly" if block.exact else ""
-    does = "seeks the best" if block.kernel == MAP else "draws"
+    does = "seeks the best" if block.kernel == MAP.name else "draws"
     return f"  {kernel} {does} {', '.join(block.variables)}{how}: {block.why}"
 
 
 def explain_settings(settings: Settings, plan: Plan) -> str:
     """One line: seed, chains, draws, backend."""
-    if plan.annealing is not None and plan.annealing.method == ANNEALED:
+    if plan.annealing is not None and plan.annealing.by_population:
         return (
             f"seed {settings.seed}: {_count(settings.chains, 'population')} of {settings.draws:,} particles, each a "
             f"draw, {settings.backend} in {settings.precision}"

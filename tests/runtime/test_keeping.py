@@ -353,4 +353,4 @@ def test_chains_apart_for_good_are_told() -> None:
 
 
 def test_kernels_of_this_file_are_those_beside_gibbs() -> None:
-    assert {exchange.KERNEL.sees, kempe.KERNEL.sees, gibbs.KERNEL.sees} == {"sums", "chains", "sites"}
+    assert {exchange.KERNEL.view, kempe.KERNEL.view, gibbs.KERNEL.view} == {"sums", "chains", "sites"}

@@ -238,7 +238,11 @@ def test_sets_of_orderings_permute_what_they_have() -> None:
             "blocks(size=4)",
             "more joint values than can be listed",
         ),
-        ("var s: bool[30]\nenergy sum(s)", "blocks(size=12)", "`blocks` draws up to 8 sites jointly, not 12"),
+        (
+            "var s: bool[30]\nenergy sum(s)",
+            "blocks(size=12)",
+            "must be a whole number above 0, at most 8, not 12",
+        ),
         ("var x: real ~ Normal(0, 1)", "blocks", "but `x` is continuous"),
     ],
 )

@@ -17,8 +17,8 @@ from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, V
 from compose_lang.compiler.graph.factor_scopes import scope
 from compose_lang.compiler.ir.build import gather, node, postorder, slot
 from compose_lang.compiler.ir.node import Node
+from compose_lang.runtime.backends import has_gradient
 from compose_lang.runtime.planning.block import Block
-from compose_lang.runtime.planning.options import GRADIENT
 
 SMOOTH = frozenset({
     "add", "sub", "mul", "div", "neg", "pow", "abs", "maximum", "minimum", "exp", "log", "log1p", "expm1", "sqrt",
@@ -92,7 +92,7 @@ def relax(energy: Node, variable: Node, leaf: Node) -> Node | None:
 def informed_block(graph: FactorGraph, v: Variable, backend: str) -> Block | None:
     """The block of a variable whose sites all hang together through something smooth, or None for any other."""
     count = v.free_sites
-    if backend not in GRADIENT or count <= LARGEST_CLIQUE or v.type.domain.kind == "permutation":
+    if not has_gradient(backend) or count <= LARGEST_CLIQUE or v.type.domain.kind == "permutation":
         return None
     if not v.type.domain.is_finite or len(v.type.domain.values) > 100:
         return None

@@ -21,7 +21,6 @@ from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, V
 from compose_lang.compiler.graph.factor_scopes import scope
 from compose_lang.compiler.ir.build import leaves
 from compose_lang.runtime.planning.block import Block
-from compose_lang.runtime.planning.options import EXACT
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +63,7 @@ class Exact:
     @property
     def block(self) -> Block:
         """A block of all of it."""
-        return Block(self.names, EXACT, exact=True)
+        return Block(self.names, "exact", exact=True)
 
     @cached_property
     def words(self) -> str:

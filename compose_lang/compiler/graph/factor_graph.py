@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,11 @@ from compose_lang.diagnostics import Span
 Asked = ParamSpec("Asked")
 Found = TypeVar("Found")
 Fact = TypeVar("Fact")
+
+Kind = Literal["continuous", "finite", "counts", "permutation"]
+"""What methods serve: continuous variables, discrete ones whose values are listed, other integers, orderings."""
+MOST_LISTED = 10_000
+"""Values of a site that can be weighed at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,16 @@ class Variable:
     @property
     def is_discrete(self) -> bool:
         return self.type.domain.is_discrete
+
+    @property
+    def kind(self) -> Kind:
+        """Which methods of inference can serve it."""
+        if not self.is_discrete:
+            return "continuous"
+        if self.type.domain.kind == "permutation":
+            return "permutation"
+        is_listed = self.support.is_finite and len(self.support.values) <= MOST_LISTED
+        return "finite" if is_listed else "counts"
 
     @property
     def free_sites(self) -> int:

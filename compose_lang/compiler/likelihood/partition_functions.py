@@ -30,7 +30,6 @@ from compose_lang.compiler.likelihood.isomorphic import copies
 from compose_lang.compiler.likelihood.likelihood import Likelihood, Stated, cut, twice
 from compose_lang.diagnostics import ComposeError, Span
 from compose_lang.grammar import ast
-from compose_lang.runtime.planning.options import FINITE, kind
 
 MOST_ENTRIES = 2.0**24
 """Of all joint tables of a total that is summed exactly; one that would take more is estimated from draws."""
@@ -195,7 +194,7 @@ def totals_of(graph: FactorGraph, reading: Unclamped, part: TiedPart) -> tuple[L
 
 def summed(graph: FactorGraph, variables: Sequence[Variable]) -> Exact | str:
     """How some variables of a graph are summed out, or why they cannot be."""
-    endless = [v.name for v in variables if kind(v) != FINITE or not v.type.domain.is_finite]
+    endless = [v.name for v in variables if v.kind != "finite" or not v.type.domain.is_finite]
     if endless:
         return f"the values of {', '.join(endless)} cannot be listed"
     return exact(graph, variables, MOST_ENTRIES)

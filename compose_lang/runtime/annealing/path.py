@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from compose_lang.compiler.analyses.noise_levels import Anneal, learned_below
 from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.diagnostics import ComposeError, Diagnostic
-from compose_lang.runtime.annealing import moves, softening
+from compose_lang.runtime.annealing import softening
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
@@ -27,6 +27,7 @@ from compose_lang.runtime.chains.sweep import CHUNK_DRAWS, named_leaves, rebuilt
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, Position
 from compose_lang.runtime.learned.energy import Learned
+from compose_lang.runtime.planning.moves import MOVES
 
 if TYPE_CHECKING:
     from compose_lang.runtime.density.density import Density
@@ -66,7 +67,7 @@ class Levelled:
         self.schedule = schedule
         self.whole = whole  #: the density of the program as written, observed elements and all
         self.warmup = warmup
-        self.move = moves.MOVES[annealing.move]
+        self.move = MOVES[annealing.move]
         self.capacity = CHUNK_DRAWS
         self.stored = {c.name: stored_dtype(c.type.domain) for c in whole.columns if c.name in set(keep)}
         self._kernels = tuple(load_kernel(block.kernel) for block in self.blocks)

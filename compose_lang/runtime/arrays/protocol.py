@@ -28,6 +28,7 @@ class Backend(Protocol):
     whole_programs: (
         bool  #: whether `compile` takes whole sweeps with their loops, or energies and gradients only
     )
+    has_gradient: bool  #: whether `value_and_grad` is there
     xp: Any  #: array-API namespace: numpy, jax.numpy or array_api_compat.torch
     special: (
         Any  #: gammaln, digamma, erf, erfc, ndtr, ndtri, log_ndtr, i0e, betaln … under scipy.special's names

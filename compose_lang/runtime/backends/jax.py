@@ -67,6 +67,7 @@ class JaxBackend:
     precision: Precision = "float64"
     name: ClassVar[str] = "jax"
     whole_programs: ClassVar[bool] = True
+    has_gradient: ClassVar[bool] = True
     xp: ClassVar[Any] = jnp
     special: ClassVar[Any] = SPECIAL
     word: ClassVar[Any] = np.dtype("uint32")

@@ -29,6 +29,7 @@ class NumpyBackend:
     precision: Precision = "float64"
     name: ClassVar[str] = "numpy"
     whole_programs: ClassVar[bool] = False
+    has_gradient: ClassVar[bool] = False
     xp: ClassVar[Any] = np
     special: ClassVar[Any] = scipy.special
     word: ClassVar[Any] = np.dtype("uint32")

@@ -103,6 +103,7 @@ class TorchBackend:
     precision: Precision = "float64"
     name: ClassVar[str] = "torch"
     whole_programs: ClassVar[bool] = False
+    has_gradient: ClassVar[bool] = True
     xp: ClassVar[Any] = xp
     special: ClassVar[Any] = SPECIAL
     integer: ClassVar[Any] = torch.int64  # in float32 too: torch gathers by int64 only

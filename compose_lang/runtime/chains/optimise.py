@@ -24,7 +24,7 @@ from compose_lang.runtime.chains.starts import scattered
 from compose_lang.runtime.chains.sweep import START_STREAM, Advance, Batch, Sweeper
 from compose_lang.runtime.kernels.common.kernel import Position
 from compose_lang.runtime.kernels.common.metropolis import choose
-from compose_lang.runtime.planning.tempering import Optimising
+from compose_lang.runtime.planning.optimising import Optimising
 from compose_lang.runtime.views.coordinates import Coordinates
 
 if TYPE_CHECKING:

@@ -180,7 +180,6 @@ def search(density: Density, keys: Array, start: Position, is_placed: bool) -> P
     from compose_lang.runtime.density.density import Density
     from compose_lang.runtime.kernels import load_kernel
     from compose_lang.runtime.planning.block import Block
-    from compose_lang.runtime.planning.options import METHODS
     from compose_lang.runtime.planning.plan import Plan, plan
 
     backend = density.backend
@@ -191,7 +190,7 @@ def search(density: Density, keys: Array, start: Position, is_placed: bool) -> P
     blocks = []
     for b in plan(density.graph, backend.name, (), exactly=False).blocks:
         is_discrete = density.variables[b.variables[0]].is_discrete
-        if METHODS[b.kernel].sees != "sites" or (is_discrete and is_placed):
+        if load_kernel(b.kernel).view != "sites" or (is_discrete and is_placed):
             continue
         if is_discrete:
             blocks.append(Block(b.variables, b.kernel))

@@ -27,11 +27,11 @@ from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.chains.starts import find_start
 from compose_lang.runtime.density.columns import Column
 from compose_lang.runtime.elimination.summed_out import Joint
+from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.common.kernel import Position
 from compose_lang.runtime.learned.energy import Learned, bound
 from compose_lang.runtime.learned.foreign.binding import bind
 from compose_lang.runtime.learning.obtain import by_part, obtain
-from compose_lang.runtime.planning.options import METHODS
 from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.views.coordinates import Coordinates
 from compose_lang.runtime.views.views import views_of
@@ -318,7 +318,7 @@ class Density:
 
     def block(self, names: tuple[str, ...], kernel: str = "") -> Any:
         """What a kernel sees of some variables; unnamed, one that goes site by site or draws them jointly."""
-        ways = [METHODS[kernel].sees] if kernel else ["sites", "joint"]
+        ways = [load_kernel(kernel).view] if kernel else ["sites", "joint"]
         found = [sees for sees in ways if (names, sees) in self.seen]
         return self.shown(names, found[0]) if found else Coordinates(self, names)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.kernels import gibbs
 from compose_lang.runtime.kernels.common.kernel import (
     BoundKernel,
     JointBlock,
@@ -52,5 +53,6 @@ KERNEL = Kernel(
     serves=frozenset({"finite"}),
     bind=bind,
     options={"max_cost": Option(1e9, "entries of all joint tables at most")},
-    sees="joint",
+    view="joint",
+    at_shares=gibbs.KERNEL.name,
 )

@@ -113,6 +113,5 @@ KERNEL = Kernel(
     summary="draws pairs of sites anew, along the values that keep a sum which a constraint fixes",
     serves=frozenset({"finite"}),
     bind=bind,
-    options={},
-    sees="sums",
+    view="sums",
 )

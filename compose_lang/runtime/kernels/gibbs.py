@@ -75,5 +75,4 @@ KERNEL = Kernel(
     summary="draws each site from its exact conditional distribution, a colour class at a time",
     serves=frozenset({"finite"}),
     bind=bind,
-    options={},
 )

@@ -227,11 +227,17 @@ KERNEL = Kernel(
     serves=frozenset({"finite"}),
     bind=bind,
     options={
-        "propose": Option("path", "`path`, `site` or `langevin`"),
-        "balance": Option("sqrt", "what a change of ratio t is worth: `sqrt`, or `barker` for t / (1 + t)"),
-        "moves": Option(MOVES, "proposals a sweep"),
-        "length": Option(None, "sites of a path in the mean; adapted where it is not given"),
-        "step": Option(None, "of `langevin`; adapted where it is not given"),
+        "propose": Option("path", "which sites change together", "text", ("path", "site", "langevin")),
+        "balance": Option(
+            "sqrt", "what a change of ratio t is worth: its root, or t / (1 + t)", "text", ("sqrt", "barker")
+        ),
+        "moves": Option(MOVES, "proposals a sweep", "whole number"),
+        "length": Option(
+            None,
+            "sites of a path in the mean; adapted where it is not given",
+            counts_with=("propose", "path"),
+        ),
+        "step": Option(None, "its scale; adapted where it is not given", counts_with=("propose", "langevin")),
     },
-    sees="changes",
+    view="changes",
 )

@@ -136,8 +136,10 @@ KERNEL = Kernel(
     bind=bind,
     options={
         "step": Option(None, "leapfrog step size; adapted where it is not given"),
-        "leapfrog": Option(None, "leapfrog steps a trajectory; where it is not given, lengths are random"),
+        "leapfrog": Option(
+            None, "leapfrog steps a trajectory; where it is not given, lengths are random", "whole number"
+        ),
         "target_accept": Option(TARGET, "the acceptance that the step size is adapted to"),
     },
-    backends=frozenset({"jax", "torch"}),
+    needs_gradient=True,
 )

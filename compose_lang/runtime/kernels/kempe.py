@@ -97,6 +97,5 @@ KERNEL = Kernel(
     summary="turns two values round in a component of sites that must differ",
     serves=frozenset({"finite"}),
     bind=bind,
-    options={},
-    sees="chains",
+    view="chains",
 )

@@ -107,5 +107,5 @@ KERNEL = Kernel(
     serves=frozenset({"continuous"}),
     bind=bind,
     options={"step": Option(None, "step size h; adapted to an acceptance of 0.574 where it is not given")},
-    backends=frozenset({"jax", "torch"}),
+    needs_gradient=True,
 )

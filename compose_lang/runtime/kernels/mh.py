@@ -145,8 +145,9 @@ KERNEL = Kernel(
     summary="proposes symmetric changes, or by a density of the program's, and accepts or rejects each",
     serves=frozenset({"continuous", "finite", "counts", "permutation"}),
     bind=bind,
+    candidates=2,
     options={
         "step": Option(None, "scale of a continuous random walk; adapted where it is not given"),
-        "proposal": Option(None, "a density that proposes; names in it read the present state"),
+        "proposal": Option(None, "a density that proposes; names in it read the present state", "proposal"),
     },
 )

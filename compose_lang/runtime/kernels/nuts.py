@@ -15,6 +15,7 @@ from typing import Any
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
 from compose_lang.runtime.arrays.tree import tree_map
+from compose_lang.runtime.kernels import hmc
 from compose_lang.runtime.kernels.common import adaptation
 from compose_lang.runtime.kernels.common.adaptation import (
     MOST_ENERGY_ERROR,
@@ -134,7 +135,9 @@ KERNEL = Kernel(
     options={
         "step": Option(None, "leapfrog step size; adapted where it is not given"),
         "target_accept": Option(TARGET, "the acceptance that the step size is adapted to"),
-        "max_depth": Option(MOST_DEPTH, "doublings of a trajectory at most"),
+        "max_depth": Option(MOST_DEPTH, "doublings of a trajectory at most", "whole number"),
     },
+    needs_gradient=True,
     backends=frozenset({"jax"}),
+    at_shares=hmc.KERNEL.name,
 )

@@ -82,6 +82,5 @@ KERNEL = Kernel(
     summary="binds pairs that agree, and moves what is bound together as one",
     serves=frozenset({"finite"}),
     bind=bind,
-    options={},
-    sees="bonds",
+    view="bonds",
 )

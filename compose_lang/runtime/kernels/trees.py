@@ -51,6 +51,5 @@ KERNEL = Kernel(
     summary="draws whole trees of sites jointly, from their exact distribution given the rest",
     serves=frozenset({"finite"}),
     bind=bind,
-    options={},
-    sees="forests",
+    view="forests",
 )

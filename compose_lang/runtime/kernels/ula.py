@@ -34,6 +34,6 @@ KERNEL = Kernel(
     serves=frozenset({"continuous"}),
     bind=bind,
     options={"step": Option(None, "step size h; where it is not given, one that MALA would accept in 90 %")},
-    backends=frozenset({"jax", "torch"}),
-    approximate="the Langevin steps are not corrected: the draws are biased by the order of the step size",
+    needs_gradient=True,
+    approximate="Langevin steps without correction: the draws are off by an amount that shrinks with the step",
 )

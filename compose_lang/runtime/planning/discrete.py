@@ -9,7 +9,7 @@ from compose_lang.compiler.analyses.gibbs_form import gibbs_form
 from compose_lang.compiler.analyses.potts import clusters
 from compose_lang.compiler.analyses.tree_cover import forests, told
 from compose_lang.compiler.constraints.moves import require_structure
-from compose_lang.compiler.constraints.site_sets import LARGEST, size_of, subsets
+from compose_lang.compiler.constraints.site_sets import size_of, subsets
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Request, Variable
 from compose_lang.diagnostics import fail
 from compose_lang.runtime.planning.block import Block
@@ -74,8 +74,6 @@ def trees_block(graph: FactorGraph, v: Variable, request: Request) -> Block:
 def small_sets_block(graph: FactorGraph, v: Variable, request: Request) -> Block:
     """A block whose small sets of sites are drawn jointly; CG0601 where a variable has none."""
     size = size_of(graph, v, request.options)
-    if size > LARGEST:
-        fail("CG0602", f"`blocks` draws up to {LARGEST} sites jointly, not {size}", request.span or v.span)
     found = subsets(graph, v, size)
     if isinstance(found, str):
         text = f"`blocks` draws small sets of sites of `{v.name}` jointly, but {found}"

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from compose_lang.compiler.analyses.sum_out import Exact, exact
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Request, Variable
 from compose_lang.diagnostics import fail
+from compose_lang.runtime.kernels.exact import KERNEL
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.discrete import LARGEST_LISTED
-from compose_lang.runtime.planning.options import EXACT, FINITE, kind
 
 MOST_ALONE = 2.0**24
 """Entries of all joint tables that are computed unasked, once for a run,"""
@@ -56,11 +56,11 @@ def choose(graph: FactorGraph, free: Sequence[Variable], asked: Mapping[str, Req
     coordinates = {name for v in graph.variables for name in moved_by(graph, v)}
     for v in free:
         request = asked.get(v.name)
-        if request is not None and request.method == EXACT:
+        if request is not None and request.method == KERNEL.name:
             requested.setdefault(id(request), []).append(v)
         elif (
             request is None
-            and kind(v) == FINITE
+            and v.kind == "finite"
             and len(v.type.domain.values) <= LARGEST_LISTED
             and v.name not in coordinates  # what others are measured by stays put while these move
         ):
@@ -108,7 +108,7 @@ def moved_by(graph: FactorGraph, v: Variable) -> frozenset[str]:
 
 def add(found: Chosen, whole: Exact, what: str, options: dict[str, float]) -> None:
     found.exact[whole.names] = whole
-    found.blocks.append(Block(whole.names, EXACT, options, exact=True, why=f"{what}: {whole.words}"))
+    found.blocks.append(Block(whole.names, KERNEL.name, options, exact=True, why=f"{what}: {whole.words}"))
 
 
 def components(graph: FactorGraph, variables: Sequence[Variable]) -> list[list[Variable]]:

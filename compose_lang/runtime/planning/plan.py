@@ -11,25 +11,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from compose_lang.compiler.analyses.noise_levels import anneal
 from compose_lang.compiler.analyses.potts import cluster_blocks
 from compose_lang.compiler.analyses.relaxation import informed_block
 from compose_lang.compiler.analyses.sum_out import Exact
 from compose_lang.compiler.constraints.moves import keeping_blocks
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Request, Variable, moved_with
-from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.discrete import discrete_block
 from compose_lang.runtime.planning.exact import choose
 from compose_lang.runtime.planning.joining import with_joining
 from compose_lang.runtime.planning.levels import (
+    WALKS,
     Annealing,
     annealed_block,
     annealing,
     level_notes,
 )
-from compose_lang.runtime.planning.options import GRADIENT, METHODS, WALKS, assign
-from compose_lang.runtime.planning.tempering import Optimising, Tempering, at_shares, optimising, tempering
+from compose_lang.runtime.planning.methods import assign, find_method
+from compose_lang.runtime.planning.optimising import Optimising, optimising
+from compose_lang.runtime.planning.tempering import Tempering, at_shares, tempering
 
 
 @dataclass(frozen=True)
@@ -140,29 +140,6 @@ def summing(block: Block, summed: tuple[tuple[str, ...], ...]) -> Block:
     return replace(block, summed=summed, why=f"{block.why}; {names} summed out")
 
 
-def refusals(graph: FactorGraph) -> list[Diagnostic]:
-    """What is wrong with a program's levels, and with its own requests on every backend that has gradients."""
-    free = [v for v in graph.variables if v.free_sites]
-    found: list[Diagnostic] = []
-    try:
-        anneal(graph)
-    except ComposeError as wrong:
-        found.extend(wrong.diagnostics)
-    has_sound_levels = not found
-    for request in graph.requests:
-        errors = []
-        for backend in sorted(GRADIENT):
-            try:
-                chosen = assign(free, [request], backend)
-                if has_sound_levels and annealing(graph, chosen, backend) is None:
-                    tempering(graph, chosen)
-            except ComposeError as wrong:
-                errors.append(wrong.diagnostics)
-        if len(errors) == len(GRADIENT):
-            found.extend(errors[0])
-    return found
-
-
 def continuous_block(graph: FactorGraph, names: tuple[str, ...], backend: str) -> Block:
     if backend == "jax":
         return Block(names, "nuts", why="continuous with a gradient: trajectories tune their own length")
@@ -172,10 +149,12 @@ def continuous_block(graph: FactorGraph, names: tuple[str, ...], backend: str) -
 
 
 def approximations(blocks: Sequence[Block]) -> list[str]:
+    """How the draws of some blocks fail to follow the density."""
+    methods = [find_method(b.kernel) for b in blocks]
     return [
-        f"{', '.join(b.variables)}: {METHODS[b.kernel].approximate}"
-        for b in blocks
-        if METHODS[b.kernel].approximate
+        f"{', '.join(b.variables)}: {method.approximate}"
+        for b, method in zip(blocks, methods, strict=True)
+        if method is not None and method.approximate
     ]
 
 

@@ -11,13 +11,29 @@ from dataclasses import dataclass, replace
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Request, Variable
 from compose_lang.diagnostics import fail
+from compose_lang.runtime.kernels import find_kernel, load_kernel
+from compose_lang.runtime.kernels.common.method import Method, Option
 from compose_lang.runtime.planning.block import Block
-from compose_lang.runtime.planning.options import FULL_ENERGY, MAP, TEMPERING
+from compose_lang.runtime.planning.moves import MOVES
 
 REPLICAS = 12
 HOTTEST = 0.1
 """The least share unasked of a program that has no weight to be drawn by where its energy counts for nothing."""
 OPTIONS = ("levels", "moves", "hottest")
+"""Those that count at shares of the energy; the others are about levels of noise."""
+METHOD = Method(
+    name="tempering",
+    summary="replicas at all levels of noise, or at shares of the energy, that exchange their states",
+    serves=frozenset({"continuous", "finite", "counts", "permutation"}),
+    options={
+        "levels": Option(None, "replicas", "whole number"),
+        "moves": Option(1, "moves of each replica in a sweep", "whole number", may_be_zero=True),
+        "hottest": Option(None, "the least share of the energy", may_be_zero=True),
+        "move": Option("mala", "how replicas move at a level of noise", "text", tuple(MOVES)),
+        "coarsest": Option(None, "the coarsest level of noise"),
+        "finest": Option(None, "the finest"),
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -40,15 +56,15 @@ class Tempering:
             f"{self.levels} replicas at shares of the energy from {self.hottest:g} to 1, set so that neighbours "
             "exchange equally often: what one at the full energy seldom does comes down from those at a small share"
         )
-        return Block(self.variables, TEMPERING, options, why=why)
+        return Block(self.variables, METHOD.name, options, why=why)
 
 
 def tempering(
     graph: FactorGraph, chosen: Mapping[str, Request]
 ) -> tuple[Tempering | None, dict[str, Request]]:
     """How a program is tempered, if it is asked for, and the requests that are left for what moves the replicas."""
-    asked = [r for r in chosen.values() if r.method == TEMPERING]
-    rest = {name: r for name, r in chosen.items() if r.method != TEMPERING}
+    asked = [r for r in chosen.values() if r.method == METHOD.name]
+    rest = {name: r for name, r in chosen.items() if r.method != METHOD.name}
     if not asked:
         return None, rest
     request = asked[0]
@@ -57,15 +73,7 @@ def tempering(
             fail(
                 "CG0602", "tempering is of the whole program: one `infer` with its options is enough", r.span
             )
-    for r in rest.values():
-        if r.method in FULL_ENERGY:
-            text = f"`{r.method}` does not run at shares of the energy"
-            fail(
-                "CG0601",
-                text,
-                r.span,
-                help=f"{FULL_ENERGY[r.method]} does, and needs no `infer` beside tempering",
-            )
+    require_shares(rest, METHOD.name)
     for name in request.options:
         if name not in OPTIONS:
             text = f"the option `{name}` of `tempering` is about levels of noise, and the program has none"
@@ -90,6 +98,17 @@ def tempering(
     ), rest
 
 
+def require_shares(requests: Mapping[str, Request], beside: str) -> None:
+    """CG0601 where a kernel is asked for that runs at the full energy only."""
+    for r in requests.values():
+        kernel = find_kernel(r.method)
+        if kernel is not None and kernel.at_shares:
+            text = f"`{r.method}` does not run at shares of the energy"
+            fail(
+                "CG0601", text, r.span, help=f"{kernel.at_shares} does, and needs no `infer` beside {beside}"
+            )
+
+
 def log_states(variables: Sequence[Variable]) -> float | None:
     """The log of how many values some variables have together; None where they are not finite."""
     total = 0.0
@@ -105,61 +124,16 @@ def log_states(variables: Sequence[Variable]) -> float | None:
 
 
 def at_shares(blocks: Sequence[Block]) -> tuple[Block, ...]:
-    """Blocks whose kernels run at shares of the energy: hmc in place of nuts, gibbs by energies and not by a form."""
+    """The same blocks, by kernels that run at shares of the energy, and in no form that is made for all of it."""
     return tuple(at_share(b) for b in blocks)
 
 
 def at_share(block: Block) -> Block:
-    if block.kernel == "nuts":
-        return replace(block, kernel="hmc", why="continuous with a gradient, at every share of the energy")
+    kernel = load_kernel(block.kernel)
+    if kernel.at_shares:
+        why = "continuous with a gradient, at every share of the energy"
+        return replace(block, kernel=kernel.at_shares, why=why)
     if block.form is not None:  # made for the whole energy
         why = "each site is drawn from its exact conditional, at every share of the energy"
         return replace(block, form=None, why=why)
     return block
-
-
-@dataclass(frozen=True)
-class Optimising:
-    """Which variables are sought a best point of: all that are free.
-
-    is_exact: whether elimination finds it, as for exact draws, so that there is no better one.
-    """
-
-    variables: tuple[str, ...]
-    has_finite: bool
-    has_continuous: bool
-    is_exact: bool = False
-
-    @property
-    def block(self) -> Block:
-        """How the plan tells of it."""
-        if self.is_exact:
-            return Block(self.variables, MAP, exact=True, why="by elimination: no point has less energy")
-        ways = ["annealed by the kernels above as the energy's share rises"]
-        if self.has_finite:
-            ways.append("then greedily, site by site")
-        if self.has_continuous:
-            ways.append("then L-BFGS over the coordinates, without their Jacobian")
-        why = f"{'; '.join(ways)}: the point of least energy that was found, which is no draw"
-        return Block(self.variables, MAP, why=why)
-
-
-def optimising(
-    graph: FactorGraph, chosen: Mapping[str, Request]
-) -> tuple[Optimising | None, dict[str, Request]]:
-    """How the best point is sought, if it is asked for, and the requests that are left for what moves the chains."""
-    asked = [r for r in chosen.values() if r.method == MAP]
-    rest = {name: r for name, r in chosen.items() if r.method != MAP}
-    if not asked:
-        return None, rest
-    for r in rest.values():
-        if r.method in FULL_ENERGY:
-            text = f"`{r.method}` does not run at shares of the energy"
-            fail(
-                "CG0601", text, r.span, help=f"{FULL_ENERGY[r.method]} does, and needs no `infer` beside map"
-            )
-    free = [v for v in graph.variables if v.free_sites]
-    found = Optimising(
-        tuple(v.name for v in free), any(v.is_discrete for v in free), any(not v.is_discrete for v in free)
-    )
-    return found, rest

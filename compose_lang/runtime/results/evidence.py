@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.runtime.planning.options import TEMPERING
+from compose_lang.runtime.planning.tempering import METHOD as TEMPERING
 from compose_lang.runtime.results.draws import StoredDraws
 
 PARTS = 10  #: of a chain, each left out in turn: longer than what its draws remember
@@ -19,7 +19,7 @@ PARTS = 10  #: of a chain, each left out in turn: longer than what its draws rem
 
 def log_evidence(run: StoredDraws) -> dict[str, float] | None:
     """`value` and `error` in nats; None where the run does not tell."""
-    tempered = [b for b in run.manifest.plan if b["kernel"] == TEMPERING]
+    tempered = [b for b in run.manifest.plan if b["kernel"] == TEMPERING.name]
     states = tempered[0].get("options", {}).get("log_states") if tempered else None
     if states is None or run.draws < 2 * PARTS or "replica_energy" not in run.statistics:
         return None

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from compose_lang.diagnostics import Diagnostic
-from compose_lang.runtime.planning.options import METHODS, MOVES, TEMPERING
+from compose_lang.runtime.planning.methods import find_method
+from compose_lang.runtime.planning.moves import MOVES
+from compose_lang.runtime.planning.tempering import METHOD as TEMPERING
 from compose_lang.runtime.results.draws import StoredDraws
 from compose_lang.runtime.results.optimum import is_search
 from compose_lang.runtime.results.summary import ColumnSummary
@@ -83,7 +85,7 @@ def _apart(run: StoredDraws) -> Iterator[Diagnostic]:
     """Levels of noise, or shares of the energy, between which replicas hardly ever exchange."""
     for block in run.manifest.plan:
         rates = run.statistics.get("exchange_rate")
-        if block["kernel"] != TEMPERING or rates is None:
+        if block["kernel"] != TEMPERING.name or rates is None:
             continue
         means = rates[:, -1].mean(0)  # (pairs,): each chain's last is its mean over all sweeps
         worst = int(means.argmin())
@@ -99,9 +101,10 @@ def _apart(run: StoredDraws) -> Iterator[Diagnostic]:
 
 def _approximate(run: StoredDraws) -> Iterator[Diagnostic]:
     for block in run.manifest.plan:
-        method = METHODS.get(block["kernel"])  # a manifest may be of another version
+        method = find_method(block["kernel"])  # a manifest may be of another version
         how = method.approximate if method is not None else ""
-        how = how or MOVES.get(block.get("options", {}).get("move", ""), "")
+        move = MOVES.get(block.get("options", {}).get("move", ""))
+        how = how or (move.approximate if move is not None else "")
         if how:
             variables = ", ".join(block["variables"])
             yield _warning(

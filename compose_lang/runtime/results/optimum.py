@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose_lang.runtime.planning.options import MAP
+from compose_lang.runtime.planning.optimising import METHOD as MAP
 from compose_lang.runtime.results.draws import StoredDraws
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ SAME = 1e-6  #: energies that are as near, in their size, are of points that are
 
 def is_search(run: StoredDraws) -> bool:
     """Whether a run looked for a best point, so that its draws are none."""
-    return any(block["kernel"] == MAP for block in run.manifest.plan)
+    return any(block["kernel"] == MAP.name for block in run.manifest.plan)
 
 
 def optimum(run: StoredDraws) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.kernels import find_kernel
 from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.results.draws import StoredDraws
 
@@ -48,7 +49,7 @@ def undefined_near(run: StoredDraws, graph: FactorGraph, learned: Learned | None
         name
         for block in run.manifest.plan
         for name in block["variables"]
-        if diverged or block["kernel"] == "mh" or graph.variable(name).is_discrete
+        if diverged or hides_divergence(block["kernel"]) or graph.variable(name).is_discrete
     }
     rng = np.random.default_rng(run.manifest.settings["seed"])
     chosen = rng.choice(run.chains * run.draws, points, replace=False)
@@ -74,6 +75,12 @@ def undefined_near(run: StoredDraws, graph: FactorGraph, learned: Learned | None
         for group, energy in zip(graph.groups, energies, strict=True)
         if np.isnan(energy).any()
     ]
+
+
+def hides_divergence(method: str) -> bool:
+    """Whether a kernel rejects where an energy is not a number, and does not say so."""
+    kernel = find_kernel(method)
+    return kernel is not None and not kernel.needs_gradient
 
 
 def _further_out(rng: np.random.Generator, variable: Variable, u: NDArray[Any]) -> NDArray[Any]:

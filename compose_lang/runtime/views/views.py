@@ -1,7 +1,7 @@
 """What the kernels of a plan see of its variables: for each block a structure, made once for a density.
 
 A `View` has the expressions that it evaluates and the arrays that it reads, which the density holds among its
-constants, and shows itself to a kernel as the block that the kernel asks for (`Method.sees`, see `kernel.py`).
+constants, and shows itself to a kernel as the block that the kernel asks for (`Kernel.view`, see `kernel.py`).
 
 Before: the plan, and the analyses of the compiler. After: `density`.
 """
@@ -30,11 +30,11 @@ from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.arrays.protocol import Backend, Tree
 from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.elimination.summed_out import Joint, Summed
+from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.common.proposing import Proposed
 from compose_lang.runtime.kernels.pairwise.forms import tables_of
 from compose_lang.runtime.kernels.pairwise.held import PairwiseBlock, on_backend
 from compose_lang.runtime.planning.block import Block
-from compose_lang.runtime.planning.options import GRADIENT, METHODS
 from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.views.agreements import Bonds
 from compose_lang.runtime.views.arrangements import OrderingView
@@ -72,7 +72,7 @@ def views_of(graph: FactorGraph, plan: Plan, backend: Backend) -> dict[Key, View
         for names in block.summed:
             if (names, "joint") not in found:
                 found[names, "joint"] = joint(graph, plan, names, backend)
-        sees = METHODS[block.kernel].sees
+        sees = load_kernel(block.kernel).view
         if (block.variables, sees) in found:
             continue
         first = graph.variable(block.variables[0])
@@ -117,7 +117,7 @@ def sites(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Vi
         orderings = local_permutations(graph, v)
         held = integers(orderings.tables, backend)
         return View(orderings.energies, held, lambda density, t: OrderingView(density, orderings, t))
-    local = local_energy(graph, v, len(v.support.values) if block.kernel == "gibbs" else 2)
+    local = local_energy(graph, v, load_kernel(block.kernel).candidates or len(v.support.values))
     held = integers(local.tables, backend)
     return View(local.energies, held, lambda density, t: Sites(density, local, t))
 
@@ -146,7 +146,7 @@ def bonds(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Vi
 
 def changing(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """All changes of single sites at once."""
-    found = changes(graph, v, backend.name in GRADIENT)
+    found = changes(graph, v, backend.has_gradient)
     tables = None if found.local is None else integers(found.local.tables, backend)
     return View(found.energies, tables, lambda density, t: Changing(density, found, t))
 
@@ -185,7 +185,7 @@ OF_ONE: dict[str, Callable[[FactorGraph, Variable, Block, Backend], View]] = {
     "chains": chains,
     "subsets": small_sets,
 }
-"""By `Method.sees`, what is made of one discrete variable."""
+"""By `Kernel.view`, what is made of one discrete variable."""
 
 
 def integers(tables: Tree, backend: Backend) -> Tree:

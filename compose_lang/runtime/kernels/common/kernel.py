@@ -31,13 +31,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.kernels.common.method import Method, Option
 
 Position = dict[str, Array]
 """Variable name -> (chains, *shape): unconstrained coordinates where continuous, values where discrete."""
-
-
-Domains = Literal["continuous", "finite", "counts", "permutation"]
-"""What a kernel serves: continuous blocks, discrete ones with listed values, unbounded counts, orderings."""
 
 
 class ContinuousBlock(Protocol):
@@ -314,14 +311,6 @@ class ProposalBlock(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Option:
-    """A setting of a kernel: its default (None: adapted or derived) and what it is."""
-
-    default: Any
-    doc: str
-
-
 class BoundKernel(Protocol):
     """A kernel bound to a block, a backend and its options."""
 
@@ -342,20 +331,19 @@ class BoundKernel(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """A kernel as its file exports it."""
+@dataclass(frozen=True, kw_only=True)
+class Kernel(Method):
+    """A kernel, as its file exports it: all that the planner, the checks of options and the documentation say of it.
 
-    name: str
-    summary: str  #: one line for `compose explain`
-    serves: frozenset[Domains]
+    view: of a finite variable, a `DiscreteBlock`, `JointBlock`, `ForestBlock`, `BondBlock`, `ChangeBlock`, `PairBlock`,
+    `ChainBlock` or `SubsetBlock`. candidates: how many values of a site it weighs at once in a `DiscreteBlock`; None:
+    all. at_shares: the kernel that runs in its place at shares of the energy, where it runs at the full energy only.
+    """
+
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
-    options: Mapping[str, Option]
-    backends: frozenset[str] | None = None  #: None: all
-    sees: Literal["sites", "joint", "forests", "bonds", "changes", "sums", "chains", "subsets"] = "sites"
-    """Of finite variables: a `DiscreteBlock`, `JointBlock`, `ForestBlock`, `BondBlock`, `ChangeBlock`, `PairBlock`,
-    `ChainBlock` or `SubsetBlock`."""
-    approximate: str = ""  #: how draws fail to follow the density, or empty where they do
+    view: Literal["sites", "joint", "forests", "bonds", "changes", "sums", "chains", "subsets"] = "sites"
+    candidates: int | None = None
+    at_shares: str = ""
 
 
 __all__ = [
