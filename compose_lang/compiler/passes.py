@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.analyses.properness import check_proper
-from compose_lang.compiler.elaborate.context import Judged, Session
+from compose_lang.compiler.elaborate.context import Interpretation, Judged, Session
 from compose_lang.compiler.elaborate.program import elaborate
-from compose_lang.compiler.elaborate.standard_library import known_names
+from compose_lang.compiler.elaborate.standard_library import known_names, modules_with
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.compiler.ir.build import postorder, require_room
@@ -123,7 +123,9 @@ class CompiledProgram:
     def graph_after(self, name: str) -> FactorGraph:
         """The factor graph as the pass of a name leaves it; params that are to be fitted are variables of it."""
         is_fitted = self.fitting is not None and not self.params
-        return graph_of(self.module, self.session(reading=Likelihood() if is_fitted else None), name)
+        return graph_of(
+            self.module, self.session(reading=Likelihood() if is_fitted else Interpretation()), name
+        )
 
 
 @contextmanager
@@ -153,11 +155,11 @@ def compile_program(
     does not declare are ignored, unless `ignore_unknown_data` is false. trust: whether foreign code may run.
     """
     module = parse(source)
-    lints = [*layout_warnings(source), *resolve(module, known_names())]
+    lints = [*layout_warnings(source), *resolve(module, known_names(), modules_with)]
     if not ignore_unknown_data:
         check_data_names(module, data or {})
     anew = sessions(source, data, constants, folder, trust, lints)
-    session = anew(reading=Likelihood() if fits_params(module) else None)
+    session = anew(reading=Likelihood() if fits_params(module) else Interpretation())
     is_misnamed = any(d.severity == "error" for d in lints)
     try:
         graph = graph_of(module, session)

@@ -13,8 +13,8 @@ import numpy as np
 
 from compose_lang.api.bindings import bound_constants, bound_data
 from compose_lang.compiler.elaborate.expressions.calls import Builtin
-from compose_lang.compiler.elaborate.factors.application import DeclaredFactor, WithInputs
-from compose_lang.compiler.elaborate.values import Function, NamedType, Texts, describe
+from compose_lang.compiler.elaborate.factors.values import WithInputs
+from compose_lang.compiler.elaborate.values import DeclaredFactor, Function, NamedType, Texts, describe
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.types import BOOL, INT, REAL, Type
 from compose_lang.diagnostics import ComposeError, Diagnostic, Source, did_you_mean

@@ -228,9 +228,8 @@ def repl_names(repl: Repl) -> dict[str, str]:
 
 def arguments_of(repl: Repl, name: str) -> list[str]:
     """`mu=` and so on: the parameters of a factor or function."""
-    from compose_lang.compiler.elaborate.factors.application import DeclaredFactor
     from compose_lang.compiler.elaborate.standard_library import builtin_scope
-    from compose_lang.compiler.elaborate.values import Function
+    from compose_lang.compiler.elaborate.values import DeclaredFactor, Function
 
     module = parse(Source("<session>", repl.session.text))
     found: Any = next(

@@ -14,9 +14,8 @@ from cases import CASES, Case
 from scipy import stats
 
 import compose_lang as cg
+from compose_lang.compiler.elaborate import rules  # noqa: F401 - registers them
 from compose_lang.compiler.elaborate.context import Context, Session
-from compose_lang.compiler.elaborate.expressions.evaluate import evaluate  # isort: split
-
 from compose_lang.compiler.elaborate.factors.draws import draw
 from compose_lang.compiler.elaborate.standard_library import builtin_scope
 from compose_lang.compiler.ir.interpret import interpret
@@ -181,7 +180,7 @@ def drawn(case: Case) -> np.ndarray:
     inputs = ", ".join(str(np.asarray(value).tolist()) for value in case.settings[0])
     session = Session(None, {}, {}, noise=[])
     context = Context(builtin_scope(), session, emit=lambda term: None)
-    factor = evaluate(context, parse_expression(Source("<test>", f"{case.name}({inputs})")))
+    factor = context.evaluate(parse_expression(Source("<test>", f"{case.name}({inputs})")))
     made = draw(context, factor, np.shape(case.xs[0]))
     rng = np.random.default_rng(0)
     source = {"normal": rng.standard_normal, "uniform": rng.random}

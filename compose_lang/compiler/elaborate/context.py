@@ -2,60 +2,47 @@
 
 Elaboration passes a `Context` down; entering a body, a plate, a branch or a factor makes a new one. Its
 `plates` are all axes a node built here may vary over; a factor stated here is counted once for each instance
-of them.
+of them. How each kind of syntax is elaborated is said by rules, which their files register here by its type.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from compose_lang.compiler.graph.factor_graph import Term
+from compose_lang.compiler.elaborate.values import (
+    DeclaredType,
+    Factor,
+    Poisoned,
+    SymbolTable,
+    as_node,
+)
+from compose_lang.compiler.graph.factor_graph import Term, Variable
+from compose_lang.compiler.graph.learned_factor import Fit, Joint, LearnedFactor
 from compose_lang.compiler.ir.build import node
 from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.types import Domain
 from compose_lang.diagnostics import Diagnostic, Label, Span, did_you_mean, fail
+from compose_lang.grammar import ast
 
-if TYPE_CHECKING:
-    from pathlib import Path
+RULES: dict[type, Callable[[Context, Any], Any]] = {}
+"""How syntax is elaborated, by its type: an expression has a value, a statement none."""
 
-    from compose_lang.compiler.elaborate.forward import Interpretation
-    from compose_lang.compiler.graph.factor_graph import Variable
-    from compose_lang.compiler.graph.learned_factor import Fit, Joint, LearnedFactor
-
-
-class SymbolTable:
-    """Names and what they stand for; inner scopes hide outer ones."""
-
-    def __init__(self, parent: SymbolTable | None = None, names: dict[str, Any] | None = None) -> None:
-        self.parent = parent
-        self.names: dict[str, Any] = names or {}
-
-    def own_names(self) -> Collection[str]:
-        """The names of this scope alone."""
-        return self.names
-
-    def find(self, name: str) -> Any:
-        """What a name stands for; KeyError where it is unknown."""
-        if name in self.names:
-            return self.names[name]
-        if self.parent is None:
-            raise KeyError(name)
-        return self.parent.find(name)
-
-    def all_names(self) -> Iterator[str]:
-        yield from self.names
-        if self.parent is not None:
-            yield from self.parent.all_names()
+Rule = TypeVar("Rule", bound=Callable[..., Any])
 
 
-class Poisoned:
-    """What a declaration that failed stands for: its uses are not reported again, unless they must be: `why`."""
+def rule(*kinds: type[ast.Node]) -> Callable[[Rule], Rule]:
+    """Registers a function of a context and a piece of syntax as the rule for some kinds of syntax."""
 
-    def __init__(self, why: str = "") -> None:
-        self.why = why
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(kinds, function))
+        return function
+
+    return register
 
 
 class PoisonedUse(Exception):  # noqa: N818 - what it tells is no error
@@ -70,6 +57,37 @@ class Judged:
     over: str
     what: str
     is_density: bool
+
+
+class Interpretation:
+    """What a program is elaborated for: its posterior, unless a subclass says otherwise."""
+
+    is_unclamped: ClassVar[bool] = False  #: whether what the program observes of its variables is free
+    checks_support: ClassVar[bool] = (
+        True  #: whether constants are held to the supports of what is stated of them
+    )
+
+    @property
+    def plates(self) -> tuple[Axis, ...]:
+        """What stands around the whole program."""
+        return ()
+
+    def datum(self, ctx: Context, name: str, value: Node, domain: Domain, span: Span) -> Node:
+        """What a datum stands for."""
+        return value
+
+    def param(
+        self, ctx: Context, name: str, declared: DeclaredType, start: np.ndarray | None, span: Span
+    ) -> Node | None:
+        """What a param that is to be fitted stands for; None: its value."""
+        return None
+
+    def note(self, ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> Context:
+        """Take down an application; returns the context for its terms."""
+        return ctx
+
+    def weigh(self, ctx: Context, span: Span) -> None:
+        """Take down a statement that weighs, and says nothing of how to draw."""
 
 
 @dataclass
@@ -91,7 +109,7 @@ class Session:
     )  #: how often each factor was, by its path
     inlined: int = 0  #: applications of functions and factors so far
     judged: list[Judged] = field(default_factory=list)  #: the program's statements of factors, in order
-    reading: Interpretation | None = None  #: another way to elaborate a program than for its posterior
+    reading: Interpretation = field(default_factory=Interpretation)  #: what the program is elaborated for
     prefix: str = ""  #: before the names of data that another program reads
     programs: tuple[Path, ...] = ()  #: the files being elaborated, each used by the one before
     parts: dict[int, LearnedFactor] = field(default_factory=dict)  #: learned ones, by their declarations
@@ -133,6 +151,21 @@ class Context:
         """The context of what counts only where a condition holds."""
         mask = condition if self.mask is None else node("and", self.mask, condition)
         return replace(self, mask=mask, guards=(*self.guards, condition))
+
+    def evaluate(self, e: ast.Expr) -> Any:
+        """The value of an expression."""
+        return RULES[type(e)](self, e)
+
+    def number(self, e: ast.Expr) -> Node:
+        """The value of an expression that must be a number or an array."""
+        return as_node(self.evaluate(e), e.span)
+
+    def run(self, s: ast.Statement) -> None:
+        """Elaborate a statement of a body; what it states goes to `emit`."""
+        statement_rule = RULES.get(type(s))
+        if statement_rule is None:
+            fail("CG0209", f"`{type(s).__name__.lower()}` stands only at the top of a program", s.span)
+        statement_rule(self, s)
 
     def lookup(self, name: str, span: Span) -> Any:
         try:

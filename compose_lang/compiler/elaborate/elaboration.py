@@ -10,21 +10,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from compose_lang.compiler.elaborate import statements
-from compose_lang.compiler.elaborate.context import (
-    Context,
-    Poisoned,
-    PoisonedUse,
-)
+from compose_lang.compiler.elaborate import bodies, statements
+from compose_lang.compiler.elaborate.context import Context, PoisonedUse
 from compose_lang.compiler.elaborate.declarations import bind_data
-from compose_lang.compiler.elaborate.declarations.declared_types import (
-    DeclaredType,
-    declared_with_values,
-)
+from compose_lang.compiler.elaborate.declarations.declared_types import declared_with_values
 from compose_lang.compiler.elaborate.declarations.observations import observes
-from compose_lang.compiler.elaborate.factors.application import Call, DeclaredFactor
+from compose_lang.compiler.elaborate.factors.application import Call
 from compose_lang.compiler.elaborate.values import (
+    DeclaredFactor,
+    DeclaredType,
     Function,
+    Poisoned,
     as_node,
     describe,
 )
@@ -68,8 +64,8 @@ class Elaboration:
         self.derived: list[Derived] = []
         self.requests: list[Request] = []
         self.directed: dict[str, Span] = {}
-        self.pending = statements.PendingArrays(module.statements)
-        is_unclamped = self.session.reading is not None and self.session.reading.is_unclamped
+        self.pending = bodies.PendingArrays(module.statements)
+        is_unclamped = self.session.reading.is_unclamped
         self.observing = [s for s in module.statements if any(observes([s])) and not is_unclamped]
         self.found: list[Diagnostic] = []
         self.exit_code = 1
@@ -118,14 +114,14 @@ class Elaboration:
             self.found.append(Diagnostic("CG0104", "this is nested too deeply", statement.span))
         else:
             return
-        self.scope.names.update(dict.fromkeys(statements.lost(statement, self.scope), Poisoned()))
+        self.scope.names.update(dict.fromkeys(bodies.lost(statement, self.scope), Poisoned()))
 
     def statement(self, s: ast.Statement) -> None:
         rule = self.RULES.get(type(s))
         if rule is not None:
             rule(self, s)
             return
-        statements.run_statement(self.ctx, s, self.pending)
+        bodies.run_statement(self.ctx, s, self.pending)
 
     def check_settings(self) -> None:
         """Names given from outside must be declared."""

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from compose_lang.compiler.elaborate.context import Context, Interpretation
+from compose_lang.compiler.elaborate.factors.draws import draw_of
+from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs
+from compose_lang.compiler.elaborate.learned.declarations import part_of
+from compose_lang.compiler.elaborate.values import Factor
 from compose_lang.compiler.graph.factor_graph import Variable
 from compose_lang.compiler.ir.build import along, collect, constant, gather, postorder, variable
 from compose_lang.compiler.ir.node import Axis, Node
@@ -21,12 +26,6 @@ from compose_lang.compiler.ir.types import Domain, Type
 from compose_lang.compiler.names.symbols import names_in, parts
 from compose_lang.diagnostics import Span
 from compose_lang.grammar import ast
-
-if TYPE_CHECKING:
-    from compose_lang.compiler.elaborate.context import Context
-    from compose_lang.compiler.elaborate.declarations.declared_types import DeclaredType
-    from compose_lang.compiler.elaborate.factors.algebra import Factor
-    from compose_lang.compiler.elaborate.factors.application import WithInputs
 
 SELECTING = frozenset(
     {"var", "const", "gather", "slice", "collect", "broadcast", "reshape", "transpose", "stack"}
@@ -44,34 +43,6 @@ class Drawn:
     span: Span
 
 
-class Interpretation:
-    """Another way to elaborate a program than for its posterior; what a subclass leaves alone is as it is there."""
-
-    is_unclamped: ClassVar[bool] = False  #: whether what the program observes of its variables is free
-
-    @property
-    def plates(self) -> tuple[Axis, ...]:
-        """What stands around the whole program."""
-        return ()
-
-    def datum(self, ctx: Context, name: str, value: Node, domain: Domain, span: Span) -> Node:
-        """What a datum stands for."""
-        return value
-
-    def param(
-        self, ctx: Context, name: str, declared: DeclaredType, start: np.ndarray | None, span: Span
-    ) -> Node | None:
-        """The variable that a param is while it is fitted; None where it is none."""
-        return None
-
-    def note(self, ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> Context:
-        """Take down an application; returns the context for its terms."""
-        return ctx
-
-    def weigh(self, ctx: Context, span: Span) -> None:
-        """Take down a statement that weighs, and says nothing of how to draw."""
-
-
 @dataclass
 class ForwardSimulation(Interpretation):
     """A program read forwards: its outcomes, the data that it draws, are variables."""
@@ -79,14 +50,12 @@ class ForwardSimulation(Interpretation):
     outcomes: frozenset[str]
     drawn: list[Drawn] = field(default_factory=list)
     others: list[Span] = field(default_factory=list)  #: statements that weigh, and say nothing of how to draw
+    checks_support: ClassVar[bool] = False
 
     def datum(self, ctx: Context, name: str, value: Node, domain: Domain, span: Span) -> Node:
         return outcome(ctx, name, value, domain, span) if name in self.outcomes else value
 
     def note(self, ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> Context:
-        from compose_lang.compiler.elaborate.factors.algebra import Applied
-        from compose_lang.compiler.elaborate.factors.application import WithInputs
-
         if ctx.is_drawn:
             return ctx
         while isinstance(factor, Applied):
@@ -119,9 +88,7 @@ def outcome(ctx: Context, name: str, value: Node, domain: Domain, span: Span) ->
 
 def can_draw(factor: WithInputs, ctx: Context) -> bool:
     """Whether a factor is learned by what draws outright."""
-    from compose_lang.compiler.elaborate.learned.declarations import is_learned, part_of
-
-    if not is_learned(factor.factor.decl):
+    if not factor.factor.is_learned:
         return False
     learner = part_of(factor.factor, ctx).learner
     return learner is not None and bool(learner.draw)
@@ -129,8 +96,6 @@ def can_draw(factor: WithInputs, ctx: Context) -> bool:
 
 def drawn(ctx: Context, factor: WithInputs, subjects: Sequence[Node], span: Span) -> list[Drawn]:
     """A draw of each subject, of all independent copies that its leading axes mean."""
-    from compose_lang.compiler.elaborate.factors.draws import draw_of
-
     ctx.session.noise = []
     made = draw_of(replace(ctx, is_drawn=True), factor, subjects, span)
     noise, ctx.session.noise = tuple(ctx.session.noise), None
@@ -179,6 +144,7 @@ class Replicated(Interpretation):
 
     outcomes: Mapping[str, np.ndarray]
     axis: Axis
+    checks_support: ClassVar[bool] = False
 
     @property
     def plates(self) -> tuple[Axis, ...]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from compose_lang.compiler.elaborate.context import Context, Session, SymbolTable
-from compose_lang.compiler.elaborate.expressions.named_values import evaluate_as
+from compose_lang.compiler.elaborate.context import Context, Session
+from compose_lang.compiler.elaborate.declarations.named_values import evaluate_as
 from compose_lang.compiler.elaborate.program import Elaboration
 from compose_lang.compiler.elaborate.standard_library import builtin_scope
+from compose_lang.compiler.elaborate.values import SymbolTable
 from compose_lang.grammar import ast
 
 

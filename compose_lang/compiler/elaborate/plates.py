@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.context import Context, SymbolTable
-from compose_lang.compiler.elaborate.expressions import evaluate
+from compose_lang.compiler.elaborate.context import Context
 from compose_lang.compiler.elaborate.values import (
     Cell,
     DependentRange,
     IndexSet,
-    as_node,
+    SymbolTable,
     describe,
+    truth,
 )
-from compose_lang.compiler.ir.build import along, constant, gather, node, reindex
+from compose_lang.compiler.ir.build import along, constant, gather, gather_aligned, node, reindex
 from compose_lang.compiler.ir.node import Axis, Node
 from compose_lang.diagnostics import Span, fail
 from compose_lang.grammar import ast
@@ -48,7 +48,7 @@ def open_clauses(
     names: dict[str, Any] = {}
     inner = ctx
     for clause in clauses:
-        domain = evaluate.evaluate(inner, clause.domain)
+        domain = inner.evaluate(clause.domain)
         axis, bound, valid = enter(inner, clause, domain)
         total = np.prod([float(a.size) for a in (*axes, axis)])
         if total > MAX_INSTANCES:
@@ -61,10 +61,10 @@ def open_clauses(
         if valid is not None:
             inner = inner.under(valid)
     if condition is not None:
-        test = as_node(evaluate.evaluate(inner, condition), condition.span)
+        test = inner.number(condition)
         if test.shape:
             fail("CG0204", f"a filter must be true or false, not {describe(test)}", condition.span)
-        test = evaluate.truth(test, condition.span)
+        test = truth(test, condition.span)
         mask = test if mask is None else node("and", mask, test)
         inner = inner.under(test)
     if mask is not None and mask.is_const and not set(mask.axes) - set(axes):
@@ -127,6 +127,11 @@ def bind(target: ast.Name | ast.Tuple, value: Any, span: Span) -> dict[str, Any]
         assert isinstance(part, ast.Name | ast.Tuple)
         names.update(bind(part, item, span))
     return names
+
+
+def one_copy(x: Node, leading: int, columns: Sequence[Node]) -> Node:
+    """One independent copy of an array: its leading axes lie along the last of some columns of indices."""
+    return gather_aligned(x, columns, len(columns) + len(x.shape) - leading)
 
 
 def compress(mask: Node, axes: Sequence[Axis], names: dict[str, Any]) -> tuple[Axis, dict[str, Any]]:

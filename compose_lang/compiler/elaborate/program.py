@@ -10,32 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate import statements
-from compose_lang.compiler.elaborate.context import (
-    Context,
-    Session,
-    SymbolTable,
-)
-from compose_lang.compiler.elaborate.declarations import bind_data, variables
-from compose_lang.compiler.elaborate.declarations.declared_types import (
-    DeclaredType,
-    declared_with_values,
-)
+from compose_lang.compiler.elaborate import bodies, rules, statements, variables  # noqa: F401 - rules register
+from compose_lang.compiler.elaborate.context import Context, Session
+from compose_lang.compiler.elaborate.declarations import bind_data
+from compose_lang.compiler.elaborate.declarations.declared_types import declared_with_values
+from compose_lang.compiler.elaborate.declarations.named_values import evaluate_as
 from compose_lang.compiler.elaborate.declarations.observations import observes
 from compose_lang.compiler.elaborate.elaboration import Elaboration
-from compose_lang.compiler.elaborate.expressions import evaluate
-from compose_lang.compiler.elaborate.expressions.named_values import evaluate_as
-from compose_lang.compiler.elaborate.factors.application import DeclaredFactor
 from compose_lang.compiler.elaborate.factors.proposals import proposal
-from compose_lang.compiler.elaborate.learned import joint_training, param_fits
-from compose_lang.compiler.elaborate.learned.declarations import is_learned, part_of
+from compose_lang.compiler.elaborate.learned import joint_training, nets, param_fits
+from compose_lang.compiler.elaborate.learned.declarations import part_of
 from compose_lang.compiler.elaborate.programs import use
 from compose_lang.compiler.elaborate.standard_library import (
     builtin_scope,
 )
 from compose_lang.compiler.elaborate.values import (
+    DeclaredFactor,
+    DeclaredType,
     NamedType,
-    as_node,
+    SymbolTable,
     describe,
 )
 from compose_lang.compiler.graph.factor_graph import (
@@ -63,8 +56,7 @@ def elaborate(module: ast.Module, session: Session) -> FactorGraph:
     """The factor graph of a program as it is written, before any pass."""
     terms: list[Term] = []
     scope = SymbolTable(builtin_scope())
-    plates = session.reading.plates if session.reading is not None else ()
-    program = Elaboration(module, Context(scope, session, terms.append, plates))
+    program = Elaboration(module, Context(scope, session, terms.append, session.reading.plates))
     program.check_settings()
     program.run()
     graph = FactorGraph(
@@ -116,7 +108,7 @@ def _data(program: Elaboration, s: ast.Data) -> None:
         program.scope.names[s.name] = program.argument(s, declared)
         return
     value = bind_data.bind(program.ctx, s, declared)
-    if program.session.reading is not None and isinstance(value, Node):
+    if isinstance(value, Node):
         value = program.session.reading.datum(program.ctx, s.name, value, declared.type.domain, s.span)
     program.scope.names[s.name] = value
     program.data.append(s)
@@ -124,21 +116,14 @@ def _data(program: Elaboration, s: ast.Data) -> None:
 
 def _param(program: Elaboration, s: ast.Param) -> None:
     start, declared = start_of_param(program, s)
-    reading, fitted = (
-        program.session.reading,
-        program.call is None and param_fits.is_fitted(program.module, s.name),
-    )
+    fitted = program.call is None and param_fits.is_fitted(program.module, s.name)
     if fitted and s.name in program.session.params:
         start = program.session.params[s.name]
-    elif (
-        fitted
-        and reading is not None
-        and (leaf := reading.param(program.ctx, s.name, declared, start, s.span))
-    ):
+    elif fitted and (leaf := program.session.reading.param(program.ctx, s.name, declared, start, s.span)):
         program.scope.names[s.name] = leaf
         return
     elif program.call is None and joint_training.is_fitted(program.module, s.name):
-        program.scope.names[s.name] = joint_training.param(program.ctx, s, declared, start)
+        program.scope.names[s.name] = nets.param(program.ctx, s, declared, start)
         return
     elif start is None:
         help = f"give it one, or fit it: learn {s.name} by {param_fits.METHOD}()"
@@ -150,7 +135,7 @@ def start_of_param(program: Elaboration, s: ast.Param) -> tuple[np.ndarray | Non
     """The value that a param is declared with, and its type."""
     value = None
     if s.value is not None:
-        value = as_node(evaluate.evaluate(program.ctx, s.value), s.value.span)
+        value = program.ctx.number(s.value)
         if value.value is None or value.axes:
             fail("CG0208", "a param's value must be known before it is fitted", s.value.span)
     if s.type is None:
@@ -203,7 +188,7 @@ def _let(program: Elaboration, s: ast.Let) -> None:
         for name, value in program.pending.define(program.ctx, s, [s]).items():
             program.record(name, value, s)
         return
-    value = evaluate.evaluate(program.ctx, s.value)
+    value = program.ctx.evaluate(s.value)
     if isinstance(value, Node) and set(value.axes) - set(program.ctx.plates):
         raise InternalError(f"{s.name} varies over a plate outside it")
     program.scope.names[s.name] = value
@@ -211,14 +196,14 @@ def _let(program: Elaboration, s: ast.Let) -> None:
 
 
 def _for(program: Elaboration, s: ast.For) -> None:
-    if statements.is_recurrence(s):
-        lets = statements.shared_clauses(s)
+    if bodies.is_recurrence(s):
+        lets = bodies.shared_clauses(s)
         for name, value in program.pending.define(program.ctx, s, lets).items():
             program.record(name, value, s)
         return
     for o in observes(s.body):
         _observe(program, o)
-    statements.run_statement(program.ctx, s, program.pending)
+    bodies.run_statement(program.ctx, s, program.pending)
 
 
 def _infer(program: Elaboration, s: ast.Infer) -> None:
@@ -249,7 +234,7 @@ def _infer(program: Elaboration, s: ast.Infer) -> None:
                 if any(v.free.any() for v in targets):
                     options[a.name] = proposal(program.ctx, targets, a.value)
                 continue
-            value = evaluate.evaluate(program.ctx, a.value)
+            value = program.ctx.evaluate(a.value)
             if isinstance(value, Node) and not value.is_static_scalar:
                 fail("CG0208", f"the option `{a.name}` must be one number known at compile time", a.span)
             options[a.name] = value.item() if isinstance(value, Node) else value
@@ -258,14 +243,14 @@ def _infer(program: Elaboration, s: ast.Infer) -> None:
 
 def _if(program: Elaboration, s: ast.If) -> None:
     """On a constant, the chosen branch stands in the program's place: it may declare."""
-    test = statements.truth(program.ctx, s.test)
+    test = statements.condition_of(program.ctx, s.test)
     if test.is_static_scalar:
         chosen = s.then if test.item() else s.otherwise
         program.pending.expect(chosen)
         for inner in chosen:
             program.attempt(inner)
         return
-    statements.run_statement(program.ctx, s, program.pending)
+    bodies.run_statement(program.ctx, s, program.pending)
 
 
 def _nothing(program: Elaboration, s: ast.Statement) -> None:
@@ -275,7 +260,7 @@ def _nothing(program: Elaboration, s: ast.Statement) -> None:
 def _factor(program: Elaboration, s: ast.FactorDecl) -> None:
     """Factors were declared before; what is learned is held to its data or file, also if nothing applies it."""
     factor = program.scope.names.get(s.name)
-    if program.call is None and isinstance(factor, DeclaredFactor) and is_learned(s):
+    if program.call is None and isinstance(factor, DeclaredFactor) and factor.is_learned:
         part_of(factor, program.ctx)
 
 

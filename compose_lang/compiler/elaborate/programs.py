@@ -12,16 +12,18 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from compose_lang.compiler.elaborate.context import Context, Poisoned, Session, SymbolTable
+from compose_lang.compiler.elaborate.context import Context, Session
 from compose_lang.compiler.elaborate.elaboration import Elaboration
-from compose_lang.compiler.elaborate.factors.application import Call, DeclaredFactor, WithInputs
+from compose_lang.compiler.elaborate.factors.application import Call, call_of
+from compose_lang.compiler.elaborate.factors.values import WithInputs
 from compose_lang.compiler.elaborate.standard_library import (
     builtin_scope,
     known_names,
     library_module,
     library_modules,
+    modules_with,
 )
-from compose_lang.compiler.elaborate.values import Namespace
+from compose_lang.compiler.elaborate.values import DeclaredFactor, Namespace, Poisoned, SymbolTable
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.names.resolve import resolve
 from compose_lang.compiler.names.symbols import module_name, name_span
@@ -96,7 +98,7 @@ def load(session: Session, s: ast.Use, name: str) -> Namespace:
     try:
         source = read_source(session.folder / s.module)
         module = parse(source)
-        found = [*layout_warnings(source), *resolve(module, known_names())]
+        found = [*layout_warnings(source), *resolve(module, known_names(), modules_with)]
         warnings = [
             d for d in found if d.severity != "error" and d.code != "CG0213"
         ]  # used from outside, maybe
@@ -169,9 +171,6 @@ class ProgramFactor(DeclaredFactor):
         subjects = tuple(p for p in self.decl.subjects if p.name in names)
         return replace(self, decl=replace(self.decl, subjects=subjects))
 
-    def call(self, waiting: WithInputs, ctx: Context, subjects: list[Node], span: Span) -> Call:
-        return ProgramCall(waiting, ctx, subjects, span)
-
 
 class ProgramCall(Call):
     """One application of a program: its arguments are checked where the file declares them."""
@@ -186,6 +185,13 @@ class ProgramCall(Call):
         program = Elaboration(self.factor.module, ctx, self)
         program.run()
         self.supported = program.supported
+
+
+@call_of.register(ProgramFactor)
+def call_of_program(
+    factor: ProgramFactor, waiting: WithInputs, ctx: Context, subjects: list[Node], span: Span
+) -> Call:
+    return ProgramCall(waiting, ctx, subjects, span)
 
 
 def used_here(error: ComposeError, span: Span) -> ComposeError:

@@ -12,10 +12,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from compose_lang.compiler.elaborate.context import SymbolTable
 from compose_lang.compiler.elaborate.expressions.builtins import BUILTINS, CONSTANTS
-from compose_lang.compiler.elaborate.factors.application import DeclaredFactor
-from compose_lang.compiler.elaborate.values import Function
+from compose_lang.compiler.elaborate.values import DeclaredFactor, Function, SymbolTable
 from compose_lang.diagnostics import InternalError, Source
 from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from compose_lang.compiler.elaborate import violations
-from compose_lang.compiler.elaborate.context import Context, Judged, Poisoned, PoisonedUse, SymbolTable
-from compose_lang.compiler.elaborate.declarations import recurrences
-from compose_lang.compiler.elaborate.expressions import evaluate
+from compose_lang.compiler.elaborate.bodies import run_body
+from compose_lang.compiler.elaborate.context import Context, Judged, rule
 from compose_lang.compiler.elaborate.factors import algebra, arguments, lints
-from compose_lang.compiler.elaborate.values import Cell, as_node, describe
+from compose_lang.compiler.elaborate.factors.application import applied, with_inputs
+from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs, as_factor
+from compose_lang.compiler.elaborate.plates import open_clauses
+from compose_lang.compiler.elaborate.values import Cell, DeclaredFactor, Factor, as_node, describe, truth
 from compose_lang.compiler.graph.factor_graph import LocationScale, Term
 from compose_lang.compiler.ir import intervals
 from compose_lang.compiler.ir.build import broadcast_to, cast_to, constant, node
 from compose_lang.compiler.ir.node import Node
-from compose_lang.compiler.ir.operation import ShapeError
-from compose_lang.compiler.names.symbols import may_declare
 from compose_lang.diagnostics import ComposeError, Diagnostic, Span, fail
 from compose_lang.grammar import ast
 
@@ -32,108 +31,6 @@ LOCATION_SCALE = {
 }
 """Families of the standard library that are moved by a location and stretched by a scale, and the names of these."""
 
-
-def run_body(ctx: Context, body: Sequence[ast.Statement]) -> None:
-    """Elaborate a body: its own names, then its statements in order.
-
-    An error in one statement does not hide those of the others.
-    """
-    pending = PendingArrays(body)
-    found: list[Diagnostic] = []
-    code = 1
-    for statement in body:
-        try:
-            run_statement(ctx, statement, pending)
-        except ComposeError as wrong:
-            found.extend(wrong.diagnostics)
-            code = max(code, wrong.exit_code)
-        except PoisonedUse:
-            pass
-        except ShapeError as wrong:
-            shapes = " against ".join(str(list(s)) for s in wrong.shapes)
-            found.append(Diagnostic("CG0203", f"{wrong}: {shapes}", statement.span))
-        else:
-            continue
-        ctx.scope.names.update(dict.fromkeys(lost(statement, ctx.scope), Poisoned()))
-    if found:
-        raise ComposeError(found, code)
-
-
-def lost(statement: ast.Statement, scope: SymbolTable) -> Iterator[str]:
-    """The names that a statement that failed leaves without a meaning: not a variable of which only the factor did."""
-    for name in may_declare(statement):
-        if not (isinstance(statement, ast.Var) and isinstance(scope.names.get(name), Node)):
-            yield name
-
-
-class PendingArrays:
-    """Indexed `let`s of one body: an array is finished at its last definition."""
-
-    def __init__(self, body: Sequence[ast.Statement]) -> None:
-        self.last: dict[str, ast.Statement] = {}
-        self.arrays: dict[str, recurrences.Recurrence] = {}
-        self.expect(body)
-
-    def expect(self, body: Sequence[ast.Statement]) -> None:
-        for statement in body:
-            for name in indexed_names(statement):
-                self.last[name] = statement
-
-    def define(self, ctx: Context, statement: ast.Statement, lets: Sequence[ast.Let]) -> dict[str, Node]:
-        """Add definitions; returns the arrays this statement finishes."""
-        names = [let.name for let in lets if let.indices]
-        for name in names:
-            self.arrays.setdefault(name, recurrences.Recurrence(name))
-            ctx.scope.names[name] = self.arrays[name]
-        recurrences.define(ctx, lets, self.arrays)
-        done = [n for n in dict.fromkeys(names) if self.last.get(n) is statement]
-        finished = {n: self.arrays[n].finish(statement.span) for n in done}
-        ctx.scope.names.update(finished)
-        return finished
-
-
-def indexed_names(statement: ast.Statement) -> list[str]:
-    if isinstance(statement, ast.Let) and statement.indices:
-        return [statement.name]
-    if isinstance(statement, ast.For) and is_recurrence(statement):
-        return [s.name for s in statement.body if isinstance(s, ast.Let) and s.indices]
-    return []
-
-
-def is_recurrence(statement: ast.For) -> bool:
-    """Whether a `for` holds only definitions, at least one of them indexed."""
-    lets = [s for s in statement.body if isinstance(s, ast.Let)]
-    return len(lets) == len(statement.body) and any(s.indices for s in lets)
-
-
-def run_statement(ctx: Context, statement: ast.Statement, pending: PendingArrays) -> None:
-    if isinstance(statement, ast.Let):
-        if statement.indices:
-            pending.define(ctx, statement, [statement])
-        else:
-            ctx.scope.names[statement.name] = evaluate.evaluate(ctx, statement.value)
-        return
-    if isinstance(statement, ast.For) and is_recurrence(statement):
-        pending.define(ctx, statement, shared_clauses(statement))
-        return
-    rule = _RULES.get(type(statement))
-    if rule is None:
-        kind = type(statement).__name__.lower()
-        fail("CG0209", f"`{kind}` stands only at the top of a program", statement.span)
-    rule(ctx, statement)
-
-
-def shared_clauses(statement: ast.For) -> list[ast.Let]:
-    """The definitions of a `for`, each under its clauses."""
-    return [
-        replace(s, clauses=(*statement.clauses, *s.clauses), condition=s.condition or statement.condition)
-        if s.indices
-        else s
-        for s in statement.body
-        if isinstance(s, ast.Let)
-    ]
-
-
 # --- terms ----------------------------------------------------------------------------------------------
 
 
@@ -141,7 +38,7 @@ def add_term(
     ctx: Context, energy: Node, kind: str, label: str, span: Span, violation: Node | None = None
 ) -> None:
     """State an energy; an array of energies is an instance each."""
-    if ctx.session.reading is not None and kind != "require":
+    if kind != "require":
         ctx.session.reading.weigh(ctx, span)
     energy = cast_to(energy, "real")
     plates = ctx.plates
@@ -155,9 +52,10 @@ def add_term(
     ctx.emit(Term(energy, plates, kind, label, span, violation))
 
 
-def _energy(ctx: Context, s: ast.Energy) -> None:
-    value = evaluate.evaluate(ctx, s.value)
-    if algebra.as_factor(value) is not None:
+@rule(ast.Energy)
+def energy(ctx: Context, s: ast.Energy) -> None:
+    value = ctx.evaluate(s.value)
+    if as_factor(value) is not None:
         fail(
             "CG0204",
             "`energy` takes a number, not a factor",
@@ -167,14 +65,15 @@ def _energy(ctx: Context, s: ast.Energy) -> None:
     add_term(ctx, as_node(value, s.value.span), "energy", "energy", s.span)
 
 
-def truth(ctx: Context, condition: ast.Expr) -> Node:
-    """A condition as one truth value: of an array, all hold."""
-    return evaluate.truth(evaluate.number(ctx, condition), condition.span)
+def condition_of(ctx: Context, written: ast.Expr) -> Node:
+    """A condition as a truth value, or an array of them."""
+    return truth(ctx.number(written), written.span)
 
 
-def _require(ctx: Context, s: ast.Require) -> None:
+@rule(ast.Require)
+def require(ctx: Context, s: ast.Require) -> None:
     label = s.label or s.condition.span.text
-    test = truth(ctx, s.condition)
+    test = condition_of(ctx, s.condition)
     if test.is_const:
         require_known(ctx, test, s, label)
         return
@@ -233,7 +132,7 @@ def sides_of(ctx: Context, condition: ast.Expr) -> str:
     """What a comparison of two known numbers compares: `0.9 against 1`."""
     if not isinstance(condition, ast.Compare) or len(condition.operands) != 2:
         return ""
-    sides = [evaluate.evaluate(ctx, operand) for operand in condition.operands]
+    sides = [ctx.evaluate(operand) for operand in condition.operands]
     known = [f"{x.item():.10g}" for x in sides if isinstance(x, Node) and x.is_static_scalar]
     return " against ".join(known) if len(known) == 2 else ""
 
@@ -246,10 +145,11 @@ def equal_enough(ctx: Context, condition: ast.Expr) -> bool:
     return away.value is not None and bool((away.value <= 1e-9).all())
 
 
-def _prefer(ctx: Context, s: ast.Prefer) -> None:
-    warn_of_certain(ctx, truth(ctx, s.condition), s.condition.span, "prefer")
+@rule(ast.Prefer)
+def prefer(ctx: Context, s: ast.Prefer) -> None:
+    warn_of_certain(ctx, condition_of(ctx, s.condition), s.condition.span, "prefer")
     away = violations.violation(ctx, s.condition)
-    weight = evaluate.number(ctx, s.weight) if s.weight is not None else constant(1.0)
+    weight = ctx.number(s.weight) if s.weight is not None else constant(1.0)
     if s.weight is not None and weight.value is not None and (weight.value < 0).any():
         help = "a negative weight would reward the violation: prefer the opposite"
         fail("CG0204", "the weight of `prefer` must not be negative", s.weight.span, help=help)
@@ -257,8 +157,9 @@ def _prefer(ctx: Context, s: ast.Prefer) -> None:
     add_term(ctx, node("mul", weight, away), "prefer", label, s.span, away)
 
 
-def _tilde(ctx: Context, s: ast.Tilde) -> None:
-    subject = evaluate.evaluate(ctx, s.subject)
+@rule(ast.Tilde)
+def tilde(ctx: Context, s: ast.Tilde) -> None:
+    subject = ctx.evaluate(s.subject)
     subjects = list(subject.items) if isinstance(subject, Cell) else [subject]
     spans = [i.span for i in s.subject.items] if isinstance(s.subject, ast.Tuple) else [s.subject.span]
     apply_to(
@@ -271,8 +172,8 @@ def _tilde(ctx: Context, s: ast.Tilde) -> None:
 
 def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) -> None:
     """`subjects ~ factor`"""
-    value = evaluate.evaluate(ctx, written)
-    factor = algebra.as_factor(value)
+    value = ctx.evaluate(written)
+    factor = as_factor(value)
     if factor is None:
         help = ""
         if isinstance(written, ast.Call) and isinstance(written.function, ast.Name):
@@ -285,7 +186,7 @@ def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) 
             written.span,
             help=help,
         )
-    if isinstance(factor, algebra.Applied):
+    if isinstance(factor, Applied):
         text = "the right side of `~` has its subjects already"
         fail(
             "CG0401",
@@ -298,32 +199,29 @@ def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) 
     state(ctx, factor, subjects, span)
 
 
-def judged(factor: algebra.Factor, subjects: Sequence[Node], span: Span) -> Judged:
+def judged(factor: Factor, subjects: Sequence[Node], span: Span) -> Judged:
     what, is_density = factor.description, factor.normalised
-    while isinstance(factor, algebra.Applied):
+    while isinstance(factor, Applied):
         subjects, factor = factor.subjects, factor.factor
         is_density = factor.normalised
     over = ", ".join(describe(s) for s in subjects)
     return Judged(span, over or "what its parts are over", what, is_density)
 
 
-def state(ctx: Context, factor: algebra.Factor, subjects: list[Node], span: Span) -> None:
+def state(ctx: Context, factor: Factor, subjects: list[Node], span: Span) -> None:
     """Multiply the program by a factor of some subjects."""
     lints.lint_constant(ctx, factor, subjects, span)
     if not ctx.calls:
         ctx.session.judged.append(judged(factor, subjects, span))
-    if ctx.session.reading is not None:
-        ctx = ctx.session.reading.note(ctx, factor, subjects, span)
-    for term in factor.terms(ctx, subjects, span):
-        if not ctx.calls and ctx.session.reading is None:
+    ctx = ctx.session.reading.note(ctx, factor, subjects, span)
+    for term in algebra.terms(factor, ctx, subjects, span):
+        if not ctx.calls and ctx.session.reading.checks_support:
             arguments.require_possible(term, factor.description, subjects)
         ctx.emit(masked(ctx, term))
 
 
-def note_location(ctx: Context, subjects: list[Node], factor: algebra.Factor) -> None:
+def note_location(ctx: Context, subjects: list[Node], factor: Factor) -> None:
     """Remember `x ~ F(location, scale)` of the standard library, for the choice of coordinates."""
-    from compose_lang.compiler.elaborate.factors.application import WithInputs
-
     is_plain = ctx.mask is None and not ctx.is_choice and not ctx.weighed_by
     if len(subjects) != 1 or not is_plain or not isinstance(factor, WithInputs):
         return
@@ -348,25 +246,23 @@ def masked(ctx: Context, term: Term) -> Term:
     return replace(term, energy=node("where", ctx.mask, term.energy, constant(0.0)))
 
 
-def _apply(ctx: Context, s: ast.Apply) -> None:
+@rule(ast.Apply)
+def apply(ctx: Context, s: ast.Apply) -> None:
     e = s.factor
-    from compose_lang.compiler.elaborate.expressions.calls import applied
-    from compose_lang.compiler.elaborate.factors.application import DeclaredFactor, WithInputs
-
     if isinstance(e, ast.Call) and e.inputs is None:
-        callee = evaluate.evaluate(ctx, e.function)
+        callee = ctx.evaluate(e.function)
         if isinstance(callee, DeclaredFactor):
             subjects, inputs = (
                 ", ".join(p.name for p in of) for of in (callee.decl.subjects, callee.decl.inputs)
             )
             name = callee.decl.name
             advice = f"as a statement, `{name}({subjects} | {inputs})` or `{subjects} ~ {name}({inputs})`"
-            made = applied(ctx, callee.with_inputs(ctx, (), e.span), e.arguments, e.span, advice)
+            made = applied(ctx, with_inputs(ctx, callee, (), e.span), e.arguments, e.span, advice)
             lints.lint_subjects(ctx, lints.applied_in(made))
             state(ctx, made, [], s.span)
             return
-    value = evaluate.evaluate(ctx, e)
-    factor = algebra.as_factor(value)
+    value = ctx.evaluate(e)
+    factor = as_factor(value)
     if isinstance(factor, WithInputs) and factor.factor.is_program:
         factor = applied(ctx, factor, (), e.span)  # all its variables are its own
     if factor is None or factor.ranks:
@@ -381,9 +277,8 @@ def _apply(ctx: Context, s: ast.Apply) -> None:
     state(ctx, factor, [], s.span)
 
 
-def _for(ctx: Context, s: ast.For) -> None:
-    from compose_lang.compiler.elaborate.plates import open_clauses
-
+@rule(ast.For)
+def for_rule(ctx: Context, s: ast.For) -> None:
     opened = open_clauses(ctx, s.clauses, s.condition, s.span)
     for inner in s.body:
         if isinstance(inner, ast.Var):
@@ -394,8 +289,9 @@ def _for(ctx: Context, s: ast.For) -> None:
         run_body(opened.context, s.body)
 
 
-def _if(ctx: Context, s: ast.If) -> None:
-    test = truth(ctx, s.test)
+@rule(ast.If)
+def if_rule(ctx: Context, s: ast.If) -> None:
+    test = condition_of(ctx, s.test)
     if test.shape:
         fail("CG0204", f"`if` needs one truth value, not {describe(test)}", s.test.span)
     if test.is_static_scalar:
@@ -413,21 +309,6 @@ def _if(ctx: Context, s: ast.If) -> None:
         run_body(ctx.under(node("not", test)).child(), s.otherwise)
 
 
-def _var(ctx: Context, s: ast.Var) -> None:
-    from compose_lang.compiler.elaborate.declarations import variables
-
-    variables.declare(ctx, s)
-
-
-_RULES: dict[type, Callable[[Context, Any], None]] = {
-    ast.Energy: _energy,
-    ast.Require: _require,
-    ast.Prefer: _prefer,
-    ast.Tilde: _tilde,
-    ast.Apply: _apply,
-    ast.For: _for,
-    ast.If: _if,
-    ast.Var: _var,
-    ast.Draw: lambda ctx, s: None,
-    ast.Observe: lambda ctx, s: None,  # in a loop: its variable's declaration has looked at it
-}
+@rule(ast.Draw, ast.Observe)
+def elsewhere(ctx: Context, s: ast.Statement) -> None:
+    """`draw` is read where its density is drawn, `observe` in a loop where its variable is declared."""

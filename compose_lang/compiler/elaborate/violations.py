@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 
 from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.expressions import evaluate, named_values, texts
+from compose_lang.compiler.elaborate.declarations import named_values
+from compose_lang.compiler.elaborate.expressions import evaluate, texts
+from compose_lang.compiler.elaborate.values import as_node, truth
 from compose_lang.compiler.ir.build import cast_to, constant, leaves, node, reduce_axis
 from compose_lang.compiler.ir.node import Node
 from compose_lang.grammar import ast
@@ -47,7 +49,7 @@ def elementwise(ctx: Context, condition: ast.Expr, holds: bool = True) -> Node:
         pairs = zip(condition.operands, condition.operands[1:], condition.ops, strict=False)
         parts = [compare(ctx, left, right, op if holds else OPPOSITE[op]) for left, right, op in pairs]
         return functools.reduce(lambda a, b: node("add" if holds else "minimum", a, b), parts)
-    return of_test(evaluate.truth(evaluate.number(ctx, condition), condition.span), holds)
+    return of_test(truth(ctx.number(condition), condition.span), holds)
 
 
 def of_test(test: Node, holds: bool) -> Node:
@@ -95,13 +97,13 @@ def compare(ctx: Context, left: ast.Expr, right: ast.Expr, op: str) -> Node:
     span = left.span.to(right.span)
     whole = ast.Compare((left, right), (op,), span=span)
     if op in ("in", "not in", "!="):
-        return cast_to(node("not", evaluate.number(ctx, whole)), "real")
+        return cast_to(node("not", ctx.number(whole)), "real")
     sides = named_values.evaluate_beside(ctx, (left, right))
     if any(texts.is_textual(side) for side in sides):
-        return cast_to(node("not", evaluate.number(ctx, whole)), "real")
-    a, b = (evaluate.as_node(v, s.span) for v, s in zip(sides, (left, right), strict=True))
+        return cast_to(node("not", ctx.number(whole)), "real")
+    a, b = (as_node(v, s.span) for v, s in zip(sides, (left, right), strict=True))
     if a.dtype != "real" and b.dtype != "real":
-        return cast_to(node("not", evaluate.number(ctx, whole)), "real")
+        return cast_to(node("not", ctx.number(whole)), "real")
     if op == "==":
         return node("abs", evaluate.build("sub", (a, b), (left.span, right.span)))
     low, high = (a, b) if op in ("<", "<=") else (b, a)

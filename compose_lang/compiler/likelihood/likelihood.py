@@ -11,17 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.context import Context, Session
-from compose_lang.compiler.elaborate.declarations.declared_types import (
-    DeclaredType,
-    declared_type,
-)
+from compose_lang.compiler.elaborate.context import Context, Interpretation, Session
+from compose_lang.compiler.elaborate.declarations.declared_types import declared_type
 from compose_lang.compiler.elaborate.declarations.observations import observed_name, observes
-from compose_lang.compiler.elaborate.factors.algebra import Applied, Factor, Mixture, Scaled
-from compose_lang.compiler.elaborate.forward import SELECTING, Interpretation
+from compose_lang.compiler.elaborate.factors.values import Applied, Mixture, Scaled, WithInputs
+from compose_lang.compiler.elaborate.forward import SELECTING
+from compose_lang.compiler.elaborate.values import DeclaredType, Factor
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Offset, Term, Variable
 from compose_lang.compiler.ir.build import constant, postorder, transform, variable
 from compose_lang.compiler.ir.node import Node
@@ -60,6 +59,7 @@ class Likelihood(Interpretation):
     params: dict[str, Variable] = field(default_factory=dict)
     starts: dict[str, np.ndarray | None] = field(default_factory=dict)  #: values in the program; None: none
     stated: list[Stated] = field(default_factory=list)
+    checks_support: ClassVar[bool] = False
 
     def param(
         self, ctx: Context, name: str, declared: DeclaredType, start: np.ndarray | None, span: Span
@@ -293,8 +293,6 @@ def cut(graph: FactorGraph, s: Stated) -> Iterator[tuple[str, Span, str]]:
 
 def supports(factor: Factor, place: int) -> Iterator[Domain]:
     """The domains that a factor's parts declare for a subject, where they are plain."""
-    from compose_lang.compiler.elaborate.factors.application import WithInputs
-
     match factor:
         case Mixture():
             for _, part in factor.parts:

@@ -6,7 +6,7 @@ know what a module holds. Before: the parser. After: `elaborate`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from compose_lang.compiler.names.suggestions import foreign_attribute, unknown_name
@@ -35,9 +35,14 @@ IN_QUOTES = 'the names of files and columns stand in quotes: `read("y.csv", "eff
 TOP_LEVEL_ONLY = (ast.Use, ast.TypeDecl, ast.Data, ast.Fn, ast.FactorDecl, ast.Infer, ast.Learn)
 
 
-def resolve(module: ast.Module, known: Mapping[str, str]) -> list[Diagnostic]:
-    """All that is wrong with a module's names; `known` gives the kind of each predeclared one."""
-    resolver = _Resolver(known, value_names(module), imports_everything(module))
+def resolve(
+    module: ast.Module, known: Mapping[str, str], modules_with: Callable[[str], Sequence[str]]
+) -> list[Diagnostic]:
+    """All that is wrong with a module's names.
+
+    known: the kind of each predeclared name; modules_with: the modules of the library that declare a name.
+    """
+    resolver = _Resolver(known, modules_with, value_names(module), imports_everything(module))
     resolver.module(module)
     return sorted(resolver.found, key=lambda d: d.span.start if d.span else 0)
 
@@ -49,8 +54,15 @@ class _Resolver:
     `has_unlisted`, no name can be called unknown here.
     """
 
-    def __init__(self, known: Mapping[str, str], values: frozenset[str], has_unlisted: bool) -> None:
+    def __init__(
+        self,
+        known: Mapping[str, str],
+        modules_with: Callable[[str], Sequence[str]],
+        values: frozenset[str],
+        has_unlisted: bool,
+    ) -> None:
         self.known = known
+        self.modules_with = modules_with
         self.values = values
         self.has_unlisted = has_unlisted
         self.found: list[Diagnostic] = []
@@ -358,7 +370,9 @@ class _Resolver:
             return
         else:
             candidates = set(scope.visible()) if declare else self.candidates(scope)
-            problem = unknown_name(name, span, candidates, self.values, hint, declare)
+            problem = unknown_name(
+                name, span, candidates, self.values, self.modules_with(name), hint, declare
+            )
             if name in self.closed:
                 labels = (Label(self.closed[name], "known inside its block only"),)
                 problem = replace(problem, help="", labels=labels)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.declarations.variables import some_value
+from compose_lang.compiler.elaborate.variables import some_value
 from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.arrays.transforms import constrain, unconstrain

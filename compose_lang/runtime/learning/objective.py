@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.compiler.elaborate.declarations.variables import some_value
+from compose_lang.compiler.elaborate.variables import some_value
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.likelihood.fitting import Fitting
 from compose_lang.diagnostics import ComposeError, Diagnostic

@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.declarations.declared_types import DeclaredType
-from compose_lang.compiler.elaborate.expressions import evaluate
-from compose_lang.compiler.elaborate.expressions.named_values import evaluate_as
-from compose_lang.compiler.elaborate.values import Texts, as_node, describe
+from compose_lang.compiler.elaborate.declarations.named_values import evaluate_as
+from compose_lang.compiler.elaborate.values import DeclaredType, Texts, as_node, describe
 from compose_lang.compiler.ir.build import constant
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.types import Type
@@ -107,7 +105,7 @@ def as_constant(array: np.ndarray, type: Type) -> Node | Texts:
 
 def read(ctx: Context, e: ast.Call) -> RawData:
     """`read(file)` or `read(file, column_or_key)`, relative to the program's folder."""
-    values = [evaluate.evaluate(ctx, a.value) for a in e.arguments]
+    values = [ctx.evaluate(a.value) for a in e.arguments]
     if (
         not 1 <= len(values) <= 2
         or not all(isinstance(v, str) for v in values)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.context import Context, SymbolTable
-from compose_lang.compiler.elaborate.expressions import evaluate
-from compose_lang.compiler.elaborate.expressions.named_values import bring_in
+from compose_lang.compiler.elaborate.context import Context
+from compose_lang.compiler.elaborate.declarations.named_values import bring_in
 from compose_lang.compiler.elaborate.values import (
+    DeclaredType,
     NamedType,
     Namespace,
+    SymbolTable,
     as_node,
     describe,
     static_int,
@@ -51,15 +52,6 @@ SAID = {
 TYPE_NAMES = ("real", "int", *PLAIN, *SIZED)
 
 
-@dataclass(frozen=True)
-class DeclaredType:
-    """A type, with -1 for a size still to be read from data, and the bounds that are not plain numbers."""
-
-    type: Type
-    lower: Node | None = None
-    upper: Node | None = None
-
-
 def declared_type(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
     """The type that a type expression means in a context."""
     shape = tuple(size(ctx, s) for s in written.shape)
@@ -73,7 +65,7 @@ def declared_type(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
         if len(written.arguments) != 1:
             fail("CG0206", f"{written.name} takes its size", written.span, help=sized_hint(written))
         argument = written.arguments[0]
-        k = static_int(evaluate.evaluate(ctx, argument.value), argument.span, f"the size of {written.name}")
+        k = static_int(ctx.evaluate(argument.value), argument.span, f"the size of {written.name}")
         least = 2 if written.name == "unit_vector" else 1  # on a line there is no surface, only -1 and 1
         if k < least:
             fail("CG0204", f"the size of {written.name} must be at least {least}, not {k}", argument.span)
@@ -166,7 +158,7 @@ def rank_of(parameter: ast.Parameter, scope: SymbolTable) -> int:
 def size(ctx: Context, written: ast.Expr) -> int:
     if isinstance(written, ast.Name) and written.id == "_":
         return -1
-    n = static_int(evaluate.evaluate(ctx, written), written.span, "an array's size")
+    n = static_int(ctx.evaluate(written), written.span, "an array's size")
     if n < 0:
         fail("CG0204", f"an array's size must not be negative, not {n}", written.span)
     if n == 0 and isinstance(written, ast.Number):
@@ -181,7 +173,7 @@ def bounds(ctx: Context, written: ast.NamedType) -> dict[str, tuple[Node, Span]]
         name = argument.name or ("lower", "upper", "")[min(place, 2)]
         if name not in ("lower", "upper") or name in found:
             fail("CG0206", f"{written.name} takes (lower, upper), lower= or upper=", argument.span)
-        value = as_node(evaluate.evaluate(ctx, argument.value), argument.span)
+        value = as_node(ctx.evaluate(argument.value), argument.span)
         found[name] = (value, argument.span)
     return found
 
@@ -284,7 +276,7 @@ def match_size(
             return
         wanted = static_int(known, span, "a size")
     else:
-        wanted = static_int(evaluate.evaluate(ctx, dim), dim.span, "a size")
+        wanted = static_int(ctx.evaluate(dim), dim.span, "a size")
     if wanted != n and not (loose and n < wanted):
         labels: tuple[Label, ...] = ()
         known_as = ""

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context, PoisonedUse
-from compose_lang.compiler.elaborate.expressions import evaluate
-from compose_lang.compiler.elaborate.expressions.named_values import evaluate_as
-from compose_lang.compiler.elaborate.values import as_node, describe
+from compose_lang.compiler.elaborate.declarations.named_values import evaluate_as
+from compose_lang.compiler.elaborate.values import as_node, describe, truth
 from compose_lang.compiler.ir.build import broadcast_to, collect, constant, node
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.operation import ShapeError, broadcast_shapes
@@ -67,7 +66,7 @@ def inside(ctx: Context, statements: Sequence[ast.Statement], name: str) -> Iter
             if all(a.size for a in opened.axes):
                 yield from inside(with_lets(opened.context, s.body), s.body, name)
         elif isinstance(s, ast.If) and mentions([s], name):
-            test = evaluate.truth(evaluate.number(ctx, s.test), s.test.span)
+            test = truth(ctx.number(s.test), s.test.span)
             if not test.is_const:
                 fail("CG0208", "what is observed must be known at compile time, so must this", s.test.span)
             for branch, holds in ((s.then, test), (s.otherwise, node("not", test))):
@@ -83,7 +82,7 @@ def with_lets(ctx: Context, body: Sequence[ast.Statement]) -> Context:
     for s in body:
         if isinstance(s, ast.Let) and not s.indices:
             with suppress(ComposeError, PoisonedUse, ShapeError):
-                inner.scope.names[s.name] = evaluate.evaluate(inner, s.value)
+                inner.scope.names[s.name] = inner.evaluate(s.value)
     return inner
 
 
@@ -117,7 +116,7 @@ def fixed(observation: Observation, name: str, type: Type) -> tuple[np.ndarray, 
     if isinstance(o.target, ast.Index) and len(o.target.items) > len(type.shape) and event:
         fail("CG0204", f"a {type.domain.kind} is observed as a whole", o.target.span)
     inner = ctx.child(**{name: sites})
-    chosen = sites if isinstance(o.target, ast.Name) else evaluate.number(inner, o.target)
+    chosen = sites if isinstance(o.target, ast.Name) else inner.number(o.target)
     if chosen.value is None or not set(chosen.axes) <= set(ctx.plates):
         fail("CG0208", "what is observed must be known at compile time", o.target.span)
     value = as_node(evaluate_as(ctx, o.value, type.domain), o.value.span)

@@ -15,8 +15,7 @@ import numpy as np
 
 from compose_lang.compiler.elaborate import plates as clauses
 from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.expressions import evaluate
-from compose_lang.compiler.elaborate.values import IndexSet, as_node, describe, static_int
+from compose_lang.compiler.elaborate.values import IndexSet, describe, static_int
 from compose_lang.compiler.ir.build import (
     broadcast_to,
     cast_to,
@@ -68,8 +67,8 @@ class Recurrence:
         items = [i for i in e.items if not isinstance(i, ast.Slice)]
         if len(items) != len(e.items):
             fail("CG0210", f"`{self.name}` is still being defined: it cannot be sliced here", e.span)
-        place = as_node(evaluate.evaluate(ctx, items[0]), items[0].span)
-        rest = [as_node(evaluate.evaluate(ctx, i), i.span) for i in items[1:]]
+        place = ctx.number(items[0])
+        rest = [ctx.number(i) for i in items[1:]]
         if place.is_static_scalar:
             return gather(self.defined(place.item(), e.span), rest)
         lag = self.lag(place, items[0].span)
@@ -199,7 +198,7 @@ def running_clause(ctx: Context, let: ast.Let) -> tuple[str, np.ndarray] | None:
         fail("CG0210", "a recurrence takes no filter", let.condition.span)
     for clause in let.clauses:
         if isinstance(clause.target, ast.Name) and isinstance(head, ast.Name) and clause.target.id == head.id:
-            domain = evaluate.evaluate(ctx, clause.domain)
+            domain = ctx.evaluate(clause.domain)
             if not isinstance(domain, IndexSet) or not isinstance(domain.columns, np.ndarray):
                 fail("CG0210", f"a recurrence runs over range(…), not {describe(domain)}", clause.domain.span)
             return head.id, domain.columns
@@ -208,9 +207,7 @@ def running_clause(ctx: Context, let: ast.Let) -> tuple[str, np.ndarray] | None:
 
 def define_fixed(ctx: Context, let: ast.Let, plain: Sequence[ast.Let], array: Recurrence) -> None:
     """`let s[0] = value`"""
-    place = static_int(
-        evaluate.evaluate(ctx, let.indices[0]), let.indices[0].span, "the index of a definition"
-    )
+    place = static_int(ctx.evaluate(let.indices[0]), let.indices[0].span, "the index of a definition")
     if place < 0:
         fail("CG0210", "the index of a definition counts from 0", let.indices[0].span)
     value = element_value(ctx, let, plain)
@@ -243,8 +240,8 @@ def element_value(ctx: Context, let: ast.Let, plain: Sequence[ast.Let], running:
     opened = clauses.open_clauses(ctx, order, None, let.span)
     inner = opened.context.child()
     for each in plain:
-        inner.scope.names[each.name] = evaluate.evaluate(inner, each.value)
-    value = evaluate.number(inner, let.value)
+        inner.scope.names[each.name] = inner.evaluate(each.value)
+    value = inner.number(let.value)
     shape = value.shape
     for axis in reversed(opened.axes):
         value = collect(value, axis)

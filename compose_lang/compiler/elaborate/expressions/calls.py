@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from compose_lang.compiler.elaborate.context import Context, SymbolTable, count_inlined
+from compose_lang.compiler.elaborate.context import Context, count_inlined, rule
 from compose_lang.compiler.elaborate.declarations.declared_types import (
     Sizes,
     bind_shape,
     declared_type,
     rank_of,
 )
-from compose_lang.compiler.elaborate.expressions import evaluate
-from compose_lang.compiler.elaborate.factors import algebra, application
-from compose_lang.compiler.elaborate.learned import joint_training
-from compose_lang.compiler.elaborate.values import Function, as_node, describe
+from compose_lang.compiler.elaborate.factors.application import MAX_DEPTH, applied, assign, with_inputs
+from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs, as_factor
+from compose_lang.compiler.elaborate.learned import nets
+from compose_lang.compiler.elaborate.values import DeclaredFactor, Function, SymbolTable, describe
 from compose_lang.compiler.ir.build import along, broadcast_to, collect, constant, gather
 from compose_lang.compiler.ir.node import Axis, Node
 from compose_lang.compiler.ir.operation import ShapeError, broadcast_shapes
@@ -34,59 +34,38 @@ class Builtin:
         return f"the function `{self.name}`"
 
 
+@rule(ast.Call)
 def call(ctx: Context, e: ast.Call) -> Any:
     """The value of a call."""
-    callee = evaluate.evaluate(ctx, e.function)
+    callee = ctx.evaluate(e.function)
     if isinstance(callee, Builtin):
         if e.inputs is not None:
             fail("CG0206", f"{callee.description} takes no `|`", e.span)
         return callee.run(ctx, e)
     if isinstance(callee, Function):
         return call_function(ctx, callee, e)
-    if isinstance(callee, application.DeclaredFactor):
-        return call_factor(ctx, callee, e)
-    if isinstance(callee, application.WithInputs) and e.inputs is not None and e.arguments:
+    if isinstance(callee, DeclaredFactor):
+        if e.inputs is None:
+            return with_inputs(ctx, callee, e.arguments, e.span)
+        waiting = with_inputs(ctx, callee, e.inputs, e.span)
+        return applied(ctx, waiting, e.arguments, e.span) if e.arguments else waiting
+    if isinstance(callee, WithInputs) and e.inputs is not None and e.arguments:
         return applied(ctx, callee, e.arguments, e.span)
-    made = algebra.as_factor(callee)
+    made = as_factor(callee)
     if made is not None and made.ranks and e.inputs == () and e.arguments:
-        nodes = tuple(as_node(evaluate.evaluate(ctx, a.value), a.value.span) for a in e.arguments)
+        nodes = tuple(ctx.number(a.value) for a in e.arguments)
         if len(nodes) != len(made.ranks) or any(a.name for a in e.arguments):
             fail("CG0206", f"{made.description} is over {len(made.ranks)}, given by place", e.span)
-        return algebra.Applied(made, nodes, e.span)
+        return Applied(made, nodes, e.span)
     what, inside = e.function.span.text, ", ".join(a.span.text for a in e.arguments)
     help = ""
     if isinstance(callee, Node) and callee.shape:
         help = f"an element is `{what}[{inside}]`"
     elif isinstance(callee, Node) and len(e.arguments) == 1:
         help = f"a product has its sign: `{what} * ({inside})`"
-    elif isinstance(callee, application.WithInputs):
+    elif isinstance(callee, WithInputs):
         help = f"it has its inputs already: `x ~ {what}`"
     fail("CG0204", f"{describe(callee)} cannot be called", e.function.span, help=help)
-
-
-def call_factor(ctx: Context, factor: application.DeclaredFactor, e: ast.Call) -> Any:
-    """`F(inputs)`, `F(| inputs)`, `F(subjects |)` and `F(subjects | inputs)`."""
-    if e.inputs is None:
-        return factor.with_inputs(ctx, e.arguments, e.span)
-    waiting = factor.with_inputs(ctx, e.inputs, e.span)
-    return applied(ctx, waiting, e.arguments, e.span) if e.arguments else waiting
-
-
-def applied(
-    ctx: Context,
-    waiting: application.WithInputs,
-    arguments: Sequence[ast.Argument],
-    span: Span,
-    advice: str = "",
-) -> algebra.Applied:
-    """A factor given its subjects, by place or by name; advice: what to do where there are too many."""
-    factor = waiting.factor
-    given = application.assign(
-        ctx, factor.decl.subjects, arguments, factor.description, span, factor.scope, advice
-    )
-    factor = factor.over(given, span)
-    nodes = tuple(as_node(*given[s.name]) for s in factor.decl.subjects)
-    return algebra.Applied(application.WithInputs(factor, waiting.inputs, waiting.span), nodes, span)
 
 
 def check_returned(ctx: Context, decl: ast.Fn, made: Any, call: Span) -> None:
@@ -110,20 +89,20 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
     if e.inputs is not None:
         fail("CG0206", f"{what} takes no `|`", e.span)
     count_inlined(ctx, what, e.span)
-    if len(ctx.calls) >= application.MAX_DEPTH:
+    if len(ctx.calls) >= MAX_DEPTH:
         text = (
             f"{what} calls itself"
             if any(c == e.span for c in ctx.calls)
             else "functions call each other too deeply"
         )
         fail("CG0801", text, e.span, help="functions are inlined and cannot recurse")
-    given = application.assign(ctx, decl.parameters, e.arguments, what, e.span, function.scope)
+    given = assign(ctx, decl.parameters, e.arguments, what, e.span, function.scope)
     for p in decl.parameters:
         if p.name not in given:
             if p.default is None:
                 fail("CG0206", f"{what} needs a value for `{p.name}`", e.span)
             given[p.name] = (
-                evaluate.evaluate(replace(ctx, scope=function.scope), p.default),
+                replace(ctx, scope=function.scope).evaluate(p.default),
                 p.default.span,
             )
     leading: dict[str, tuple[int, ...]] = {}
@@ -160,11 +139,11 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
             bind_shape(inner, p.type, names[p.name], what, given[p.name][1], sizes)
     inner.scope.names.update(names)
     for let in decl.body:
-        inner.scope.names[let.name] = evaluate.evaluate(inner, let.value)
+        inner.scope.names[let.name] = inner.evaluate(let.value)
     if isinstance(decl.value, ast.LearnValue):
-        made: Any = joint_training.value_of_net(inner, decl, names, e.span)
+        made: Any = nets.value_of_net(inner, decl, names, e.span)
     else:
-        made = evaluate.evaluate(inner, decl.value)
+        made = inner.evaluate(decl.value)
         check_returned(inner, decl, made, e.span)
     if not axes or not isinstance(made, Node):
         return made

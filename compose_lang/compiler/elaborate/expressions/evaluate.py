@@ -7,22 +7,27 @@ machinery of their own.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.context import Context, usable
-from compose_lang.compiler.elaborate.expressions import calls, indexing, named_values, texts
-from compose_lang.compiler.elaborate.factors import algebra as factors
+from compose_lang.compiler.elaborate.context import Context, rule, usable
+from compose_lang.compiler.elaborate.declarations import named_values
+from compose_lang.compiler.elaborate.expressions import texts
+from compose_lang.compiler.elaborate.factors import algebra
+from compose_lang.compiler.elaborate.factors.values import as_factor
+from compose_lang.compiler.elaborate.plates import open_clauses
 from compose_lang.compiler.elaborate.values import (
     Cell,
+    Factor,
     IndexSet,
     NamedType,
     Namespace,
     Texts,
     as_node,
     describe,
+    truth,
 )
 from compose_lang.compiler.ir.build import broadcast_to, cast_to, collect, constant, node
 from compose_lang.compiler.ir.node import Node
@@ -43,28 +48,6 @@ ARITHMETIC = {
     "@": "matmul",
 }
 COMPARISONS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
-
-
-def evaluate(ctx: Context, e: ast.Expr) -> Any:
-    """The value of an expression."""
-    return _RULES[type(e)](ctx, e)
-
-
-def number(ctx: Context, e: ast.Expr) -> Node:
-    """The value of an expression that must be a number or an array."""
-    return as_node(evaluate(ctx, e), e.span)
-
-
-def truth(x: Node, span: Span) -> Node:
-    """A value as a truth value: whole numbers may stand for one, reals do not."""
-    if x.dtype == "real":
-        fail(
-            "CG0204",
-            f"a truth value is needed here, not {describe(x)}",
-            span,
-            help="compare it, as in `x > 0`",
-        )
-    return cast_to(x, "bool")
 
 
 def build(op: str, args: Sequence[Node], spans: Sequence[Span], attrs: tuple[Any, ...] = ()) -> Node:
@@ -102,23 +85,31 @@ def guarded(ctx: Context, x: Node) -> Node:
 # --- leaves -----------------------------------------------------------------------------------------------
 
 
-def _number(ctx: Context, e: ast.Number) -> Node:
+@rule(ast.Number)
+def number(ctx: Context, e: ast.Number) -> Node:
     if isinstance(e.value, int) and not -(2**63) <= e.value < 2**63:
         return constant(float(e.value))
     return constant(e.value)
 
 
-def _name(ctx: Context, e: ast.Name) -> Any:
+@rule(ast.String)
+def string(ctx: Context, e: ast.String) -> str:
+    return e.value
+
+
+@rule(ast.Name)
+def name(ctx: Context, e: ast.Name) -> Any:
     value = ctx.lookup(e.id, e.span)
     return value.value(e.span) if isinstance(value, named_values.ValueName) else value
 
 
-def _array(ctx: Context, e: ast.Array) -> Node | Texts:
+@rule(ast.Array)
+def array(ctx: Context, e: ast.Array) -> Node | Texts:
     if not e.items:
         return constant(np.zeros(0))
     if all(isinstance(item, ast.String) for item in e.items):
         return Texts(np.array([item.value for item in e.items if isinstance(item, ast.String)]))
-    items = [number(ctx, item) for item in e.items]
+    items = [ctx.number(item) for item in e.items]
     shapes = {i.shape for i in items}
     if len(shapes) > 1:
         odd = next(k for k, i in enumerate(items) if i.shape != items[0].shape)
@@ -128,16 +119,18 @@ def _array(ctx: Context, e: ast.Array) -> Node | Texts:
     return build("stack", items, [i.span for i in e.items])
 
 
-def _tuple(ctx: Context, e: ast.Tuple) -> Cell:
-    return Cell(tuple(evaluate(ctx, item) for item in e.items))
+@rule(ast.Tuple)
+def tuple_of(ctx: Context, e: ast.Tuple) -> Cell:
+    return Cell(tuple(ctx.evaluate(item) for item in e.items))
 
 
 # --- operators --------------------------------------------------------------------------------------------
 
 
-def _unary(ctx: Context, e: ast.Unary) -> Node:
-    value = evaluate(ctx, e.operand)
-    if e.op == "-" and factors.as_factor(value) is not None:
+@rule(ast.Unary)
+def unary(ctx: Context, e: ast.Unary) -> Node:
+    value = ctx.evaluate(e.operand)
+    if e.op == "-" and as_factor(value) is not None:
         help = "P ^ -1 inverts a factor; contrast(P, Q) is P but not Q"
         fail("CG0401", f"`-` does not apply to {describe(value)}", e.span, help=help)
     x = as_node(value, e.operand.span)
@@ -146,11 +139,12 @@ def _unary(ctx: Context, e: ast.Unary) -> Node:
     return node("neg", x) if e.op == "-" else x
 
 
-def _binary(ctx: Context, e: ast.Binary) -> Any:
-    left, right = evaluate(ctx, e.left), evaluate(ctx, e.right)
-    one, two = factors.as_factor(left), factors.as_factor(right)
+@rule(ast.Binary)
+def binary(ctx: Context, e: ast.Binary) -> Any:
+    left, right = ctx.evaluate(e.left), ctx.evaluate(e.right)
+    one, two = as_factor(left), as_factor(right)
     if one is not None or two is not None:
-        return algebra(ctx, e, one or left, two or right)
+        return compose(ctx, e, one or left, two or right)
     x, y = as_node(left, e.left.span), as_node(right, e.right.span)
     if e.op in ("/", "//", "%"):
         if y.value is not None and y.dtype != "real" and (y.value == 0).any() and e.op != "/":
@@ -180,35 +174,34 @@ def power(ctx: Context, x: Node, y: Node, e: ast.Binary) -> Node:
     return build("pow", (guarded(ctx, x), y), (e.left.span, e.right.span))
 
 
-def algebra(ctx: Context, e: ast.Binary, left: Any, right: Any) -> factors.Factor:
+def compose(ctx: Context, e: ast.Binary, left: Any, right: Any) -> Factor:
     """Operators where a factor stands on at least one side."""
-    one, two = factors.as_factor(left), factors.as_factor(right)
+    one, two = as_factor(left), as_factor(right)
     unit, minus = constant(1.0), constant(-1.0)
     if e.op == "+" and one is not None and two is not None:
-        warn = lambda code, text, help: ctx.session.warn(code, text, e.span, help=help)  # noqa: E731
-        return factors.mixture([one, two], e.span, warn)
+        return algebra.mixture(ctx, [one, two], e.span)
     if e.op == "*":
         if one is not None and two is not None:
-            return factors.product([(one, unit), (two, unit)], e.span)
+            return algebra.product([(one, unit), (two, unit)], e.span)
         factor, weight, place = (one, right, e.right) if one is not None else (two, left, e.left)
         assert factor is not None
         share = as_node(weight, place.span)
         if share.domain is not None and share.variables and value_range(share.domain)[0] < 0:
             text = f"the weight of a factor is not negative, but `{place.span.text}` is {share.domain}"
             ctx.session.warn("CG0405", text, place.span, help="declare it as unit or positive")
-        return factors.scaled(share, factor, e.span)
+        return algebra.scaled(share, factor, e.span)
     if e.op == "/" and one is not None:
         if two is None:
             weight = node("div", unit, as_node(right, e.right.span))
-            return factors.scaled(weight, one, e.span)
-        return factors.product([(one, unit), (two, minus)], e.span, quotient=e.span)
+            return algebra.scaled(weight, one, e.span)
+        return algebra.product([(one, unit), (two, minus)], e.span, quotient=e.span)
     if e.op == "^" and one is not None and two is None:
         exponent = as_node(right, e.right.span)
         if exponent.shape:
             fail(
                 "CG0203", f"the power of a factor must be one number, not {describe(exponent)}", e.right.span
             )
-        return factors.product([(one, exponent)], e.span)
+        return algebra.product([(one, exponent)], e.span)
     lhs, rhs = describe(left), describe(right)
     help = "factors compose by P * Q, w * P + v * Q, P / Q, P ^ b and contrast(P, Q)"
     if one is None or two is None:
@@ -216,7 +209,8 @@ def algebra(ctx: Context, e: ast.Binary, left: Any, right: Any) -> factors.Facto
     fail("CG0401", f"`{e.op}` does not join {lhs} and {rhs}", e.span, help=help)
 
 
-def _compare(ctx: Context, e: ast.Compare) -> Node:
+@rule(ast.Compare)
+def compare(ctx: Context, e: ast.Compare) -> Node:
     values = named_values.evaluate_beside(ctx, e.operands)
     tests = []
     for place, op in enumerate(e.ops):
@@ -244,22 +238,24 @@ def membership(item: Any, group: Any, spans: tuple[Span, Span]) -> Node:
     return node("any", node("eq", spread, values), attrs=(-1,))
 
 
-def _logical(ctx: Context, e: ast.Logical) -> Node:
-    tests = [truth(number(ctx, o), o.span) for o in e.operands]
+@rule(ast.Logical)
+def logical(ctx: Context, e: ast.Logical) -> Node:
+    tests = [truth(ctx.number(o), o.span) for o in e.operands]
     made = tests[0]
     for test, operand in zip(tests[1:], e.operands[1:], strict=True):
         made = build(e.op, (made, test), (e.operands[0].span, operand.span))
     return made
 
 
-def _conditional(ctx: Context, e: ast.Conditional) -> Any:
-    test = truth(number(ctx, e.test), e.test.span)
+@rule(ast.Conditional)
+def conditional(ctx: Context, e: ast.Conditional) -> Any:
+    test = truth(ctx.number(e.test), e.test.span)
     if test.is_static_scalar:
-        return evaluate(ctx, e.then if test.item() else e.otherwise)
+        return ctx.evaluate(e.then if test.item() else e.otherwise)
     taken = ctx.under(test)
     refused = ctx.under(node("not", test))
-    then, otherwise = evaluate(taken, e.then), evaluate(refused, e.otherwise)
-    if factors.as_factor(then) is not None or factors.as_factor(otherwise) is not None:
+    then, otherwise = taken.evaluate(e.then), refused.evaluate(e.otherwise)
+    if as_factor(then) is not None or as_factor(otherwise) is not None:
         help = f"state each under its condition: `if {e.test.span.text} {{ x ~ … }} else {{ x ~ … }}`"
         text = "a factor cannot be chosen by a condition that is not known at compile time"
         fail("CG0208", text, e.span, help=help)
@@ -268,8 +264,9 @@ def _conditional(ctx: Context, e: ast.Conditional) -> Any:
     return build("where", args, spans)
 
 
-def _attribute(ctx: Context, e: ast.Attribute) -> Any:
-    base = evaluate(ctx, e.base)
+@rule(ast.Attribute)
+def attribute(ctx: Context, e: ast.Attribute) -> Any:
+    base = ctx.evaluate(e.base)
     if isinstance(base, Namespace):
         if e.name in base.scope.own_names():
             return usable(base.scope.find(e.name), e.span)
@@ -290,9 +287,8 @@ def _attribute(ctx: Context, e: ast.Attribute) -> Any:
 # --- comprehensions and calls -----------------------------------------------------------------------------
 
 
-def _array_comprehension(ctx: Context, e: ast.ArrayComprehension) -> Node:
-    from compose_lang.compiler.elaborate.plates import open_clauses
-
+@rule(ast.ArrayComprehension)
+def array_comprehension(ctx: Context, e: ast.ArrayComprehension) -> Node:
     opened = open_clauses(ctx, e.clauses, e.condition, e.span)
     if opened.mask is not None:
         fail(
@@ -300,41 +296,19 @@ def _array_comprehension(ctx: Context, e: ast.ArrayComprehension) -> Node:
             "an array's length must be known: this filter or range depends on what is outside it",
             e.span,
         )
-    body = number(opened.context, e.body)
+    body = opened.context.number(e.body)
     shape = body.shape
     for axis in reversed(opened.axes):
         body = collect(body, axis)
     return broadcast_to(body, tuple(a.size for a in opened.axes) + shape)
 
 
-def _generator(ctx: Context, e: ast.Generator) -> Any:
+@rule(ast.Generator)
+def generator(ctx: Context, e: ast.Generator) -> Any:
     fail("CG0101", "a `for` here needs a function around it, as in sum(… for …), or brackets", e.span)
 
 
-def _learn(ctx: Context, e: ast.LearnValue) -> Any:
+@rule(ast.LearnValue)
+def learn(ctx: Context, e: ast.LearnValue) -> Any:
     text = "`learn` stands only on the right of a declaration: `density F(x: real) = learn …`"
     fail("CG0209", text, e.span)
-
-
-def _call(ctx: Context, e: ast.Call) -> Any:
-    return calls.call(ctx, e)
-
-
-_RULES: dict[type, Callable[[Context, Any], Any]] = {
-    ast.Number: _number,
-    ast.String: lambda ctx, e: e.value,
-    ast.Name: _name,
-    ast.Array: _array,
-    ast.Tuple: _tuple,
-    ast.Unary: _unary,
-    ast.Binary: _binary,
-    ast.Compare: _compare,
-    ast.Logical: _logical,
-    ast.Conditional: _conditional,
-    ast.Index: lambda ctx, e: indexing.index(ctx, e),
-    ast.Attribute: _attribute,
-    ast.Call: _call,
-    ast.Generator: _generator,
-    ast.ArrayComprehension: _array_comprehension,
-    ast.LearnValue: _learn,
-}

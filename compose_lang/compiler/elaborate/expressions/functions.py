@@ -21,6 +21,7 @@ from compose_lang.compiler.elaborate.values import (
     as_node,
     describe,
     static_int,
+    truth,
 )
 from compose_lang.compiler.ir.build import (
     REPEATED,
@@ -51,7 +52,7 @@ def operands(ctx: Context, e: ast.Call, low: int, high: int | None = None) -> li
             f"`{name}` takes {takes} argument{'s' if high != 1 else ''}, {len(e.arguments)} given",
             e.span,
         )
-    return [evaluate.number(ctx, a.value) for a in e.arguments]
+    return [ctx.number(a.value) for a in e.arguments]
 
 
 def elementwise(op: str, arity: int = 1, unsafe: bool = False) -> Callable[[Context, ast.Call], Node]:
@@ -87,7 +88,7 @@ def reduction(kind: str) -> Callable[[Context, ast.Call], Node]:
         positional = [a for a in e.arguments if a.name is None]
         named = {a.name: a for a in e.arguments if a.name is not None}
         if kind in ("min", "max") and len(positional) > 1 and not named:
-            xs = [evaluate.number(ctx, a.value) for a in positional]
+            xs = [ctx.number(a.value) for a in positional]
             made = xs[0]
             for x, a in zip(xs[1:], positional[1:], strict=True):
                 spans = (positional[0].span, a.span)
@@ -109,10 +110,10 @@ def reduced(ctx: Context, e: ast.Call, name: str) -> tuple[Node, int]:
     if len(positional) != 1:
         help = f"several values make an array: `{name}([1, 2, 3])`" if positional else ""
         fail("CG0206", f"`{name}` takes an array, and optionally axis=", e.span, help=help)
-    x = evaluate.number(ctx, positional[0].value)
+    x = ctx.number(positional[0].value)
     if "axis" not in named:
         return x, len(x.shape)
-    axis = static_int(evaluate.evaluate(ctx, named["axis"].value), named["axis"].span, "an axis")
+    axis = static_int(ctx.evaluate(named["axis"].value), named["axis"].span, "an axis")
     return axis_last(x, axis, named["axis"].span), 1
 
 
@@ -138,7 +139,7 @@ def axis_last(x: Node, axis: int, span: Span) -> Node:
 def over_generator(ctx: Context, kind: str, generator: ast.Generator) -> Node:
     """`sum(v for …)` and its like, element by element where v is an array; of an array, `any` and `all` ask for all."""
     opened = plates.open_clauses(ctx, generator.clauses, generator.condition, generator.span)
-    body = evaluate.number(opened.context, generator.body)
+    body = opened.context.number(generator.body)
     if kind in ("any", "all"):
         body = reduce_shape("all", cast_to(body, "bool"), len(body.shape))
     elif kind in ("mean", "logsumexp"):
@@ -199,13 +200,13 @@ def where_of(ctx: Context, e: ast.Call) -> Any:
     if len(e.arguments) != 3:
         operands(ctx, e, 3)
     test, then, otherwise = (a.value for a in e.arguments)
-    return evaluate.evaluate(ctx, ast.Conditional(test, then, otherwise, span=e.span))
+    return ctx.evaluate(ast.Conditional(test, then, otherwise, span=e.span))
 
 
 def length(ctx: Context, e: ast.Call) -> Node:
     if len(e.arguments) != 1:
         operands(ctx, e, 1)
-    value = evaluate.evaluate(ctx, e.arguments[0].value)
+    value = ctx.evaluate(e.arguments[0].value)
     if isinstance(value, IndexSet):
         return constant(value.count)
     if isinstance(value, Texts) and value.value.ndim:
@@ -226,7 +227,7 @@ def shape(ctx: Context, e: ast.Call) -> Node:
 def stack(ctx: Context, e: ast.Call) -> Node:
     if not e.arguments:
         fail("CG0206", "`stack` takes the parts of an array, none given", e.span)
-    xs = [evaluate.number(ctx, a.value) for a in e.arguments]
+    xs = [ctx.number(a.value) for a in e.arguments]
     odd = next((k for k, x in enumerate(xs) if x.shape != xs[0].shape), None)
     if odd is not None:
         text = f"stack takes parts of one shape: {describe(xs[0])} and {describe(xs[odd])}"
@@ -236,7 +237,7 @@ def stack(ctx: Context, e: ast.Call) -> Node:
 
 
 def concat(ctx: Context, e: ast.Call) -> Node:
-    xs = [evaluate.number(ctx, a.value) for a in e.arguments]
+    xs = [ctx.number(a.value) for a in e.arguments]
     if any(not x.shape for x in xs) or not xs:
         fail("CG0204", "concat joins arrays; stack makes an array of single values", e.span)
     return evaluate.build("concat", xs, [a.span for a in e.arguments], attrs=(0,))
@@ -248,7 +249,7 @@ def transpose(ctx: Context, e: ast.Call) -> Node:
 
 
 def reshape(ctx: Context, e: ast.Call) -> Node:
-    xs = [evaluate.evaluate(ctx, a.value) for a in e.arguments]
+    xs = [ctx.evaluate(a.value) for a in e.arguments]
     x = as_node(xs[0], e.arguments[0].span)
     sizes: list[int] = []
     for value, a in zip(xs[1:], e.arguments[1:], strict=True):
@@ -329,7 +330,7 @@ def non_negative(value: Any, span: Span, what: str) -> int:
 
 def filled(value: float) -> Callable[[Context, ast.Call], Node]:
     def run(ctx: Context, e: ast.Call) -> Node:
-        values = [evaluate.evaluate(ctx, a.value) for a in e.arguments]
+        values = [ctx.evaluate(a.value) for a in e.arguments]
         if any(isinstance(v, Cell) for v in values):
             help = f"write `{e.function.span.text}(2, 3)`"
             fail("CG0206", "sizes are given one by one", e.arguments[0].span, help=help)
@@ -380,5 +381,5 @@ def at_least(ctx: Context, e: ast.Call) -> Node:
 
 def implies(ctx: Context, e: ast.Call) -> Node:
     pair = zip(operands(ctx, e, 2), e.arguments, strict=True)
-    p, q = (evaluate.truth(x, a.span) for x, a in pair)
+    p, q = (truth(x, a.span) for x, a in pair)
     return node("or", node("not", p), q)

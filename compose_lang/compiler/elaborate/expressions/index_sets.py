@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.expressions import evaluate
 from compose_lang.compiler.elaborate.values import (
     DependentRange,
     IndexSet,
@@ -31,7 +30,7 @@ def sizes(ctx: Context, e: ast.Call, low: int, high: int) -> list[int]:
     if not low <= len(e.arguments) <= high or any(a.name for a in e.arguments):
         takes = str(low) if low == high else f"{low} to {high}"
         fail("CG0206", f"`{name}` takes {takes} arguments, {len(e.arguments)} given", e.span)
-    found = [static_int(evaluate.evaluate(ctx, a.value), a.span, f"the size of {name}") for a in e.arguments]
+    found = [static_int(ctx.evaluate(a.value), a.span, f"the size of {name}") for a in e.arguments]
     for n, a in zip(found, e.arguments, strict=True):
         if name != "range" and n < 0:
             fail("CG0204", f"the size of {name} must not be negative, not {n}", a.span)
@@ -50,7 +49,7 @@ def limited(rows: float, e: ast.Call) -> None:
 def _range(ctx: Context, e: ast.Call) -> IndexSet | DependentRange:
     if not 1 <= len(e.arguments) <= 3 or any(a.name for a in e.arguments):
         fail("CG0206", f"`range` takes 1 to 3 arguments, {len(e.arguments)} given", e.span)
-    bounds = [as_node(evaluate.evaluate(ctx, a.value), a.span) for a in e.arguments]
+    bounds = [as_node(ctx.evaluate(a.value), a.span) for a in e.arguments]
     if any(b.axes for b in bounds):
         return dependent(bounds, e)
     known = [static_int(b, a.span, "a bound of range") for b, a in zip(bounds, e.arguments, strict=True)]
@@ -114,7 +113,7 @@ def _zip(ctx: Context, e: ast.Call) -> IndexSet:
     parts: list[Any] = []
     counts = []
     for a in e.arguments:
-        value = evaluate.evaluate(ctx, a.value)
+        value = ctx.evaluate(a.value)
         if isinstance(value, IndexSet):
             parts.append(value.columns)
             counts.append(value.count)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.context import Context
+from compose_lang.compiler.elaborate.context import Context, rule
 from compose_lang.compiler.elaborate.declarations import recurrences
-from compose_lang.compiler.elaborate.expressions import evaluate, texts
+from compose_lang.compiler.elaborate.expressions import texts
 from compose_lang.compiler.elaborate.values import Cell, Texts, as_node, describe, static_int
 from compose_lang.compiler.ir.build import (
     cast_to,
@@ -25,17 +25,18 @@ from compose_lang.diagnostics import Label, Span, fail
 from compose_lang.grammar import ast
 
 
+@rule(ast.Index)
 def index(ctx: Context, e: ast.Index) -> Any:
-    base = evaluate.evaluate(ctx, e.base)
+    base = ctx.evaluate(e.base)
     if isinstance(base, recurrences.Recurrence):
         return base.element(ctx, e)
     if isinstance(base, Cell):
-        place = static_int(evaluate.evaluate(ctx, whole(e.items[0])), e.span, "the index of a tuple")
+        place = static_int(ctx.evaluate(whole(e.items[0])), e.span, "the index of a tuple")
         if not -len(base.items) <= place < len(base.items):
             fail("CG0207", f"index {place} is out of range for a tuple of {len(base.items)}", e.span)
         return base.items[place]
     if isinstance(base, Texts):
-        return texts.element(base, [evaluate.evaluate(ctx, whole(item)) for item in e.items], e.span)
+        return texts.element(base, [ctx.evaluate(whole(item)) for item in e.items], e.span)
     x = as_node(base, e.base.span)
     items: list[Any] = []
     spans: list[Span] = []
@@ -44,7 +45,7 @@ def index(ctx: Context, e: ast.Index) -> Any:
             items.append(item)
             spans.append(item.span)
             continue
-        value = evaluate.evaluate(ctx, item)
+        value = ctx.evaluate(item)
         cells = flatten_cell(value)
         items.extend(cells)
         spans.extend([item.span] * len(cells))
@@ -114,7 +115,7 @@ def window(ctx: Context, item: ast.Slice, size: int, e: ast.Index) -> Node | Non
     if item.step is not None:
         return None
     start, stop = (
-        constant(default) if part is None else as_node(evaluate.evaluate(ctx, part), part.span)
+        constant(default) if part is None else ctx.number(part)
         for part, default in ((item.start, 0), (item.stop, size))
     )
     ends = [over_steps(x) for x in (start, stop)]
@@ -142,9 +143,7 @@ def take(x: Node, axis: int, places: Node) -> Node:
 
 def slice_bounds(ctx: Context, item: ast.Slice, size: int) -> tuple[int, int, int] | None:
     def bound(part: ast.Expr | None) -> int | None:
-        return (
-            None if part is None else static_int(evaluate.evaluate(ctx, part), part.span, "a slice's bound")
-        )
+        return None if part is None else static_int(ctx.evaluate(part), part.span, "a slice's bound")
 
     start, stop, step = bound(item.start), bound(item.stop), bound(item.step)
     if step == 0:

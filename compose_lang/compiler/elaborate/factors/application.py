@@ -6,12 +6,13 @@ so a body always sees exactly what its signature says.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import singledispatch
+from typing import Any
 
-from compose_lang.compiler.elaborate import statements
-from compose_lang.compiler.elaborate.context import Context, SymbolTable, count_inlined
+from compose_lang.compiler.elaborate.bodies import run_body
+from compose_lang.compiler.elaborate.context import Context, count_inlined
 from compose_lang.compiler.elaborate.declarations.declared_types import (
     Sizes,
     bind_shape,
@@ -19,14 +20,16 @@ from compose_lang.compiler.elaborate.declarations.declared_types import (
     named_domain,
     rank_of,
 )
+from compose_lang.compiler.elaborate.declarations.named_values import evaluate_as
 from compose_lang.compiler.elaborate.declarations.observations import observes
-from compose_lang.compiler.elaborate.expressions import evaluate
-from compose_lang.compiler.elaborate.expressions.named_values import evaluate_as
 from compose_lang.compiler.elaborate.factors import arguments as admission
+from compose_lang.compiler.elaborate.factors.algebra import terms
+from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs, as_factor
 from compose_lang.compiler.elaborate.learned import declarations
-from compose_lang.compiler.elaborate.values import as_node, describe
+from compose_lang.compiler.elaborate.plates import one_copy
+from compose_lang.compiler.elaborate.values import DeclaredFactor, SymbolTable, as_node, describe
 from compose_lang.compiler.graph.factor_graph import Term
-from compose_lang.compiler.ir.build import along, constant, gather, node
+from compose_lang.compiler.ir.build import along, constant, node
 from compose_lang.compiler.ir.node import Axis, Node
 from compose_lang.compiler.ir.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.ir.types import Domain
@@ -38,39 +41,30 @@ from compose_lang.grammar import ast
 MAX_DEPTH = 60
 
 
-@dataclass(frozen=True)
-class DeclaredFactor:
-    """A `factor` or `density` declaration and the scope it stands in."""
+@terms.register(WithInputs)
+def terms_of_application(
+    factor: WithInputs, ctx: Context, subjects: Sequence[Node], span: Span
+) -> list[Term]:
+    decl = factor.factor.decl
+    count_inlined(ctx, factor.description, span)
+    if len(ctx.calls) >= MAX_DEPTH:
+        repeats = [c for c in dict.fromkeys(ctx.calls) if ctx.calls.count(c) > 1]
+        help = f"`{decl.name}` applies itself: stop it with an `if` on a constant input" if repeats else ""
+        fail("CG0801", f"factors apply each other more than {MAX_DEPTH} deep", span, help=help)
+    if len(subjects) != len(decl.subjects):
+        names = ", ".join(s.name for s in decl.subjects)
+        count = "1 is" if len(subjects) == 1 else f"{len(subjects)} are"
+        text = f"{factor.description} is over {len(decl.subjects)} subjects ({names}), {count} given"
+        fail("CG0206", text, span, help=factor.factor.hint or f"write `({names}) ~ {decl.name}(…)`")
+    return call_of(factor.factor, factor, ctx, list(subjects), span).terms()
 
-    decl: ast.FactorDecl
-    scope: SymbolTable
-    is_program: ClassVar[bool] = False
-    hint: ClassVar[str] = ""  #: how to give the right subjects
 
-    @property
-    def description(self) -> str:
-        return f"the {'density' if self.decl.is_density else 'factor'} `{self.decl.name}`"
-
-    def with_inputs(self, ctx: Context, arguments: Sequence[ast.Argument], span: Span) -> WithInputs:
-        """`F(inputs)`: the factor that waits for its subjects."""
-        given = assign(ctx, self.decl.inputs, arguments, self.description, span, self.scope)
-        return WithInputs(self, given, span)
-
-    def without_inputs(self) -> WithInputs:
-        return WithInputs(self, {}, self.decl.span)
-
-    def over(self, names: Collection[str], span: Span) -> DeclaredFactor:
-        """The factor over the subjects that an application names: all of them, unless it is a program."""
-        for subject in self.decl.subjects:
-            if subject.name not in names:
-                text = (
-                    f"`{self.decl.name}` is missing its subject `{subject.name}`: give all subjects or none"
-                )
-                fail("CG0206", text, span)
-        return self
-
-    def call(self, waiting: WithInputs, ctx: Context, subjects: list[Node], span: Span) -> Call:
-        return Call(waiting, ctx, subjects, span)
+@singledispatch
+def call_of(
+    factor: DeclaredFactor, waiting: WithInputs, ctx: Context, subjects: list[Node], span: Span
+) -> Call:
+    """An application of a declared factor to some subjects."""
+    return Call(waiting, ctx, subjects, span)
 
 
 def assign(
@@ -109,50 +103,23 @@ def assign(
     return given
 
 
-@dataclass(frozen=True)
-class WithInputs:
-    """A declared factor with its inputs; it waits for its subjects."""
+def with_inputs(
+    ctx: Context, factor: DeclaredFactor, arguments: Sequence[ast.Argument], span: Span
+) -> WithInputs:
+    """`F(inputs)`: the factor that waits for its subjects."""
+    given = assign(ctx, factor.decl.inputs, arguments, factor.description, span, factor.scope)
+    return WithInputs(factor, given, span)
 
-    factor: DeclaredFactor
-    inputs: Mapping[str, tuple[Any, Span]]
-    span: Span
-    widened: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Array inputs widen a factor: their leading axes are part of what it is over."""
-        extra = 0
-        for parameter in self.factor.decl.inputs:
-            if parameter.name in self.inputs and isinstance(self.inputs[parameter.name][0], Node):
-                value = self.inputs[parameter.name][0]
-                extra = max(extra, len(value.shape) - rank_of(parameter, self.factor.scope))
-        object.__setattr__(self, "widened", extra)
-
-    @property
-    def description(self) -> str:
-        return self.factor.description
-
-    @property
-    def normalised(self) -> bool:
-        decl = self.factor.decl
-        return decl.is_density and not declarations.is_unnormalised(decl)
-
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        return tuple(rank_of(s, self.factor.scope) + self.widened for s in self.factor.decl.subjects)
-
-    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
-        decl = self.factor.decl
-        count_inlined(ctx, self.description, span)
-        if len(ctx.calls) >= MAX_DEPTH:
-            round = [c for c in dict.fromkeys(ctx.calls) if ctx.calls.count(c) > 1]
-            help = f"`{decl.name}` applies itself: stop it with an `if` on a constant input" if round else ""
-            fail("CG0801", f"factors apply each other more than {MAX_DEPTH} deep", span, help=help)
-        if len(subjects) != len(decl.subjects):
-            names = ", ".join(s.name for s in decl.subjects)
-            count = "1 is" if len(subjects) == 1 else f"{len(subjects)} are"
-            text = f"{self.description} is over {len(decl.subjects)} subjects ({names}), {count} given"
-            fail("CG0206", text, span, help=self.factor.hint or f"write `({names}) ~ {decl.name}(…)`")
-        return self.factor.call(self, ctx, list(subjects), span).terms()
+def applied(
+    ctx: Context, waiting: WithInputs, arguments: Sequence[ast.Argument], span: Span, advice: str = ""
+) -> Applied:
+    """A factor given its subjects, by place or by name; advice: what to do where there are too many."""
+    factor = waiting.factor
+    given = assign(ctx, factor.decl.subjects, arguments, factor.description, span, factor.scope, advice)
+    factor = factor.over(given, span)
+    nodes = tuple(as_node(*given[s.name]) for s in factor.decl.subjects)
+    return Applied(WithInputs(factor, waiting.inputs, waiting.span), nodes, span)
 
 
 class Call:
@@ -172,7 +139,7 @@ class Call:
             if parameter.name in waiting.inputs:
                 self.arguments[parameter.name] = waiting.inputs[parameter.name]
             elif parameter.default is not None:
-                value = evaluate.evaluate(replace(ctx, scope=waiting.factor.scope), parameter.default)
+                value = replace(ctx, scope=waiting.factor.scope).evaluate(parameter.default)
                 self.arguments[parameter.name] = (value, parameter.default.span)
             else:
                 takes = ", ".join(p.name for p in self.decl.inputs)
@@ -202,12 +169,12 @@ class Call:
         return self.settled(found)
 
     def run_body(self, ctx: Context) -> None:
-        if declarations.is_learned(self.decl):
-            declarations.state(self, ctx)
+        if self.factor.is_learned:
+            declarations.state(ctx, self.factor, self.arguments, self.span)
         elif self.decl.body is not None:
             for o in observes(self.decl.body):
                 fail("CG0209", "`observe` stands in a program, not in the body of a factor", o.span)
-            statements.run_body(ctx, weighing(self.decl.body))
+            run_body(ctx, weighing(self.decl.body))
         else:
             assert self.decl.value is not None
             self.alias(ctx, self.decl.value)
@@ -235,9 +202,7 @@ class Call:
 
     def alias(self, ctx: Context, value: ast.Expr) -> None:
         """`factor F(x | …) = expression`"""
-        from compose_lang.compiler.elaborate.factors.algebra import as_factor
-
-        factor = as_factor(evaluate.evaluate(ctx, value))
+        factor = as_factor(ctx.evaluate(value))
         if factor is None:
             fail("CG0401", f"the right side of `{self.name}` is not a factor", value.span)
         if self.decl.is_density and not factor.normalised:
@@ -245,7 +210,7 @@ class Call:
             help = f"declare it a `factor`, or divide its total out: normalize({value.span.text})"
             ctx.session.warn("CG0413", text, value.span, help=help)
         subjects = [as_node(ctx.scope.find(s.name), self.span) for s in self.decl.subjects]
-        for term in factor.terms(ctx, subjects, self.span):
+        for term in terms(factor, ctx, subjects, self.span):
             ctx.emit(term)
 
     # --- leading axes ---
@@ -274,12 +239,9 @@ class Call:
             self.mismatch(leading)
         self.axes = [Axis(n) if n != 1 else None for n in batch]
         columns = [along(a) if a else constant(0) for a in self.axes]
-        zero = constant(0)
         for name, shape in leading.items():
             value, span = self.arguments[name]
-            mine = columns[len(columns) - len(shape) :] if shape else []
-            one = gather(value, [zero if n == 1 else c for n, c in zip(shape, mine, strict=True)])
-            self.arguments[name] = (one, span)
+            self.arguments[name] = (one_copy(value, len(shape), columns), span)
 
     def mismatch(self, leading: Mapping[str, tuple[int, ...]]) -> None:
         """Report arguments whose leading axes do not broadcast, naming the two that differ."""

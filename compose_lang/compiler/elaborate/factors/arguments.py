@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.expressions.named_values import require_same
+from compose_lang.compiler.elaborate.declarations.named_values import require_same
 from compose_lang.compiler.elaborate.values import describe
 from compose_lang.compiler.graph.factor_graph import Term
 from compose_lang.compiler.ir.build import constant, node

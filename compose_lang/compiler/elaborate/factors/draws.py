@@ -9,20 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate.context import Context, SymbolTable
+from compose_lang.compiler.elaborate.context import Context
 from compose_lang.compiler.elaborate.declarations.declared_types import (
     bind_shape,
     declared_type,
     rank_of,
 )
-from compose_lang.compiler.elaborate.expressions import evaluate
-from compose_lang.compiler.elaborate.factors.algebra import Factor, Mixture, as_factor, each_copy
-from compose_lang.compiler.elaborate.learned.declarations import inputs_of, is_learned, part_of
-from compose_lang.compiler.elaborate.values import Cell, as_node, static_int
+from compose_lang.compiler.elaborate.factors.algebra import copy_weights, each_copy
+from compose_lang.compiler.elaborate.factors.application import Call
+from compose_lang.compiler.elaborate.factors.values import Mixture, WithInputs, as_factor
+from compose_lang.compiler.elaborate.learned.declarations import inputs_of, part_of
+from compose_lang.compiler.elaborate.plates import one_copy
+from compose_lang.compiler.elaborate.values import Cell, Factor, SymbolTable, as_node, static_int
 from compose_lang.compiler.graph.learned_factor import LEARNERS, LEVEL
 from compose_lang.compiler.ir.build import (
     add_all,
@@ -31,7 +33,6 @@ from compose_lang.compiler.ir.build import (
     cast_to,
     collect,
     constant,
-    gather,
     node,
     slot,
 )
@@ -40,15 +41,12 @@ from compose_lang.compiler.ir.operation import broadcast_shapes
 from compose_lang.diagnostics import Span, fail
 from compose_lang.grammar import ast
 
-if TYPE_CHECKING:
-    from compose_lang.compiler.elaborate.factors.application import Call, WithInputs
-
 
 def noise(kind: str) -> Callable[[Context, ast.Call], Node]:
     """A source of randomness of a given shape: `std_normal()`, `std_normal(n, m)`."""
 
     def run(ctx: Context, e: ast.Call) -> Node:
-        shape = tuple(static_int(evaluate.evaluate(ctx, a.value), a.span, "a size") for a in e.arguments)
+        shape = tuple(static_int(ctx.evaluate(a.value), a.span, "a size") for a in e.arguments)
         return source(ctx, kind, shape, e)
 
     return run
@@ -80,10 +78,8 @@ def inverted(quantile: str, parameters: int) -> Callable[[Context, ast.Call], No
     def run(ctx: Context, e: ast.Call) -> Node:
         if len(e.arguments) < parameters:
             fail("CG0206", f"`{e.function.span.text}` takes {parameters} parameters", e.span)
-        given = [evaluate.number(ctx, x.value) for x in e.arguments[:parameters]]
-        sizes = tuple(
-            static_int(evaluate.evaluate(ctx, x.value), x.span, "a size") for x in e.arguments[parameters:]
-        )
+        given = [ctx.number(x.value) for x in e.arguments[:parameters]]
+        sizes = tuple(static_int(ctx.evaluate(x.value), x.span, "a size") for x in e.arguments[parameters:])
         shape = sizes or broadcast_shapes(*(x.shape for x in given))
         return node(quantile, *given, source(ctx, "uniform", shape, e))
 
@@ -106,8 +102,6 @@ def draw_of(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) 
 
     CG0606 where the density does not say how it is drawn.
     """
-    from compose_lang.compiler.elaborate.factors.application import Call, WithInputs
-
     if isinstance(factor, Mixture) and factor.normalised:
         return draw_of_mixture(ctx, factor, subjects, span)
     if not isinstance(factor, WithInputs) or not factor.normalised:
@@ -118,10 +112,10 @@ def draw_of(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) 
     inner = call.checked()
     names = [s.name for s in call.decl.subjects]
     copies = [as_node(*call.arguments[name]) for name in names]
-    if is_learned(call.decl):
+    if call.factor.is_learned:
         drawn = learned_draw(inner, call)
     elif call.decl.value is not None:
-        meant = as_factor(evaluate.evaluate(inner, call.decl.value))
+        meant = as_factor(inner.evaluate(call.decl.value))
         assert meant is not None
         drawn = draw_of(inner, meant, copies, span)
     else:
@@ -140,7 +134,7 @@ def learned_draw(ctx: Context, call: Call) -> list[Node]:
         text = f"`{part.name}` is learned by `{part.method}`, which does not draw outright"
         fail("CG0606", text, call.span, help=f"densities learned by {known} do")
     sizes = [math.prod(p.type.full_shape) for p in part.subjects]
-    given, inputs = inputs_of(call, part, ctx)
+    given, inputs = inputs_of(ctx, part, call.arguments)
     numbers = fresh(ctx, part.learner.draw, (sum(sizes),))
     whole = node("learned_draw", part.slot, LEVEL, numbers, *inputs, attrs=(part, given))
     found, start = [], 0
@@ -163,7 +157,7 @@ def draw_of_mixture(ctx: Context, mixture: Mixture, subjects: Sequence[Node], sp
     """A draw of one part for each copy, chosen by its weight."""
     ranks = mixture.copy_ranks
     inner, copies, axes = each_copy(ctx, subjects, ranks, span, mixture.description)
-    weights = mixture.weights(axes, span)
+    weights = copy_weights(mixture, axes, span)
     parts = [draw_of(inner, part, copies, span) for _, part in mixture.parts]
     choice, drawn = fresh(inner, "uniform"), parts[-1]
     for k in reversed(range(len(parts) - 1)):
@@ -203,7 +197,7 @@ def draws(ctx: Context, factor: WithInputs, subjects: Sequence[tuple[int, ...]])
         if p.name in factor.inputs:
             values[p.name] = factor.inputs[p.name][0]
         elif p.default is not None:
-            values[p.name] = evaluate.evaluate(replace(ctx, scope=factor.factor.scope), p.default)
+            values[p.name] = replace(ctx, scope=factor.factor.scope).evaluate(p.default)
         else:
             fail("CG0206", f"`{decl.name}` needs a value for `{p.name}`", factor.span)
         if isinstance(values[p.name], Node):
@@ -221,9 +215,7 @@ def draws(ctx: Context, factor: WithInputs, subjects: Sequence[tuple[int, ...]])
     for p in decl.inputs:
         shape = leading.get(p.name, ())
         if shape:
-            mine = axes[len(axes) - len(shape) :]
-            columns = [constant(0) if n == 1 else along(a) for n, a in zip(shape, mine, strict=True)]
-            values[p.name] = gather(values[p.name], columns)
+            values[p.name] = one_copy(values[p.name], len(shape), [along(a) for a in axes])
         if p.type is not None and isinstance(values[p.name], Node):
             bind_shape(inner, p.type, values[p.name], f"`{p.name}`", factor.span)
     scope.names.update(values)
@@ -240,7 +232,7 @@ def drawn_values(
     ctx: Context, written: ast.Expr, decl: ast.FactorDecl, subjects: Sequence[tuple[int, ...]]
 ) -> list[Node]:
     """What a `draw` says, one value a subject: numbers, or another density, which is then drawn."""
-    value = evaluate.evaluate(ctx, written)
+    value = ctx.evaluate(written)
     other = as_factor(value)
     if other is not None:
         return draw_of(
@@ -265,5 +257,5 @@ class LazyScope(SymbolTable):
 
     def find(self, name: str) -> Any:
         if name not in self.names and name in self.lets:
-            self.names[name] = evaluate.evaluate(self.ctx, self.lets[name])
+            self.names[name] = self.ctx.evaluate(self.lets[name])
         return super().find(name)

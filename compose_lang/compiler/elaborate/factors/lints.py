@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any
 
 from compose_lang.compiler.elaborate.context import Context
+from compose_lang.compiler.elaborate.declarations.declared_types import rank_of
+from compose_lang.compiler.elaborate.factors.values import (
+    Applied,
+    Contrast,
+    Mixture,
+    Product,
+    Scaled,
+    WithInputs,
+)
+from compose_lang.compiler.elaborate.values import Factor
 from compose_lang.compiler.ir.build import postorder
 from compose_lang.compiler.ir.node import Axis, Node
 from compose_lang.compiler.ir.types import Domain
 from compose_lang.diagnostics import Span
 from compose_lang.grammar import ast
-
-if TYPE_CHECKING:
-    from compose_lang.compiler.elaborate.factors.algebra import Factor
 
 COMPACT = frozenset({"angle", "simplex", "unit_vector", "cholesky_corr", "permutation"})
 
@@ -27,9 +34,6 @@ COMPACT = frozenset({"angle", "simplex", "unit_vector", "cholesky_corr", "permut
 
 def lint_constant(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> None:
     """CG0412 where an unnormalised factor has a random input or power: its total is not divided out."""
-    from compose_lang.compiler.elaborate.factors.algebra import Applied, Product
-    from compose_lang.compiler.elaborate.factors.application import WithInputs
-
     while isinstance(factor, Applied):
         subjects, factor = factor.subjects, factor.factor
     if ctx.calls or factor.normalised or not any(s.variables for s in subjects):
@@ -56,22 +60,18 @@ def states_energy(factor: Any) -> bool:
     return body is not None and any(isinstance(s, ast.Energy | ast.Prefer) for s in body)
 
 
-def lint_constants(
-    parts: Sequence[Factor], warn: Callable[[str, str, str], None], axes: Sequence[Axis] = ()
-) -> None:
+def lint_constants(ctx: Context, parts: Sequence[Factor], span: Span, axes: Sequence[Axis] = ()) -> None:
     """CG0403 where a mixture's parts have totals that are not known, nor the same.
 
     axes: those of the range that one part stands for, whose inputs may vary along it. The same factor with the same
     inputs has one total, whichever subjects it is applied to.
     """
-    from compose_lang.compiler.elaborate.factors.algebra import Applied, Scaled
-
     bare = [p.factor if isinstance(p, Scaled) else p for p in parts]
     loose = [p for p in bare if not (p.factor if isinstance(p, Applied) else p).normalised]
     is_one = all(isinstance(p, Applied) for p in bare) and len({identity(p.factor) for p in bare}) == 1  # type: ignore[attr-defined]
     if loose and not (is_one and not varies_along(bare[0], axes)):
         text = f"this mixture's weights hang on unknown constants: {loose[0].description} is not normalised"
-        warn("CG0403", text, "divide its constant out: normalize(P)")
+        ctx.session.warn("CG0403", text, span, help="divide its constant out: normalize(P)")
 
 
 def varies_along(part: Factor, axes: Sequence[Axis]) -> bool:
@@ -97,9 +97,6 @@ def lint_sum(ctx: Context, total: float, span: Span) -> None:
 
 def identity(factor: Factor) -> Hashable:
     """What two factors share where they are the same factor with the same inputs (and subjects)."""
-    from compose_lang.compiler.elaborate.factors.algebra import Applied, Mixture, Scaled
-    from compose_lang.compiler.elaborate.factors.application import WithInputs
-
     match factor:
         case WithInputs():
             inputs = sorted((name, value_key(value)) for name, (value, _) in factor.inputs.items())
@@ -168,9 +165,6 @@ def known(total: dict[int | None, float]) -> float:
 
 def declared(factor: Factor) -> tuple[int, bool]:
     """The id of a factor's declaration, and whether it stands there without inputs."""
-    from compose_lang.compiler.elaborate.factors.algebra import Applied
-    from compose_lang.compiler.elaborate.factors.application import WithInputs
-
     inner = factor.factor if isinstance(factor, Applied) else factor
     return (id(inner.factor.decl), not inner.inputs) if isinstance(inner, WithInputs) else (id(inner), False)
 
@@ -179,8 +173,6 @@ def lint_quotient(
     ctx: Context, parts: Sequence[tuple[Factor, Node]], subjects: Sequence[Node], span: Span
 ) -> None:
     """CG0404 where a quotient is over something unbounded and cannot be shown to have a finite total."""
-    from compose_lang.compiler.elaborate.factors.algebra import Applied
-
     over = [*subjects, *(s for f, _ in parts if isinstance(f, Applied) for s in f.subjects)]
     if any(s.variables and not is_bounded(s.domain) for s in over) and may_be_improper(parts):
         ctx.session.warn(
@@ -245,20 +237,18 @@ def lint_subjects(ctx: Context, subjects: Iterable[tuple[Node, Span]]) -> None:
 
 def applied_in(factor: Factor) -> Iterator[tuple[Node, Span]]:
     """The subjects that stand inside a composition, each with the place of its application."""
-    from compose_lang.compiler.elaborate.factors import algebra
-
     match factor:
-        case algebra.Applied():
+        case Applied():
             yield from ((s, factor.span) for s in factor.subjects)
-        case algebra.Product():
+        case Product():
             for part, _ in factor.parts:
                 yield from applied_in(part)
-        case algebra.Mixture():
+        case Mixture():
             for _, part in factor.parts:
                 yield from applied_in(part)
-        case algebra.Scaled():
+        case Scaled():
             yield from applied_in(factor.factor)
-        case algebra.Contrast():
+        case Contrast():
             yield from applied_in(factor.likes)
             yield from applied_in(factor.dislikes)
 
@@ -270,9 +260,6 @@ def lint_choices(
     ctx: Context, parts: Iterable[Factor], ranks: Sequence[int], copies: Sequence[Axis | None], span: Span
 ) -> None:
     """CG0409 where array inputs make a mixture of scalar densities choose once for a whole array."""
-    from compose_lang.compiler.elaborate.declarations.declared_types import rank_of
-    from compose_lang.compiler.elaborate.factors.application import WithInputs
-
     widened = [
         p
         for p in parts

@@ -10,13 +10,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.factors.algebra import Factor, each_copy, total
-from compose_lang.compiler.elaborate.values import describe
+from compose_lang.compiler.elaborate.declarations.declared_types import declared_type
+from compose_lang.compiler.elaborate.factors.algebra import each_copy, terms, total
+from compose_lang.compiler.elaborate.factors.application import Call
+from compose_lang.compiler.elaborate.factors.values import (
+    Contrast,
+    Mixture,
+    Normalised,
+    OverRange,
+    Product,
+    Scaled,
+    WithInputs,
+)
+from compose_lang.compiler.elaborate.values import Factor, describe
 from compose_lang.compiler.graph.factor_graph import Term
 from compose_lang.compiler.ir.build import constant, node, reduce_axis
 from compose_lang.compiler.ir.node import Axis, Node
@@ -32,51 +43,32 @@ FINE = {1: 401, 2: 121}  #: nodes of the sum itself, by the number of coordinate
 TOLERANCE = 1e-6  #: nats; a larger difference between the sum and one of half its nodes is told
 
 
-@dataclass(frozen=True)
-class Normalised:
-    """The density proportional to a factor, and to 0 outside [lower, upper] where these are given."""
+@terms.register(Normalised)
+def terms_of_normalised(factor: Normalised, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
+    one, inner, copies = copy_of(factor, ctx, subjects, span)
+    inner = replace(inner, weighed_by="normalize" if factor.lower is None else "truncate")
+    domains = tuple(d or c.domain or REAL for d, c in zip(factor.domains, copies, strict=True))
+    log_z = Normaliser(replace(factor, inner=one), inner, domains, [c.shape for c in copies]).log()
+    energy = node("add", total(one, inner, copies, span), log_z)
+    inside = within(copies[0], factor.lower, factor.upper) if factor.lower is not None else None
+    if inside is not None:
+        energy = node("where", inside, energy, constant(math.inf))
+    return [Term(energy, inner.plates, "factor", factor.description, span)]
 
-    inner: Factor
-    domains: tuple[Domain | None, ...]  #: of the subjects as declared; None: as those it is applied to
-    span: Span
-    lower: Node | None = None
-    upper: Node | None = None
-    normalised: bool = True
 
-    @property
-    def ranks(self) -> tuple[int, ...]:
-        return self.inner.ranks
-
-    @property
-    def description(self) -> str:
-        return "a truncated density" if self.lower is not None else "a normalised factor"
-
-    def terms(self, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
-        one, inner, copies = self.one_copy(ctx, subjects, span)
-        inner = replace(inner, weighed_by="normalize" if self.lower is None else "truncate")
-        domains = tuple(d or c.domain or REAL for d, c in zip(self.domains, copies, strict=True))
-        log_z = Normaliser(replace(self, inner=one), inner, domains, [c.shape for c in copies]).log()
-        energy = node("add", total(one, inner, copies, span), log_z)
-        inside = within(copies[0], self.lower, self.upper) if self.lower is not None else None
-        if inside is not None:
-            energy = node("where", inside, energy, constant(math.inf))
-        return [Term(energy, inner.plates, "factor", self.description, span)]
-
-    def one_copy(
-        self, ctx: Context, subjects: Sequence[Node], span: Span
-    ) -> tuple[Factor, Context, list[Node]]:
-        """The factor, context and subjects of one independent copy; array inputs mean a copy for each element."""
-        from compose_lang.compiler.elaborate.factors.application import Call, WithInputs
-
-        if not isinstance(self.inner, WithInputs):
-            inner, copies, _ = each_copy(ctx, subjects, self.ranks, span, self.description)
-            return self.inner, inner, copies
-        call = Call(self.inner, ctx, list(subjects), span)
-        call.split()
-        names = [s.name for s in call.decl.subjects]
-        inputs = {name: value for name, value in call.arguments.items() if name not in names}
-        one = WithInputs(self.inner.factor, inputs, self.inner.span)
-        return one, call.context(), [call.arguments[name][0] for name in names]
+def copy_of(
+    factor: Normalised, ctx: Context, subjects: Sequence[Node], span: Span
+) -> tuple[Factor, Context, list[Node]]:
+    """The factor, context and subjects of one independent copy; array inputs mean a copy for each element."""
+    if not isinstance(factor.inner, WithInputs):
+        inner, copies, _ = each_copy(ctx, subjects, factor.ranks, span, factor.description)
+        return factor.inner, inner, copies
+    call = Call(factor.inner, ctx, list(subjects), span)
+    call.split()
+    names = [s.name for s in call.decl.subjects]
+    inputs = {name: value for name, value in call.arguments.items() if name not in names}
+    one = WithInputs(factor.inner.factor, inputs, factor.inner.span)
+    return one, call.context(), [call.arguments[name][0] for name in names]
 
 
 def within(x: Node, lower: Node | None, upper: Node | None) -> Node | None:
@@ -301,15 +293,6 @@ class Normaliser:
 
 def subject_domains(factor: Factor, ctx: Context) -> tuple[Domain | None, ...]:
     """What a factor's subjects range over, from the declarations it leads to; None where nothing says."""
-    from compose_lang.compiler.elaborate.factors.algebra import (
-        Contrast,
-        Mixture,
-        OverRange,
-        Product,
-        Scaled,
-    )
-    from compose_lang.compiler.elaborate.factors.application import WithInputs
-
     match factor:
         case WithInputs():
             inner = replace(ctx, scope=factor.factor.scope)
@@ -333,8 +316,6 @@ def subject_domains(factor: Factor, ctx: Context) -> tuple[Domain | None, ...]:
 
 def declared_domain(ctx: Context, written: ast.TypeExpr | None) -> Domain | None:
     """A parameter's domain; None where it has no type, or one whose size its arguments bind."""
-    from compose_lang.compiler.elaborate.declarations.declared_types import declared_type
-
     if written is None:
         return None
     try:
@@ -368,8 +349,6 @@ def normalised(ctx: Context, factor: Factor, span: Span) -> Factor:
 
 def truncated(ctx: Context, factor: Factor, lower: Node, upper: Node, span: Span) -> Factor:
     """`truncate(P, lo, hi)`: the part of a factor over one number that lies between two, as a density."""
-    from compose_lang.compiler.elaborate.factors.application import WithInputs
-
     if len(factor.ranks) != 1:
         fail("CG0206", f"truncate takes a factor over one number, {factor.description} is not", span)
     (domain,) = subject_domains(factor, ctx)

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.expressions import evaluate
-from compose_lang.compiler.elaborate.factors.algebra import Applied, as_factor, total
+from compose_lang.compiler.elaborate.factors.algebra import total
 from compose_lang.compiler.elaborate.factors.draws import draw_of
+from compose_lang.compiler.elaborate.factors.values import Applied, as_factor
 from compose_lang.compiler.elaborate.values import describe
 from compose_lang.compiler.graph.factor_graph import Proposal, Variable
 from compose_lang.compiler.ir.build import (
@@ -32,7 +32,7 @@ from compose_lang.grammar import ast
 
 def proposal(ctx: Context, targets: Sequence[Variable], written: ast.Expr) -> Proposal:
     """The proposal that an expression means for some variables; CG0606 where it cannot propose for them."""
-    factor = as_factor(value := evaluate.evaluate(ctx, written))
+    factor = as_factor(value := ctx.evaluate(written))
     if factor is None:
         help = "names in it read the present state: proposal=Normal(w, 0.1)"
         fail("CG0606", f"a proposal is a density, not {describe(value)}", written.span, help=help)

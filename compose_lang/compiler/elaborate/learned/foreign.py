@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.expressions import evaluate
 from compose_lang.compiler.elaborate.values import as_node, describe
 from compose_lang.compiler.graph.learned_factor import NOISE_LEVEL, LearnedFactor, Port
 from compose_lang.diagnostics import Span, fail
@@ -30,7 +29,7 @@ def extern(
     place: str | None = None
     options: dict[str, Any] = {}
     for a in value.arguments:
-        found = evaluate.evaluate(ctx, a.value)
+        found = ctx.evaluate(a.value)
         if a.name is None and place is None:
             if not isinstance(found, str):
                 fail("CG0204", f"extern takes text, not {describe(found)}", a.span)

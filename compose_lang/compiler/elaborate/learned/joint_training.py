@@ -7,34 +7,26 @@ the whole's density. Nothing is trained here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context, PoisonedUse
-from compose_lang.compiler.elaborate.expressions import evaluate
 from compose_lang.compiler.elaborate.factors.algebra import total
-from compose_lang.compiler.elaborate.learned import declarations
-from compose_lang.compiler.elaborate.values import as_node, describe
+from compose_lang.compiler.elaborate.factors.values import WithInputs
+from compose_lang.compiler.elaborate.learned.arguments import home, option, ports
+from compose_lang.compiler.elaborate.values import DeclaredFactor, describe
 from compose_lang.compiler.graph.learned_factor import (
     JOINT_METHOD,
     LEARNERS,
     Joint,
-    LearnedFactor,
-    Net,
-    Port,
     kind_of,
 )
-from compose_lang.compiler.ir.build import gather, node, slot, transform
+from compose_lang.compiler.ir.build import gather, slot, transform
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.names.symbols import names_in
 from compose_lang.diagnostics import ComposeError, Span, did_you_mean, fail
 from compose_lang.grammar import ast
-
-if TYPE_CHECKING:
-    from compose_lang.compiler.elaborate.declarations.declared_types import DeclaredType
-
 
 # --- the statement ---
 
@@ -65,33 +57,31 @@ def of_statement(ctx: Context, s: ast.Learn) -> Joint:
     if len(s.targets) > 1 or not isinstance(target, ast.Call):
         text = f"`{JOINT_METHOD}` fits one factor, with the data of each subject and input"
         fail("CG0206", text, s.span, help=f"learn F(x=rows) by {JOINT_METHOD}(steps=1000)")
-    factor = evaluate.evaluate(ctx, target.function)
-    from compose_lang.compiler.elaborate.factors.application import DeclaredFactor, WithInputs
-
+    factor = ctx.evaluate(target.function)
     if not isinstance(factor, DeclaredFactor) or factor.is_program:
         fail("CG0206", f"{describe(factor)} is no declared factor", target.function.span)
     decl = factor.decl
-    joint = Joint(decl.name, options_of(ctx, method), s.span, declarations.home(ctx.session))
+    joint = Joint(decl.name, options_of(ctx, method), s.span, home(ctx.session))
     ctx.session.joint = joint
     row = slot("row", dtype="int")
     rows = arguments(ctx, target, decl)
     noised, inputs = [], {}
     clean = {n: gather(v, [row]) for n, (v, _) in rows.items()}
-    ports, beside = declarations.ports(
+    subjects, given = ports(
         ctx, decl, {n: sample(v, n, decl, span) for n, (v, span) in rows.items()}, target.span
     )
-    for port in ports:
+    for port in subjects:
         if kind_of(port.type.domain) != "real":
             text = f"`{JOINT_METHOD}` adds noise to unbounded reals, and `{port.name}` is {port.type}"
             fail("CG0601", text, target.span)
         noised.append(slot(port.name, port.type.full_shape))
-    for port in beside:
+    for port in given:
         inputs[port.name] = (clean[port.name], rows[port.name][1])
     waiting = WithInputs(factor, inputs, target.span)
     inner = Context(ctx.scope, ctx.session, emit=lambda term: None, weighed_by="what is learned")
     joint.noised = tuple(noised)
     energy = total(waiting, inner, noised, target.span)
-    everything = columns_of(joint, row, [energy, *(clean[p.name] for p in ports)])
+    everything = columns_of(joint, row, [energy, *(clean[p.name] for p in subjects)])
     joint.energy, joint.clean = everything[0], tuple(everything[1:])
     count = {v.shape[0] for v, _ in rows.values()}
     joint.columns["row"], joint.data["row"] = row, np.arange(count.pop())
@@ -119,7 +109,7 @@ def options_of(ctx: Context, method: ast.Expr) -> dict[str, Any]:
                 a.span,
                 help=help or f"it has {', '.join(known)}",
             )
-        options[a.name] = declarations.option(ctx, a, known[a.name], JOINT_METHOD)
+        options[a.name] = option(ctx, a, known[a.name], JOINT_METHOD)
     return options
 
 
@@ -135,7 +125,7 @@ def arguments(ctx: Context, target: ast.Call, decl: ast.FactorDecl) -> dict[str,
                 or f"it has {', '.join(names)}: learn {decl.name}({names[0]}=…)"
             )
             fail("CG0206", f"`{decl.name}` does not take {shown} here", a.span, help=help)
-        value = as_node(evaluate.evaluate(ctx, a.value), a.value.span)
+        value = ctx.number(a.value)
         if value.variables or value.axes or not value.shape:
             fail("CG0208", f"what is learned from are rows of data: this is {describe(value)}", a.span)
         found[a.name] = (value, a.value.span)
@@ -182,78 +172,6 @@ def columns_of(joint: Joint, row: Node, roots: list[Node]) -> list[Node]:
 # --- what it fits ---
 
 
-def part_of_net(ctx: Context, decl: ast.FactorDecl, method: ast.Expr | None) -> LearnedFactor:
-    """A factor declared without an objective, asked for by the statement that fits it."""
-    joint = required(ctx, decl.name, decl.span)
-    learner = LEARNERS[JOINT_METHOD]
-    assert learner.net is not None
-    net = Net(*learner.net) if method is None else declarations.net_of(ctx, method, learner)
-    subjects, inputs = declarations.ports(ctx, decl, {}, decl.span)
-    for port in subjects:
-        if kind_of(port.type.domain) != "real":
-            text = f"`{JOINT_METHOD}` adds noise to unbounded reals, and `{port.name}` is {port.type}"
-            fail("CG0601", text, decl.span)
-    options = {**learner.options, **joint.options}
-    return LearnedFactor(
-        decl.name,
-        JOINT_METHOD,
-        subjects,
-        inputs,
-        net,
-        options,
-        {},
-        decl.span,
-        home=joint.home,
-        together=True,
-        joint=joint,
-    )
-
-
-def required(ctx: Context, name: str, span: Span) -> Joint:
-    """The statement that is being elaborated."""
-    joint = ctx.session.joint
-    if joint is None and ctx.session.is_joint_lost:
-        raise PoisonedUse
-    if joint is None:
-        help = f"a statement does: learn F(x=rows) by {JOINT_METHOD}(), where `{name}` is part of F"
-        fail("CG0607", f"`{name}` says not what it learns from, and no `learn … by` fits it", span, help=help)
-    return joint
-
-
-def value_of_net(ctx: Context, decl: ast.Fn, values: Mapping[str, Any], span: Span) -> Node:
-    """What a learned function gives of its arguments, each of its declared shape."""
-    from compose_lang.compiler.elaborate.declarations.declared_types import declared_type
-
-    session = ctx.session
-    if id(decl) not in session.parts:
-        assert isinstance(decl.value, ast.LearnValue)
-        joint = required(ctx, decl.name, decl.span)
-        ports = []
-        for p in decl.parameters:
-            if p.type is None:
-                fail("CG0204", f"`{p.name}` of a learned function needs a type", p.span)
-            ports.append(Port(p.name, declared_type(ctx, p.type).type))
-        if decl.returns is None:
-            help = f"fn {decl.name}(…) -> real[4] = learn …"
-            fail(
-                "CG0204", f"the value of `{decl.name}`, which is learned, needs a type", decl.span, help=help
-            )
-        out = declared_type(ctx, decl.returns).type
-        if kind_of(out.domain) != "real" or any(p.type.domain.kind != "real" for p in ports):
-            fail("CG0601", f"a net takes and gives real numbers: `{decl.name}`", decl.span)
-        net = declarations.net_of(ctx, decl.value.method, LEARNERS[JOINT_METHOD])
-        session.parts[id(decl)] = LearnedFactor(
-            decl.name, "net", tuple(ports), (), net, {}, {}, decl.span, home=joint.home, joint=joint, out=out
-        )
-    part = session.parts[id(decl)]
-    given = [as_node(values[p.name], span) for p in part.subjects]
-    for port, value in zip(part.subjects, given, strict=True):
-        if value.shape != port.type.full_shape:
-            text = f"`{port.name}` of `{decl.name}` is {port.type}, given {describe(value)}"
-            fail("CG0203", f"shapes do not match: {text}", span)
-    return node("net", part.slot, *given, attrs=(part,))
-
-
 def is_fitted(module: ast.Module, name: str) -> bool:
     """Whether a statement fits a param along with nets: the factor that it names reads it."""
     declared = {s.name: s for s in module.statements if isinstance(s, ast.FactorDecl | ast.Fn)}
@@ -273,14 +191,3 @@ def is_fitted(module: ast.Module, name: str) -> bool:
             seen.add(each)
             targets += names_in(declared[each])
     return False
-
-
-def param(ctx: Context, s: ast.Param, declared: DeclaredType, start: np.ndarray | None) -> Node:
-    """A param that a statement fits along with nets: a value that is known at run time."""
-    if declared.lower is not None or declared.upper is not None or declared.type.domain.is_discrete:
-        text = f"the param `{s.name}`, fitted with nets, needs a continuous type whose bounds are numbers"
-        fail("CG0607", text, s.span)
-    options = {} if start is None else {"start": start.tolist()}
-    part = LearnedFactor(s.name, "param", (), (), None, options, {}, s.span, out=declared.type)
-    ctx.session.parts[id(s)] = part
-    return node("net", part.slot, attrs=(part,))

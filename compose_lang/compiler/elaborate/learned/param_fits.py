@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.learned import declarations
+from compose_lang.compiler.elaborate.learned.arguments import option
 from compose_lang.compiler.graph.learned_factor import Fit
 from compose_lang.diagnostics import Label, did_you_mean, fail
 from compose_lang.grammar import ast
@@ -50,7 +50,7 @@ def note(ctx: Context, s: ast.Learn, params: Mapping[str, ast.Param]) -> None:
             shown = f"the option `{a.name}`" if a.name else "an argument without a name"
             help = did_you_mean(a.name or "", OPTIONS) or f"it has {', '.join(OPTIONS)}"
             fail("CG0602", f"`{METHOD}` does not take {shown}", a.span, help=help)
-        options[a.name] = declarations.option(ctx, a, OPTIONS[a.name], METHOD)
+        options[a.name] = option(ctx, a, OPTIONS[a.name], METHOD)
     ctx.session.fits.append(Fit(tuple(targets), options, s.span))
 
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from compose_lang.compiler.elaborate.context import Context
+from compose_lang.compiler.elaborate.values import SymbolTable
 from compose_lang.compiler.ir.build import constant
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.types import Domain
 from compose_lang.compiler.names.symbols import names_in
 from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Span
 from compose_lang.grammar import ast
-
-if TYPE_CHECKING:
-    from compose_lang.compiler.elaborate.context import Context, SymbolTable
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,10 @@ def is_open(ctx: Context, name: str) -> bool:
 
 def evaluate_as(ctx: Context, e: ast.Expr, domain: Domain | None) -> Any:
     """The value of an expression where a value of a domain is expected: that domain's names come first."""
-    from compose_lang.compiler.elaborate.expressions import evaluate
-
     if domain is None or not domain.names:
-        return evaluate.evaluate(ctx, e)
+        return ctx.evaluate(e)
     meant = {name: value_of(name, domain) for name in domain.names if is_open(ctx, name)}
-    value = evaluate.evaluate(ctx.child(**meant), e)
+    value = ctx.child(**meant).evaluate(e)
     if isinstance(value, Node):
         require_same(value.domain, domain, e.span)
     return value
@@ -81,10 +78,8 @@ def require_same(given: Domain | None, wanted: Domain, span: Span, labels: tuple
 
 def evaluate_beside(ctx: Context, operands: Sequence[ast.Expr]) -> list[Any]:
     """The values of what is compared: bare value names have the type of what they are compared with."""
-    from compose_lang.compiler.elaborate.expressions import evaluate
-
     waiting = [any(is_open(ctx, name) for name in names_in(e)) for e in operands]
-    values = [None if w else evaluate.evaluate(ctx, e) for w, e in zip(waiting, operands, strict=True)]
+    values = [None if w else ctx.evaluate(e) for w, e in zip(waiting, operands, strict=True)]
     domains = [
         (v.domain, e) for v, e in zip(values, operands, strict=True) if isinstance(v, Node) and v.domain
     ]

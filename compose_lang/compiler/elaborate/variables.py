@@ -17,14 +17,12 @@ from typing import NoReturn
 import numpy as np
 
 from compose_lang.compiler.elaborate import statements
-from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.declarations.declared_types import (
-    DeclaredType,
-    declared_with_values,
-)
+from compose_lang.compiler.elaborate.context import Context, rule
+from compose_lang.compiler.elaborate.declarations.declared_types import declared_with_values
 from compose_lang.compiler.elaborate.declarations.observations import clamp, observations
-from compose_lang.compiler.elaborate.expressions import evaluate
 from compose_lang.compiler.elaborate.factors import algebra
+from compose_lang.compiler.elaborate.factors.values import as_factor
+from compose_lang.compiler.elaborate.values import DeclaredType
 from compose_lang.compiler.graph.factor_graph import Term, Variable
 from compose_lang.compiler.ir.build import (
     along,
@@ -46,6 +44,7 @@ from compose_lang.grammar import ast
 MAX_SITES = 10**8
 
 
+@rule(ast.Var)
 def declare(ctx: Context, s: ast.Var, observing: Sequence[ast.Statement] = ()) -> None:
     """Declare a variable, with what these statements observe of it, and state the factor written with it."""
     if ctx.weighed_by:
@@ -158,7 +157,7 @@ def state_prior(ctx: Context, s: ast.Var, declared: DeclaredType, value: Node) -
     always = replace(
         ctx, guards=tuple(known), mask=reduce(lambda a, b: node("and", a, b), known) if known else None
     )
-    own = algebra.as_factor(evaluate.evaluate(ctx, s.factor)) if s.factor is not None else None
+    own = as_factor(ctx.evaluate(s.factor)) if s.factor is not None else None
     if own is None or s.factor is None or not own.normalised:
         resting = resting_energy(s, declared, value)
         emit_prior(always, resting, s.span)
