@@ -195,7 +195,7 @@ def test_couplings_of_a_spin_glass_come_back(tmp_path: Path, monkeypatch: pytest
     """At the maximum the model has the data's means of what each param multiplies: exact draws of it show them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     shutil.copytree(EXAMPLES / "inverse_ising", tmp_path / "it", ignore=shutil.ignore_patterns("*.learned"))
-    model = cg.compile(str(tmp_path / "it/inverse_ising.cg"))
+    model = cg.compile(str(tmp_path / "it/inverse_ising.cg")).fitted()
     data = np.load(tmp_path / "it/snapshots.npz")
     found = model.params
     away = np.concatenate([np.ravel(found[name] - data[name]) for name in ("right", "down", "field")])

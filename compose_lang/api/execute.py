@@ -41,9 +41,9 @@ from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.elimination.independent import BestPoint, IndependentSweeper, Solved
 from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learning.files import digest
-from compose_lang.runtime.learning.fitted import lesson_of
+from compose_lang.runtime.learning.fitted import kept, lesson_of
 from compose_lang.runtime.learning.loop import Watch as Learning
-from compose_lang.runtime.learning.obtain import TrainedWeights, by_part, obtain
+from compose_lang.runtime.learning.obtain import TrainedWeights, by_part, not_learned, obtain
 from compose_lang.runtime.planning.irreducibility import unreached
 from compose_lang.runtime.results.run import Run
 from compose_lang.runtime.results.undefined import undefined_near
@@ -177,6 +177,17 @@ def fit(
     with ctrl_c_sets(stopping):
         lesson = lesson_of(program.fitting, learning, stopping.is_set)
     return with_params(program, lesson.weights, lesson.findings), [lesson]
+
+
+def fitted_before(program: CompiledProgram) -> CompiledProgram:
+    """A program with its params as an earlier fit left them; CG0714 where they are still to be fitted."""
+    fitting = program.fitting
+    if fitting is None or program.params:
+        return program
+    lesson = kept(fitting)
+    if lesson is None:
+        raise ComposeError(not_learned(fitting, f"{fitting.shown}: not fitted yet"))
+    return with_params(program, lesson.weights, lesson.findings)
 
 
 def walker(

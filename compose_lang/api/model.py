@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -32,6 +33,7 @@ from compose_lang.grammar.parser import parse, read_source
 if TYPE_CHECKING:
     from compose_lang.runtime.chains.driver import Watch
     from compose_lang.runtime.elimination.independent import Solved
+    from compose_lang.runtime.learned.energy import Learned
     from compose_lang.runtime.learning.loop import Watch as Learning
     from compose_lang.runtime.learning.obtain import TrainedWeights
     from compose_lang.runtime.planning.plan import Plan
@@ -82,12 +84,15 @@ class Model:
         constants: Mapping[str, Any] | None = None,
         data: Mapping[str, Any] | None = None,
         trust: bool = False,
+        lessons: Sequence[TrainedWeights] = (),
     ) -> None:
+        """lessons: of params that were fitted."""
         self.program = program
         self.trust = trust
         self.constants = dict(constants or {})
         self.data = dict(data or {})
-        self.lessons: list[TrainedWeights] = []  #: of params that were fitted
+        self.lessons = tuple(lessons)
+        self._fitted: Model | None = None
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -123,20 +128,21 @@ class Model:
         """The program's energy in nats where its variables have these values: minus the log of its weight.
 
         No Jacobian is in it, and it is infinite where a `require` fails. Observed elements keep their values.
-        Raises a ComposeError where a variable has no value, or one outside its type.
+        Raises a ComposeError where a variable has no value, or one outside its type, and where something is still
+        to be learned (CG0714): nothing is trained for it.
         """
         from compose_lang.runtime.backends import load_backend
         from compose_lang.runtime.density.density import Density
         from compose_lang.runtime.planning.plan import Plan
 
-        graph, backend = self.fitted().program.graph, load_backend("numpy")
+        graph, backend = self._settled.graph, load_backend("numpy")
         names = [variable.name for variable in graph.variables]
         for name in values:
             if name not in names:
                 text = f"the program has no variable `{name}`"
                 raise ComposeError(Diagnostic("CG0201", text, help=did_you_mean(name, names)))
         with backend.scope():
-            density = Density(graph, Plan(()), backend)
+            density = Density(graph, Plan(()), backend, self._weights)
             whole = {v.name: self._value(v, values)[None] for v in graph.variables if v.free_sites}
             return float(density.energy_of_values(whole)[0])
 
@@ -154,7 +160,8 @@ class Model:
     def log_evidence(self) -> float:
         """log Z in nats, exactly: the log of the sum of exp(-energy) over all values of finite variables.
 
-        Raises a ComposeError (CG0601) where a variable is not finite, or the sum would cost too much.
+        Raises a ComposeError where a variable is not finite, or the sum would cost too much (CG0601), and where
+        something is still to be learned (CG0714).
         """
         return self._solved().log_evidence
 
@@ -172,7 +179,7 @@ class Model:
         from compose_lang.runtime.elimination.independent import Solved
         from compose_lang.runtime.planning.exact import MOST_ASKED
 
-        graph = self.fitted().program.graph
+        graph = self._settled.graph
         free = [v for v in graph.variables if v.free_sites]
         for v in free:
             if v.kind != "finite":
@@ -181,28 +188,46 @@ class Model:
         found = exact(graph, free, MOST_ASKED)
         if isinstance(found, str):
             raise ComposeError(Diagnostic("CG0601", f"there is no exact answer: {found}"))
-        return Solved(graph, found)
+        return Solved(graph, found, self._weights)
 
     @property
     def params(self) -> dict[str, NDArray[Any]]:
-        """The values of the params that a `learn … by maximum_likelihood` fits, fitted now if they are not yet."""
-        return dict(self.fitted().program.params)
+        """The values of the params that a `learn … by maximum_likelihood` fits; CG0714 where they are not fitted."""
+        return dict(self._settled.params)
+
+    @cached_property
+    def _settled(self) -> CompiledProgram:
+        """The program with its params as they were fitted before. Nothing is fitted here."""
+        from compose_lang.api.execute import fitted_before
+
+        return fitted_before(self.program) if self._fitted is None else self._fitted.program
+
+    @cached_property
+    def _weights(self) -> Learned:
+        """What the program's learned factors have learned before. Nothing is trained here."""
+        from compose_lang.compiler.graph.learned_factor import used_by
+        from compose_lang.runtime.learning.obtain import by_part, existing
+
+        return by_part(existing(used_by(self._settled.graph)))
 
     def fitted(self, learning: Learning | None = None) -> Model:
-        """The model with its params fitted: itself where it has none to fit; learning is as in `learn`."""
+        """A model with the params fitted: this one where it has none to fit; learning is as in `learn`."""
         from compose_lang.api.execute import fit
 
-        if self.program.fitting is not None and not self.program.params:
-            program, self.lessons = fit(self.program, learning)
-            self.program = program
-        return self
+        if self.program.fitting is None or self.program.params:
+            return self
+        if self._fitted is None:
+            program, lessons = fit(self.program, learning)
+            self._fitted = Model(program, self.constants, self.data, self.trust, lessons)
+        return self._fitted
 
     def learn(
         self, *, out: str | Path | None = None, learning: Learning | None = None
     ) -> list[TrainedWeights]:
         """Learn what the program declares by `learn`, or find it learned, and load what it declares by `load`.
 
-        Params that it fits come first, as a lesson named `params`.
+        Params that it fits come first, as a lesson named `params`. What is learned is kept: energies, exact answers and
+        draws of the same program use it.
 
         A lesson has the part's name, weights, held-out score, and the path of its file of weights. out: where the
         weights are to be written besides: a file of `.safetensors`, or a folder, in which each has its part's name.
@@ -211,11 +236,13 @@ class Model:
         """
         from compose_lang.api.execute import learn
         from compose_lang.runtime.learning.exported import export, require_room
+        from compose_lang.runtime.learning.obtain import by_part
 
         if out is not None:
             require_room(Path(out), self.program.parts)
         model = self.fitted(learning)
         lessons = learn(model.program.parts, learning)
+        self._settled, self._weights = model.program, by_part(lessons)
         return [*model.lessons, *(lessons if out is None else export(Path(out), lessons))]
 
     def sample(
@@ -257,13 +284,13 @@ class Model:
             backend=backend,
             precision=precision,
         )
-        self.fitted(learning)
-        plan = self.plan(settings)
-        lessons = learn(used_by(self.program.graph), learning)
+        model = self.fitted(learning)
+        plan = model.plan(settings)
+        lessons = learn(used_by(model.program.graph), learning)
         folder = Path(mkdtemp(prefix="compose-")) if out is None else Path(out)
         try:
             run, _ = launch(
-                self.program,
+                model.program,
                 plan,
                 settings,
                 out=folder,

@@ -183,6 +183,7 @@ def learn(
     screen.report(model.diagnostics)
     with screen.learning() as learning:
         lessons = model.learn(out=out, learning=learning)
+    model = model.fitted()
     screen.tell(lessons, is_all=True)
     if screen.json:
         found = [*model.diagnostics, *(f for lesson in lessons for f in lesson.findings)]
@@ -190,8 +191,8 @@ def learn(
         screen.document(screen.failure | {"parts": parts, "diagnostics": [as_json(d) for d in found]})
     else:
         screen.out.print(table(lessons))
-        if model.program.params:
-            print(params_table(model.program.params))
+        if model.params:
+            print(params_table(model.params))
 
 
 @verb

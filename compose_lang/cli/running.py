@@ -74,7 +74,7 @@ def run(
     }  # fmt: skip
     settings = model.settings(**earlier | {name: value for name, value in given.items() if value is not None})
     with screen.learning() as learning:
-        model.fitted(learning)
+        model = model.fitted(learning)
     screen.tell(model.lessons, screen.verbose)
     plan = model.plan(settings)
     screen.failure |= {

@@ -204,7 +204,7 @@ class Session:
         source = program_of(self.cells)
         try:
             module = parse(source)
-            params = self.model().params if fits_params(module) else {}
+            params = self.model().fitted(learning).params if fits_params(module) else {}
             compiler = CompilerSession(self.folder, dict(self.data), dict(self.constants), params=params)
             value = value_in(module, compiler, expr)
         except ComposeError as wrong:

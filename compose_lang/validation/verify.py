@@ -110,7 +110,7 @@ def verify(model: Model, replicates: int = 100, watch: Watch | None = None, **op
     Raises a ComposeError (CG0605) where the program is neither small and discrete, nor says how to draw all of its
     variables and data.
     """
-    model.fitted()
+    model = model.fitted()
     if is_small(model.program.graph):
         return by_enumeration(model, watch, options)
     try:

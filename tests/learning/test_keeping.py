@@ -120,6 +120,16 @@ def test_where_nothing_can_be_written_it_is_learned_and_told(tmp_path, monkeypat
     assert "kept nowhere" in lesson.findings[0].message
 
 
+def test_what_exists_is_given_and_nothing_is_trained_for_it(tmp_path):
+    part = part_of("categorical", home=tmp_path)
+    with pytest.raises(ComposeError) as wrong:
+        obtain.existing([part])
+    assert wrong.value.diagnostics[0].code == "CG0714" and not kept_by(tmp_path)
+    (lesson,) = obtain.obtain([part])
+    (known,) = obtain.existing([part])
+    assert known.how == "kept" and known.weights.keys() == lesson.weights.keys()
+
+
 def test_interrupted_it_leaves_a_checkpoint_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "LOOK_SECONDS", 0.0)
     part = part_of("autoregressive", home=tmp_path, steps=20, batch=16)

@@ -368,6 +368,7 @@ def learned_matrices(name: str, backend: str) -> tuple[np.ndarray, np.ndarray]:
     def weights(energy: str) -> np.ndarray:
         model = cg.compile(f"data k: int(1, 3)[_]\ndata b: bool[_]\n{declared}\nconst now = 1\n"
                            f"var x: int(1, 3)\nvar y: bool\n{energy}", data=data)  # fmt: skip
+        model.learn()
         return np.array([np.exp(-model.energy({"x": x, "y": bool(y)})) for x, y in STATES])
 
     pi = weights("(x, y) ~ P\nenergy 0.7 * x * y")

@@ -320,7 +320,7 @@ def test_how_a_total_is_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_couplings_of_an_ising_model(text: str) -> None:
     rows, states = configurations()
     expected, likelihood = best(ising, rows, states, [0.0, 0.0])
-    model = cg.compile(text, data={"rows": rows})
+    model = cg.compile(text, data={"rows": rows}).fitted()
     np.testing.assert_allclose([model.params["J"], model.params["h"]], expected, atol=1e-5)
     (lesson,) = model.lessons
     assert lesson.report["log_likelihood"] == pytest.approx(likelihood, abs=1e-6)
@@ -339,7 +339,7 @@ def standard_errors(expected: Numbers, rows: Numbers, states: Numbers) -> Number
 def drawn_couplings(monkeypatch: pytest.MonkeyPatch, steps: int, rows: Numbers) -> Numbers:
     """The couplings where nothing may be summed."""
     monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ENTRIES", 8)
-    model = cg.compile(ISING.replace("hood()", f"hood(steps={steps})"), data={"rows": rows})
+    model = cg.compile(ISING.replace("hood()", f"hood(steps={steps})"), data={"rows": rows}).fitted()
     found = model.params
     assert model.lessons[0].report["by"] == "persistent chains"
     return np.array([found["J"], found["h"]])
@@ -387,7 +387,7 @@ def test_a_restricted_boltzmann_machine(monkeypatch: pytest.MonkeyPatch) -> None
     _, most = best(energy, rows, v, np.concatenate([true_w.reshape(-1), true_a]))
     for limit in (2.0**24, 4.0):
         monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ENTRIES", limit)
-        found = cg.compile(RBM, data={"v": rows}).params
+        found = cg.compile(RBM, data={"v": rows}).fitted().params
         u = np.concatenate([found["W"].reshape(-1), found["a"]])
         reached = -(energy(u, rows).sum() + len(rows) * logsumexp(-energy(u, v)))
         assert most - 1.0 < reached < most + 1e-6  # of 9 params, a nat is far inside their errors
@@ -401,7 +401,7 @@ def test_a_product_of_densities_over_reals() -> None:
         "learn k by maximum_likelihood(steps=300)"
     )
     y = np.random.default_rng(3).normal(1.0, 0.7, 60)
-    found = cg.compile(text, data={"y": y}).params
+    found = cg.compile(text, data={"y": y}).fitted().params
     error = 2.0 * np.sqrt(0.5 / 60)
     assert found["k"] == pytest.approx(2.0 * y.mean(), abs=0.6 * error)
 
@@ -413,7 +413,7 @@ def test_an_energy_without_a_total_is_told() -> None:
         "y ~ Slope\nlearn k by maximum_likelihood(steps=20)"
     )
     with pytest.raises(ComposeError, match=r"CG0701.*has no total: `y` ran off"):
-        _ = cg.compile(text).params
+        _ = cg.compile(text).fitted().params
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from compose_lang.runtime.chains.sweep import Advance, stored_dtype
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.elimination.passes import Upward
 from compose_lang.runtime.elimination.summed_out import Joint
+from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.planning.plan import Plan
 
 MOST_NUMBERS = 2**21  #: that are drawn at a time
@@ -36,12 +37,12 @@ MOST_NUMBERS = 2**21  #: that are drawn at a time
 class Solved:
     """Finite variables and the exact answers about them."""
 
-    def __init__(self, graph: FactorGraph, exact: Exact) -> None:
+    def __init__(self, graph: FactorGraph, exact: Exact, weights: Learned | None = None) -> None:
         self.graph = graph
         self.exact = exact
         self.backend = load_backend("numpy")
         plan = Plan((exact.block,), exact={exact.names: exact})
-        self.density = Density(graph, plan, self.backend)
+        self.density = Density(graph, plan, self.backend, weights)
 
     @cached_property
     def joint(self) -> Joint:
