@@ -25,7 +25,8 @@ from compose_lang.compiler.elaborate.program import elaborate
 from compose_lang.compiler.elaborate.standard_library import known_names, modules_with
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.graph.learned_factor import LearnedFactor
-from compose_lang.compiler.ir.build import postorder, require_room
+from compose_lang.compiler.ir.build import require_room
+from compose_lang.compiler.ir.node import postorder
 from compose_lang.compiler.likelihood.fitting import Fitting, fits_params, fitting
 from compose_lang.compiler.likelihood.likelihood import Likelihood, without_params
 from compose_lang.compiler.names.resolve import resolve

@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from compose_lang.compiler.elaborate.values import describe
-from compose_lang.compiler.ir.build import postorder
+from compose_lang.compiler.ir.node import postorder
 from compose_lang.grammar.ast import FactorDecl, Node
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph
-from compose_lang.compiler.ir.build import postorder
+from compose_lang.compiler.ir.node import postorder
 from tests.compiler.points import graph_of
 
 PLATES = {

@@ -21,23 +21,12 @@ import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.graph.learned_factor import LEVEL
-from compose_lang.compiler.ir.build import (
-    add_all,
-    along,
-    constant,
-    gather,
-    node,
-    postorder,
-    reduce_axis,
-    variable,
-)
-from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.build import add_all, along, constant, gather, node, reduce_axis, variable
+from compose_lang.compiler.ir.node import Axis, Node, postorder
+from compose_lang.compiler.ir.operation import op_of
 from compose_lang.compiler.ir.types import Domain, Type
 from compose_lang.diagnostics import fail
 
-SELECTING = frozenset(
-    {"var", "gather", "slice", "reshape", "stack", "concat", "transpose", "collect", "broadcast"}
-)
 MOST_COMPONENTS = 64
 
 
@@ -235,7 +224,7 @@ def selects(x: Node) -> bool:
     """Whether an expression picks elements of variables, so that noise on these is the same noise on it."""
     if not x.variables:
         return True
-    return x.op in SELECTING and all(selects(a) for a in x.args)
+    return x.op == "var" or (op_of(x).selects and all(map(selects, x.args)))
 
 
 def linear(x: Node) -> bool:
@@ -247,18 +236,8 @@ def linear(x: Node) -> bool:
     def holds(n: Node) -> bool:
         return any(id(m) in below for m in postorder([n], inside=lambda m: not is_levelled(m)))
 
-    match x.op:
-        case "add" | "sub" | "neg" | "sum" | "broadcast" | "reshape" | "gather" | "collect":
-            return all(linear(a) for a in x.args)
-        case "mul":
-            return sum(holds(a) for a in x.args) == 1 and all(linear(a) for a in x.args)
-        case "div":
-            return not holds(x.args[1]) and linear(x.args[0])
-        case "reduce_axis":
-            return x.attrs[0] == "sum" and linear(x.args[0])
-        case "where":
-            return not holds(x.args[0]) and all(linear(a) for a in x.args[1:])
-    return False
+    rule = op_of(x).linear
+    return rule is not None and rule(x, [holds(a) for a in x.args]) and all(map(linear, x.args))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,18 +15,11 @@ from compose_lang.compiler.analyses.colouring import LARGEST_CLIQUE
 from compose_lang.compiler.analyses.local import LocalEnergy, local_energy
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.graph.factor_scopes import scope
-from compose_lang.compiler.ir.build import gather, node, postorder, slot
-from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.build import rebuild, slot
+from compose_lang.compiler.ir.node import Node, postorder
+from compose_lang.compiler.ir.operation import op_of
 from compose_lang.runtime.backends import has_gradient
 from compose_lang.runtime.planning.block import Block
-
-SMOOTH = frozenset({
-    "add", "sub", "mul", "div", "neg", "pow", "abs", "maximum", "minimum", "exp", "log", "log1p", "expm1", "sqrt",
-    "sin", "cos", "tanh", "logistic", "softplus", "matmul", "sum", "mean", "max", "min", "logsumexp", "reduce_axis",
-    "slice", "reshape", "transpose", "broadcast", "collect", "stack", "concat", "cumsum", "net",
-})  # fmt: skip
-"""Operations through which a gradient reaches all arguments."""
-KINDS_OF_SUMS = ("sum", "mean", "logsumexp", "max", "min")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,23 +62,15 @@ def relax(energy: Node, variable: Node, leaf: Node) -> Node | None:
     for n in postorder([energy]):
         if id(n) in made:
             continue
-        touched = [a for a in n.args if made.get(id(a), a) is not a]
-        if not touched:
+        touched = [made.get(id(a), a) is not a for a in n.args]
+        if not any(touched):
             made[id(n)] = n
             continue
+        smooth = op_of(n).smooth
+        if smooth is None or not smooth(n, touched):
+            return None
         args = [made[id(a)] for a in n.args]
-        if n.op == "cast" and n.attrs[0] != "bool":
-            made[id(n)] = args[0]
-        elif n.op == "gather" and touched == [n.args[0]]:
-            made[id(n)] = gather(args[0], args[1:])
-        elif n.op == "where" and n.args[0] not in touched:
-            made[id(n)] = node("where", *args)
-        elif n.op == "net" and any(a.dtype != "real" for a in touched):
-            return None
-        elif n.op in SMOOTH and (n.op != "reduce_axis" or n.attrs[0] in KINDS_OF_SUMS):
-            made[id(n)] = node(n.op, *args, attrs=n.attrs)
-        else:
-            return None
+        made[id(n)] = args[0] if n.op == "cast" else rebuild(n, args)
     return made[id(energy)]
 
 

@@ -19,7 +19,7 @@ from compose_lang.compiler.analyses.elimination_order import Buckets, TooCostly,
 from compose_lang.compiler.analyses.tables import Sites, Table, tabulate
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.graph.factor_scopes import scope
-from compose_lang.compiler.ir.build import leaves
+from compose_lang.compiler.ir.node import leaves
 from compose_lang.runtime.planning.block import Block
 
 

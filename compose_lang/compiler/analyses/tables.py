@@ -18,8 +18,8 @@ import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGroup, Variable
 from compose_lang.compiler.graph.factor_scopes import once_each, scope
-from compose_lang.compiler.ir.build import constant, node, postorder, slot, transform
-from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.build import constant, node, slot, transform
+from compose_lang.compiler.ir.node import Axis, Node, postorder
 
 MOST_ENTRIES = 2**24
 """Of one table, unless another limit is given."""

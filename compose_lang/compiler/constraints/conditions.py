@@ -15,8 +15,8 @@ import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGroup
 from compose_lang.compiler.graph.factor_scopes import flatten
-from compose_lang.compiler.ir.build import along, gather, node, postorder
-from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.build import along, gather, node
+from compose_lang.compiler.ir.node import Axis, Node, postorder
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, V
 from compose_lang.compiler.graph.factor_scopes import flatten, read_nodes
 from compose_lang.compiler.ir.build import constant, node, transform
 from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.operation import op_of
 from compose_lang.compiler.ir.sitewise import is_separable, site_of_each
 
 MOST_VALUES = 256  #: values of a site that are listed
@@ -277,7 +278,10 @@ def total(
     c: Condition, readings: Sequence[Reading], reads: dict[int, Node], scope: np.ndarray, sizes: Sequence[int]
 ) -> LinearConstraint | None:
     """The relation of a comparison of two sums over sites."""
-    if c.test.op not in ("ge", "gt", "le", "lt", "eq") or len(sizes) < 2 or len(set(map(int, sizes))) > 1:
+    comparison = op_of(c.test).comparison
+    if comparison is None or not (comparison.lower or comparison.upper):
+        return None
+    if len(sizes) < 2 or len(set(map(int, sizes))) > 1:
         return None
     left, right = c.test.args
     if not (is_separable(left, reads) and is_separable(right, reads)):
@@ -300,8 +304,8 @@ def total(
     edge = np.broadcast_to(-sums[:, 0].astype(np.float64), (len(scope),))
     step = 1.0 if exact else 0.0
     low, high = np.full(len(scope), -np.inf), np.full(len(scope), np.inf)
-    if c.test.op in ("le", "lt", "eq"):
-        high = edge + slack - (step if c.test.op == "lt" else 0.0)
-    if c.test.op in ("ge", "gt", "eq"):
-        low = edge - slack + (step if c.test.op == "gt" else 0.0)
+    if comparison.upper:
+        high = edge + slack - (step if comparison.strict else 0.0)
+    if comparison.lower:
+        low = edge - slack + (step if comparison.strict else 0.0)
     return LinearConstraint(c.group, scope, weights, low, high)

@@ -20,17 +20,18 @@ from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs
 from compose_lang.compiler.elaborate.learned.declarations import part_of
 from compose_lang.compiler.elaborate.values import Factor
 from compose_lang.compiler.graph.factor_graph import Variable
-from compose_lang.compiler.ir.build import along, collect, constant, gather, postorder, variable
-from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.build import along, collect, constant, gather, variable
+from compose_lang.compiler.ir.node import Axis, Node, postorder
+from compose_lang.compiler.ir.operation import op_of
 from compose_lang.compiler.ir.types import Domain, Type
 from compose_lang.compiler.names.symbols import names_in, parts
 from compose_lang.diagnostics import Span
 from compose_lang.grammar import ast
 
-SELECTING = frozenset(
-    {"var", "const", "gather", "slice", "collect", "broadcast", "reshape", "transpose", "stack"}
-)
-"""Operations that only choose elements, so that what they give can be written back to the variable."""
+
+def selects(x: Node) -> bool:
+    """Whether a node only chooses elements, so that what it gives can be written back to the variable."""
+    return x.is_const or x.op == "var" or op_of(x).selects
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class ForwardSimulation(Interpretation):
         if isinstance(factor, WithInputs) and ctx.mask is None and not ctx.is_choice and not ctx.weighed_by:
             body = factor.factor.decl.body
             has_draw = any(isinstance(s, ast.Draw) for s in body or ()) or can_draw(factor, ctx)
-            if has_draw and all(n.op in SELECTING for n in postorder(subjects)):
+            if has_draw and all(map(selects, postorder(subjects))):
                 self.drawn += drawn(ctx, factor, subjects, span)
                 return replace(ctx, is_drawn=True)
             if body is not None and not has_draw:

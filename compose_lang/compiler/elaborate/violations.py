@@ -13,8 +13,9 @@ from compose_lang.compiler.elaborate.context import Context
 from compose_lang.compiler.elaborate.declarations import named_values
 from compose_lang.compiler.elaborate.expressions import evaluate, texts
 from compose_lang.compiler.elaborate.values import as_node, truth
-from compose_lang.compiler.ir.build import cast_to, constant, leaves, node, reduce_axis
-from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.build import cast_to, constant, node, reduce_axis
+from compose_lang.compiler.ir.node import Node, leaves
+from compose_lang.compiler.ir.operation import op_of
 from compose_lang.grammar import ast
 
 OPPOSITE = {
@@ -73,12 +74,13 @@ def of_test(test: Node, holds: bool) -> Node:
             return node(kind, *(of_test(a, holds) for a in args), attrs=test.attrs)
         case "where":
             return node("where", args[0], *(of_test(a, holds) for a in args[1:]))
-        case "lt" | "le" | "gt" | "ge":
-            low, high = args if (kind in ("lt", "le")) == holds else args[::-1]
-            return cast_to(node("maximum", node("sub", low, high), constant(0.0)), "real")
-        case "eq" | "ne" if (kind == "eq") == holds:
-            return node("abs", node("sub", *args))
-    return broken(test, holds)
+    comparison = op_of(test).comparison
+    if comparison is None or (comparison.lower == comparison.upper != holds):
+        return broken(test, holds)
+    if comparison.lower == comparison.upper:
+        return node("abs", node("sub", *args))
+    low, high = args if comparison.upper == holds else args[::-1]
+    return cast_to(node("maximum", node("sub", low, high), constant(0.0)), "real")
 
 
 def is_empty(reduction: Node) -> bool:

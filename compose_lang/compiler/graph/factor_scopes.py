@@ -12,10 +12,10 @@ import math
 import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGroup, Variable
-from compose_lang.compiler.ir.build import constant, postorder, transform
-from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.build import constant, transform
+from compose_lang.compiler.ir.node import Axis, Node, postorder
+from compose_lang.compiler.ir.operation import op_of
 
-STRUCTURAL = frozenset({"gather", "slice", "reshape", "transpose", "broadcast", "collect"})
 MOST_READS = 5 * 10**7
 
 
@@ -74,7 +74,8 @@ def read_nodes(energy: Node, variable: Variable, numbers: np.ndarray) -> list[tu
     order = postorder([energy])
     structural: set[int] = {id(leaf)}
     for n in order:
-        if n.op in STRUCTURAL and id(n.args[0]) in structural and all(a.is_const for a in n.args[1:]):
+        picks = op_of(n).selects and not op_of(n).joins
+        if picks and id(n.args[0]) in structural and all(a.is_const for a in n.args[1:]):
             structural.add(id(n))
     read: dict[int, Node] = {}
     for n in order:

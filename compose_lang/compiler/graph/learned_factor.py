@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph
-from compose_lang.compiler.ir.build import constant, postorder, slot
-from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.build import constant, slot
+from compose_lang.compiler.ir.node import Axis, Node, postorder
+from compose_lang.compiler.ir.operation import op_of
 from compose_lang.compiler.ir.types import Domain, Type
 from compose_lang.diagnostics import Span
 
@@ -221,7 +222,7 @@ def learned_factors_in(roots: list[Node]) -> list[LearnedFactor]:
     """The parts below some nodes, in order."""
     found: dict[int, LearnedFactor] = {}
     for n in postorder(roots):
-        if n.op in ("learned", "learned_draw", "net"):
+        if op_of(n).learned:
             found.setdefault(id(n.attrs[0]), n.attrs[0])
     return list(found.values())
 

@@ -1,7 +1,7 @@
 """The energy program's expressions: a typed DAG over named axes.
 
 In: builders (`node`, `constant`, `gather`, …) called by elaboration. Out: `Node`s that the graph's groups hold and
-`runtime/evaluate.py` interprets on a backend.
+`interpret` computes on a backend.
 
 A node's value is an array with the axes `(chain, *axes, *shape)`. `axes` are the plates and generators it varies
 over, each an `Axis` object, in order of creation: a factor over a million instances is one node with one axis of
@@ -18,10 +18,11 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from compose_lang.compiler.ir.node import NUMPY_DTYPES, Axis, Dtype, Node, union_axes
-from compose_lang.compiler.ir.operation import Host
+from compose_lang.compiler.ir.node import NUMPY_DTYPES, Axis, Dtype, Node, leaves, postorder, union_axes
+from compose_lang.compiler.ir.operation import LEAF, Host, reduction_of
 from compose_lang.compiler.ir.ops import OPS
 from compose_lang.compiler.ir.ops.gather import affine
+from compose_lang.compiler.ir.ops.scan import ScanSpec
 from compose_lang.compiler.ir.types import Domain
 from compose_lang.diagnostics import ComposeError, Diagnostic
 
@@ -100,24 +101,13 @@ HOST = Host()
 
 
 def simplify(made: Node) -> Node:
-    """Identities that cost nothing to see: x + 0, x * 1, x / 1, x ^ 1."""
-    if made.op in ("add", "sub", "mul", "div") and len(made.args) == 2:
-        left, right = made.args
-        neutral = 0 if made.op in ("add", "sub") else 1
-        if (
-            right.is_static_scalar
-            and right.item() == neutral
-            and left.dtype == made.dtype
-            and left.shape == made.shape
-        ):
-            return left
-        if (
-            made.op in ("add", "mul")
-            and left.is_static_scalar
-            and left.item() == neutral
-            and right.dtype == made.dtype
-        ):
-            return right
+    """Identities that cost nothing to see: x + 0, x * 1, x / 1."""
+    if len(made.args) != 2:
+        return made
+    for other, x, neutral in zip(made.args[::-1], made.args, OPS[made.op].identities[::-1], strict=True):
+        idle = neutral is not None and other.is_static_scalar and other.item() == neutral
+        if idle and x.dtype == made.dtype and x.shape == made.shape:
+            return x
     return made
 
 
@@ -158,29 +148,6 @@ def depends_on_discrete(x: Node) -> bool:
     return any(leaf.domain is not None and leaf.domain.is_discrete for leaf in leaves(x) if leaf.op == "var")
 
 
-def leaves(x: Node) -> list[Node]:
-    return [n for n in postorder([x]) if not n.args]
-
-
-def postorder(roots: Iterable[Node], inside: Callable[[Node], bool] = lambda n: True) -> list[Node]:
-    """Every node below the roots, each once, arguments before their users; below a node only if `inside` it."""
-    order: list[Node] = []
-    seen: set[int] = set()
-    stack: list[tuple[Node, bool]] = [(r, False) for r in reversed(list(roots))]
-    while stack:
-        current, expanded = stack.pop()
-        if expanded:
-            order.append(current)
-            continue
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        stack.append((current, True))
-        if inside(current):
-            stack.extend((a, False) for a in reversed(current.args) if id(a) not in seen)
-    return order
-
-
 def gather(x: Node, indices: Sequence[Node]) -> Node:
     """`x[i, j, …]` over the leading axes of x's shape; indices are integers of one broadcast shape.
 
@@ -219,7 +186,7 @@ def gather(x: Node, indices: Sequence[Node]) -> Node:
             return broadcast_to(gather_aligned(x.args[0], indices, rank), x.shape[len(indices) :])
         if inwards and x.args and OPS[x.op].elementwise:
             return node(x.op, *(gather_aligned(a, indices, rank) for a in x.args), attrs=x.attrs)
-        if inwards and x.args and OPS[x.op].reduces and rank >= len(indices):
+        if inwards and x.args and OPS[x.op].reduction and rank >= len(indices):
             return node(x.op, gather(x.args[0], indices), attrs=x.attrs)
     made = node("gather", x, *indices)
     if x.domain is not None and made.domain is None:
@@ -262,18 +229,16 @@ def rebuild(n: Node, args: Sequence[Node]) -> Node:
     """The same operation on other arguments."""
     if all(a is b for a, b in zip(n.args, args, strict=True)):
         return n
-    if n.op in REMAKE:
-        return REMAKE[n.op](n, args)
+    match n.op:
+        case "gather":
+            return gather(args[0], args[1:])
+        case "reduce_axis":  # what is reduced or collected may not vary any more
+            return reduce_axis(n.attrs[0], args[0], n.attrs[1])
+        case "collect":
+            return collect(args[0], n.attrs[0])
+        case "scan":
+            return make_scan(n.attrs[0], args)
     return node(n.op, *args, attrs=n.attrs)
-
-
-#: operations that are rebuilt by more than `node`: (node, new arguments) -> node
-REMAKE: dict[str, Callable[[Node, Sequence[Node]], Node]] = {
-    "gather": lambda n, args: gather(args[0], args[1:]),
-    # what is reduced or collected may not vary any more
-    "reduce_axis": lambda n, args: reduce_axis(n.attrs[0], args[0], n.attrs[1]),
-    "collect": lambda n, args: collect(args[0], n.attrs[0]),
-}
 
 
 def reindex(x: Node, mapping: Mapping[Axis, Node]) -> Node:
@@ -311,22 +276,16 @@ def collect(x: Node, axis: Axis) -> Node:
     return node("collect", x, attrs=(axis,))
 
 
-REPEATED: dict[str, Callable[[Node, int], Node]] = {
-    "sum": lambda x, n: node("mul", x, constant(n)),
-    "prod": lambda x, n: node("pow", x, constant(n)),
-    "logsumexp": lambda x, n: node("add", x, constant(np.log(n) if n else -np.inf)),
-    "mean": lambda x, n: x,
-    "max": lambda x, n: x,
-    "min": lambda x, n: x,
-    "any": lambda x, n: x,
-    "all": lambda x, n: x,
-}
+def repeated(kind: str, x: Node, n: int) -> Node:
+    """A reduction of n elements that are all x."""
+    rule = reduction_of(kind).repeated
+    return x if rule is None else node(rule[0], x, constant(rule[1](n)))
 
 
 def reduce_axis(kind: str, x: Node, axis: Axis) -> Node:
     """`sum`, `prod`, `logsumexp`, `mean`, `max`, `min`, `any` or `all` over an axis, which x need not vary over."""
     if axis not in x.axes:
-        return REPEATED[kind](x, axis.size)
+        return repeated(kind, x, axis.size)
     return node("reduce_axis", x, attrs=(kind, axis))
 
 
@@ -347,3 +306,37 @@ def add_all(terms: Sequence[Node]) -> Node:
             for i in range(0, len(items), 2)
         ]
     return items[0]
+
+
+# --- recurrences --------------------------------------------------------------------------------------
+
+
+def make_scan(spec: ScanSpec, args: Sequence[Node]) -> Node:
+    """A scan whose leaves vary over exactly the axes that its arguments do."""
+    ended = [ends(n) for n in postorder(spec.bodies) if (ends := OPS.get(n.op, LEAF).ends)]
+    bound = {spec.time, *ended}
+    outer = tuple(a for a in union_axes(args) if a not in bound)
+    _, steps, fixed = spec.split(args)
+    leaves: dict[int, Node] = {}
+
+    def renew(leaf: Node, axes: tuple[Axis, ...]) -> Node:
+        made = leaves[id(leaf)] = slot("scan", leaf.shape, axes, leaf.dtype)
+        return made
+
+    carries = tuple(tuple(renew(c, outer) for c in state) for state in spec.carries)
+    new_steps = tuple(
+        renew(leaf, tuple(a for a in arg.axes if a is not spec.time))
+        for leaf, arg in zip(spec.steps, steps, strict=True)
+    )
+    new_fixed = tuple(renew(leaf, arg.axes) for leaf, arg in zip(spec.fixed, fixed, strict=True))
+    bodies = transform(spec.bodies, lambda n: leaves.get(id(n)))
+    return node(
+        "scan", *args, attrs=(ScanSpec(spec.time, carries, new_steps, new_fixed, tuple(bodies), outer),)
+    )
+
+
+def project(scan: Node, state: int) -> Node:
+    """The values of one state at every step, (steps, *shape)."""
+    spec: ScanSpec = scan.attrs[0]
+    leaf = spec.carries[state][0]
+    return node("project", scan, attrs=(state, (spec.time.size, *leaf.shape), leaf.dtype))

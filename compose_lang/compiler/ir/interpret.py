@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from compose_lang.compiler.ir.build import postorder
-from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.ir.operation import OPS
 
 #: a constant up to this many elements is written into the program, a larger one is an argument of it, so that

@@ -1,27 +1,22 @@
-"""What the numbers of an expression can be: an interval from the types of its variables, where that is plain.
+"""What the numbers of an expression can be: interval arithmetic, where that is plain.
 
-In: IR nodes. Out: bounds that surely hold, infinite where nothing is known. It follows what a reader would: a sum of
-positives is positive, a square is not negative; it does not see that x - x is 0.
+In: IR nodes; the rules below, one an operation (`Op.bounds`). Out: bounds that surely hold, infinite where nothing is
+known. They follow what a reader would: a sum of positives is positive, a square is not negative; they do not see that
+x - x is 0. Truth values count as 0 and 1.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.operation import Range, op_of
 from compose_lang.compiler.ir.types import value_range
 
-Range = tuple[float, float]
+Bounds = Callable[[Node, list[Range]], Range]
 ANYTHING: Range = (-math.inf, math.inf)
-SAME = frozenset(
-    {"gather", "slice", "collect", "broadcast", "reshape", "transpose", "stack", "concat", "cast"}
-)
-RISING = {"exp": math.exp, "sqrt": math.sqrt, "log": math.log, "logistic": lambda x: 1 / (1 + math.exp(-x))}
-FIXED: dict[str, Range] = {
-    "exp": (0.0, math.inf), "logistic": (0.0, 1.0), "abs": (0.0, math.inf), "sqrt": (0.0, math.inf),
-    "sin": (-1.0, 1.0), "cos": (-1.0, 1.0), "tanh": (-1.0, 1.0), "softplus": (0.0, math.inf), "norm": (0.0, math.inf),
-    "normal_cdf": (0.0, 1.0),
-}  # fmt: skip
+TRUTH: Range = (0.0, 1.0)
 
 
 def range_of(x: Node) -> Range:
@@ -30,74 +25,122 @@ def range_of(x: Node) -> Range:
         return (float(x.value.min()), float(x.value.max())) if x.value.size else ANYTHING
     if x.op == "var":
         return value_range(x.domain) if x.domain is not None else ANYTHING
-    if x.op in SAME:
-        parts = [range_of(a) for a in (x.args if x.op in ("stack", "concat") else x.args[:1])]
-        return min(low for low, _ in parts), max(high for _, high in parts)
-    if x.op in ("sum", "mean", "max", "min", "reduce_axis", "minimum", "maximum", "where"):
-        return of_many(x)
-    if x.op in FIXED:
-        return of_function(x)
-    match x.op, [range_of(a) for a in x.args]:
-        case "neg", [(low, high)]:
-            return -high, -low
-        case "add", [(a, b), (c, d)]:
-            return a + c, b + d
-        case "sub", [(a, b), (c, d)]:
-            return a - d, b - c
-        case "mul", [(a, b), (c, d)]:
-            corners = [0.0 if 0 in (p, q) else p * q for p in (a, b) for q in (c, d)]
-            return max(min(corners), 0.0) if x.args[0] is x.args[1] else min(corners), max(corners)
-        case "div", [(a, b), (c, d)] if c >= 0:
-            return (0.0 if a >= 0 else -math.inf), (0.0 if b <= 0 else math.inf)
-    return ANYTHING
-
-
-def of_many(x: Node) -> Range:
-    """A reduction, a choice, or the lesser or greater of two."""
-    parts = [range_of(a) for a in (x.args[1:] if x.op == "where" else x.args)]
-    low, high = min(p[0] for p in parts), max(p[1] for p in parts)
-    kind = x.attrs[0] if x.op == "reduce_axis" else x.op
-    if kind == "minimum":
-        return low, min(p[1] for p in parts)
-    if kind == "maximum":
-        return max(p[0] for p in parts), high
-    if kind == "sum":
-        return (0.0 if low >= 0 else -math.inf), (0.0 if high <= 0 else math.inf)
-    return (low, high) if kind in ("mean", "max", "min", "where") else ANYTHING
-
-
-def of_function(x: Node) -> Range:
-    least, most = FIXED[x.op]
-    low, high = range_of(x.args[0])
-    if x.op not in RISING or not (math.isfinite(low) or math.isfinite(high)):
-        return least, most
-    try:
-        lower = RISING[x.op](low) if math.isfinite(low) else least
-        upper = RISING[x.op](high) if math.isfinite(high) else most
-    except (ValueError, OverflowError):
-        return least, most
-    return lower, upper
+    bounds = op_of(x).bounds
+    if bounds is None:
+        return TRUTH if x.dtype == "bool" else ANYTHING
+    return bounds(x, [range_of(a) for a in x.args])
 
 
 def truth(test: Node) -> bool | None:
-    """Whether a comparison holds whatever the variables; None where that is not plain."""
-    if test.op in ("and", "or"):
-        sides = [truth(a) for a in test.args]
-        decisive = test.op == "or"
-        if decisive in sides:
-            return decisive
-        return None if None in sides else not decisive
-    if test.op == "not":
-        inner = truth(test.args[0])
-        return None if inner is None else not inner
-    if test.op not in ("lt", "le", "gt", "ge", "eq", "ne"):
-        return None
-    (a, b), (c, d) = (range_of(x) for x in test.args)
-    if test.op in ("gt", "ge"):
-        (a, b), (c, d) = (c, d), (a, b)
-    if test.op in ("eq", "ne"):
-        return (test.op == "ne") if b < c or d < a else None
-    strict = test.op in ("lt", "gt")
-    if b < c or (b <= c and not strict):
-        return True
-    return False if a > d or (a >= d and strict) else None
+    """Whether a condition holds whatever the variables; None where that is not plain."""
+    low, high = range_of(test)
+    return bool(low) if low == high else None
+
+
+# --- rules: from an operation and the ranges of its arguments ---
+
+
+def within(low: float, high: float) -> Bounds:
+    return lambda n, ranges: (low, high)
+
+
+def hull(n: Node, ranges: list[Range]) -> Range:
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def of_first(n: Node, ranges: list[Range]) -> Range:
+    return ranges[0]
+
+
+def of_branches(n: Node, ranges: list[Range]) -> Range:
+    return hull(n, ranges[1:])
+
+
+def rising(function: Callable[[float], float], least: float, most: float) -> Bounds:
+    """Of an increasing function with values from `least` to `most`."""
+
+    def bounds(n: Node, ranges: list[Range]) -> Range:
+        ((low, high),) = ranges
+        try:
+            lower = function(low) if math.isfinite(low) else least
+            upper = function(high) if math.isfinite(high) else most
+        except (ValueError, OverflowError):
+            return least, most
+        return lower, upper
+
+    return bounds
+
+
+def negated(n: Node, ranges: list[Range]) -> Range:
+    ((low, high),) = ranges
+    return -high, -low
+
+
+def added(n: Node, ranges: list[Range]) -> Range:
+    (a, b), (c, d) = ranges
+    return a + c, b + d
+
+
+def subtracted(n: Node, ranges: list[Range]) -> Range:
+    (a, b), (c, d) = ranges
+    return a - d, b - c
+
+
+def multiplied(n: Node, ranges: list[Range]) -> Range:
+    corners = [0.0 if 0 in (p, q) else p * q for p in ranges[0] for q in ranges[1]]
+    return max(min(corners), 0.0) if n.args[0] is n.args[1] else min(corners), max(corners)
+
+
+def divided(n: Node, ranges: list[Range]) -> Range:
+    (a, b), (c, _) = ranges
+    return ((0.0 if a >= 0 else -math.inf), (0.0 if b <= 0 else math.inf)) if c >= 0 else ANYTHING
+
+
+def lesser(n: Node, ranges: list[Range]) -> Range:
+    return min(low for low, _ in ranges), min(high for _, high in ranges)
+
+
+def greater(n: Node, ranges: list[Range]) -> Range:
+    return max(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def summed(n: Node, ranges: list[Range]) -> Range:
+    """Of any number of elements."""
+    ((low, high),) = ranges
+    return (0.0 if low >= 0 else -math.inf), (0.0 if high <= 0 else math.inf)
+
+
+# --- truth values ---
+
+
+def of_cast(n: Node, ranges: list[Range]) -> Range:
+    ((low, high),) = ranges
+    if n.dtype != "bool":
+        return low, high
+    return (1.0, 1.0) if low > 0 or high < 0 else (0.0, 0.0) if low == high == 0 else TRUTH
+
+
+def less(strict: bool, mirrored: bool = False) -> Bounds:
+    """Of `<` and `<=`; mirrored: of `>` and `>=`."""
+
+    def bounds(n: Node, ranges: list[Range]) -> Range:
+        (a, b), (c, d) = reversed(ranges) if mirrored else ranges
+        if b < c or (b == c and not strict):
+            return 1.0, 1.0
+        return (0.0, 0.0) if a > d or (a == d and strict) else TRUTH
+
+    return bounds
+
+
+def equal(n: Node, ranges: list[Range]) -> Range:
+    (a, b), (c, d) = ranges
+    return (0.0, 0.0) if b < c or d < a else TRUTH
+
+
+def denied(n: Node, ranges: list[Range]) -> Range:
+    ((low, high),) = ranges
+    return 1.0 - high, 1.0 - low
+
+
+def unequal(n: Node, ranges: list[Range]) -> Range:
+    return denied(n, [equal(n, ranges)])

@@ -8,7 +8,7 @@ that length, never a million nodes. `shape` is what the user sees of one instanc
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -104,3 +104,26 @@ class Node:
         inside = ", ".join(map(repr, self.args)) if self.op != "const" else str(self.value)[:40]
         tail = f" {self.attrs}" if self.attrs else ""
         return f"{self.op}({inside}){tail}{list(self.axes)}{self.shape}"
+
+
+def leaves(x: Node) -> list[Node]:
+    return [n for n in postorder([x]) if not n.args]
+
+
+def postorder(roots: Iterable[Node], inside: Callable[[Node], bool] = lambda n: True) -> list[Node]:
+    """Every node below the roots, each once, arguments before their users; below a node only if `inside` it."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack: list[tuple[Node, bool]] = [(r, False) for r in reversed(list(roots))]
+    while stack:
+        current, expanded = stack.pop()
+        if expanded:
+            order.append(current)
+            continue
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        stack.append((current, True))
+        if inside(current):
+            stack.extend((a, False) for a in reversed(current.args) if id(a) not in seen)
+    return order

@@ -1,6 +1,7 @@
 """What an operation of the IR is, and the table `OPS` that `ops/` fills: one entry, one place to touch.
 
-`OPS[name]` is read by `ir.node` (inference, constant folding with NumPy) and by `interpret.py` (on a backend). An
+`OPS[name]` is read by `build` (inference, constant folding with NumPy) and by `interpret` (on a backend); what else is
+said of an operation is read wherever the compiler asks (`op_of`), and by the table of built-in functions. An
 implementation sees arrays `(chain, *axes, *shape)`; its `b` offers `xp`, `special`, `real`, `integer`, `on_host` and
 `scan`, which a backend and `Host` both do.
 """
@@ -12,15 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.node import Axis, Dtype, Node
+from compose_lang.diagnostics import InternalError
 
 Array = Any
 Infer = Callable[["tuple[Node, ...]", tuple[Any, ...]], tuple[tuple[int, ...], Any]]
+Moving = Callable[["Node", Sequence[bool]], bool]
+Range = tuple[float, float]  #: the least and the greatest value
 
 
 class ShapeError(Exception):
@@ -88,18 +91,96 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Op:
-    """One operation. `run(b, node, xs)` computes it from the physical arrays of its arguments."""
+class Comparison:
+    """What a comparison says of its left side: bounded below or above by the right one, and whether strictly."""
 
-    infer: Infer
-    run: Callable[[Any, Node, list[Array]], Array]
-    coerce: Callable[..., tuple[Node, ...]] | None = None
-    axes: Callable[[tuple[Node, ...], tuple[Any, ...]], tuple[Axis, ...]] | None = None
+    mirrored: str  #: the comparison that says the same with its sides exchanged
+    lower: bool = False
+    upper: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """One value of many: over an axis of the shape (the operation of its name), or over a plate (`reduce_axis`)."""
+
+    run: Callable[[Any, Array, Any], Array]  #: (backend, array, axis of the array) -> array
+    coerce: Callable[..., tuple[Node, ...]]
+    dtype: Dtype | None = None  #: of the value; None keeps that of the elements
+    needs_elements: bool = True  #: over nothing it is no number
+    empty: float | bool | None = None  #: what it is over nothing, and what a masked element counts as
+    repeated: tuple[str, Callable[[int], float]] | None = None
+    """Over n equal elements: the operation on one of them, and its second argument at n; None: the element itself."""
+    of_two: str = (
+        ""  #: the operation that is the same of two values, where programs write it by this name too
+    )
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation: how it is computed, and all that the compiler and programs know of it.
+
+    `linear` and `smooth` are asked which arguments vary, one truth value each.
+    """
+
+    infer: Infer  #: shape and dtype from arguments and attributes
+    run: Callable[
+        [Any, Node, list[Array]], Array
+    ]  #: (backend, node, physical arrays of its arguments) -> array
+    coerce: Callable[..., tuple[Node, ...]] | None = None  #: what its arguments are made into first
+    axes: Callable[[tuple[Node, ...], tuple[Any, ...]], tuple[Axis, ...]] | None = (
+        None  #: if not all of theirs
+    )
     elementwise: bool = False
-    reduces: bool = False  #: over the last axis or axes of the shape, whatever stands before them
+    reduction: Reduction | None = (
+        None  #: over the last axis or axes of the shape, whatever stands before them
+    )
+    comparison: Comparison | None = None
+    selects: bool = False  #: it moves elements and computes nothing; arguments after the first are indices …
+    joins: bool = False  #: … or, where it joins, more elements
+    linear: Moving | None = None  #: whether it is affine in the arguments that vary
+    smooth: Moving | None = None  #: whether a gradient reaches the arguments that vary
+    bounds: Callable[[Node, list[Range]], Range] | None = (
+        None  #: interval arithmetic; truth values count as 0 and 1
+    )
+    ends: Callable[[Node], Axis] | None = (
+        None  #: the axis that ends in it: its argument varies over it, it does not
+    )
+    identities: tuple[float | None, float | None] = (
+        None,
+        None,
+    )  #: left and right argument that change nothing
+    learned: bool = False  #: its first attribute is a `LearnedFactor`
+    arity: int = 0  #: of the built-in function of its name; 0 where programs have none
+    symbol: str = ""  #: the operator that programs write for it
+    unsafe: bool = False  #: guarded in a branch that is not taken: no number, or an infinite slope, somewhere
 
 
 OPS: dict[str, Op] = {}
+
+
+def _no_shape(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
+    raise InternalError("a leaf is made by `constant`, `variable` and `slot`")
+
+
+def _no_value(b: Any, node: Node, xs: list[Array]) -> Array:
+    raise InternalError(f"{node} is not bound")
+
+
+LEAF = Op(_no_shape, _no_value)  #: what is said of constants, variables and slots: nothing
+
+
+def op_of(n: Node) -> Op:
+    """The entry of a node's operation; of a reduction over a plate, that of the reduction; of a leaf, `LEAF`."""
+    return OPS.get(n.attrs[0] if n.op == "reduce_axis" else n.op, LEAF)
+
+
+def reduction_of(kind: str) -> Reduction:
+    """`sum`, `prod`, … by its name."""
+    reduction = OPS[kind].reduction
+    if reduction is None:
+        raise InternalError(f"`{kind}` is no reduction")
+    return reduction
 
 
 def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -127,6 +208,25 @@ def align(x: Array, arg: Node, axes: tuple[Axis, ...], rank: int | None = None) 
 
 def axes_aligned(node: Node, xs: list[Array]) -> list[Array]:
     return [align(x, a, node.axes) for x, a in zip(xs, node.args, strict=True)]
+
+
+# --- which arguments may vary ---
+
+
+def in_all(n: Node, moving: Sequence[bool]) -> bool:
+    return True
+
+
+def in_one(n: Node, moving: Sequence[bool]) -> bool:
+    return sum(moving) == 1
+
+
+def in_first(n: Node, moving: Sequence[bool]) -> bool:
+    return not any(moving[1:])
+
+
+def in_others(n: Node, moving: Sequence[bool]) -> bool:
+    return not moving[0]
 
 
 # --- what operands are made into ---

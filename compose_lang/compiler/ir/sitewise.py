@@ -12,10 +12,7 @@ import numpy as np
 
 from compose_lang.compiler.ir.build import constant, node
 from compose_lang.compiler.ir.node import Node
-from compose_lang.compiler.ir.ops import OPS
-
-MOVING = frozenset({"gather", "slice", "reshape", "transpose", "broadcast", "collect", "stack", "concat"})
-"""Operations that move elements and compute nothing."""
+from compose_lang.compiler.ir.operation import op_of
 
 Reads = Mapping[int, Node]
 """Of each read, by its id, the numbers of the sites: a constant of its axes and shape."""
@@ -27,12 +24,13 @@ def site_of_each(x: Node, reads: Reads) -> Node | None:
         return reads[id(x)]
     if x.value is not None:
         return constant(np.full(x.value.shape, -1), x.axes)
-    if not x.args or not (x.op in MOVING or OPS[x.op].elementwise):
+    rule = op_of(x)
+    if not (rule.selects or rule.elementwise):
         return None
     if x.op == "gather" and not all(i.is_const for i in x.args[1:]):
         return None
-    if x.op in MOVING:
-        moved = x.args[:1] if x.op == "gather" else x.args
+    if rule.selects:
+        moved = x.args if rule.joins else x.args[:1]
         inner = [site_of_each(a, reads) for a in moved]
         if any(a is None for a in inner):
             return None
@@ -59,19 +57,7 @@ def is_separable(x: Node, reads: Reads) -> bool:
     """Whether x is a constant and functions of single sites, added."""
     if x.is_const or site_of_each(x, reads) is not None:
         return True
-    match x.op:
-        case (
-            "add" | "sub" | "neg" | "sum" | "cast" | "collect" | "stack" | "concat" | "broadcast" | "reshape"
-        ):
-            return (x.op != "cast" or x.args[0].dtype != "real") and all(
-                is_separable(a, reads) for a in x.args
-            )
-        case "slice" | "transpose":
-            return is_separable(x.args[0], reads)
-        case "reduce_axis":
-            return x.attrs[0] == "sum" and is_separable(x.args[0], reads)
-        case "mul":
-            return any(a.is_const for a in x.args) and all(is_separable(a, reads) for a in x.args)
-        case "div":
-            return x.args[1].is_const and is_separable(x.args[0], reads)
-    return False
+    rule = op_of(x)
+    if rule.linear is None or not rule.linear(x, [not a.is_const for a in x.args]):
+        return False
+    return all(is_separable(a, reads) for a in x.args)

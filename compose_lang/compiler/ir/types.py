@@ -165,22 +165,14 @@ def in_domain(inner: Domain | None, outer: Domain) -> bool:
 
 def value_range(domain: Domain) -> tuple[float, float]:
     """The least and greatest value of a domain's numbers."""
-    match domain.kind:
+    number = domain.part
+    match number.kind:
         case "bool":
             return 0, 1
         case "spin":
             return -1, 1
-        case "category" | "permutation":
-            return 0, domain.size - 1
-        case "simplex":
-            return 0, 1
+        case "category":
+            return 0, number.size - 1
         case "angle":
             return -math.pi, math.pi
-        case "positive_ordered":
-            return 0, INF
-        case "unit_vector" | "cholesky_corr":
-            return -1, 1
-        case "ordered":
-            return -INF, INF
-        case _:
-            return domain.lower, domain.upper
+    return number.lower, number.upper

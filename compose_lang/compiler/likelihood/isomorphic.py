@@ -17,16 +17,8 @@ import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGroup, Variable
 from compose_lang.compiler.graph.factor_scopes import flatten, read_nodes
-from compose_lang.compiler.ir.build import (
-    constant,
-    gather,
-    leaves,
-    reindex,
-    slot,
-    transform,
-    variable,
-)
-from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.build import constant, gather, reindex, slot, transform, variable
+from compose_lang.compiler.ir.node import Axis, Node, leaves
 
 
 @dataclass(frozen=True, eq=False)

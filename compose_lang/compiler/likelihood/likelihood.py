@@ -19,11 +19,11 @@ from compose_lang.compiler.elaborate.context import Context, Interpretation, Ses
 from compose_lang.compiler.elaborate.declarations.declared_types import declared_type
 from compose_lang.compiler.elaborate.declarations.observations import observed_name, observes
 from compose_lang.compiler.elaborate.factors.values import Applied, Mixture, Scaled, WithInputs
-from compose_lang.compiler.elaborate.forward import SELECTING
+from compose_lang.compiler.elaborate.forward import selects
 from compose_lang.compiler.elaborate.values import DeclaredType, Factor
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Offset, Term, Variable
-from compose_lang.compiler.ir.build import constant, postorder, transform, variable
-from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.build import constant, transform, variable
+from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.ir.types import Domain
 from compose_lang.compiler.names.symbols import names_in, parts
 from compose_lang.diagnostics import Diagnostic, Label, Span
@@ -248,7 +248,7 @@ def twice(graph: FactorGraph, s: Stated, counted: dict[str, np.ndarray]) -> Iter
         if subject.value is not None or not subject.variables:
             continue
         below = postorder([subject])
-        if any(n.op not in SELECTING for n in below):
+        if not all(map(selects, below)):
             text = (
                 "the subject is computed from variables: what this leaves of them is no density that is known"
             )

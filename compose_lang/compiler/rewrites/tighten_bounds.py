@@ -16,8 +16,7 @@ import numpy as np
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.graph.factor_scopes import scope
 from compose_lang.compiler.ir.node import Node
-
-FLIPPED = {"ge": "le", "gt": "lt", "le": "ge", "lt": "gt"}
+from compose_lang.compiler.ir.operation import op_of
 
 
 def tighten_bounds(graph: FactorGraph) -> FactorGraph:
@@ -46,12 +45,13 @@ def required(graph: FactorGraph, group: FactorGroup) -> Iterator[tuple[str, floa
     if energy.op != "where" or not energy.args[2].is_static_scalar or energy.args[2].item() != np.inf:
         return
     for condition in conjuncts(energy.args[0]):
-        if condition.op not in FLIPPED:
+        comparison = op_of(condition).comparison
+        if comparison is None or comparison.lower == comparison.upper:
             continue
         left, right = condition.args
-        op = condition.op
+        is_lower = comparison.lower
         if left.is_static_scalar:
-            left, right, op = right, left, FLIPPED[op]
+            left, right, is_lower = right, left, not is_lower
         if not right.is_static_scalar or len(left.variables) != 1:
             continue
         v = graph.variable(next(iter(left.variables)))
@@ -59,7 +59,7 @@ def required(graph: FactorGraph, group: FactorGroup) -> Iterator[tuple[str, floa
             continue
         if reads_every_site(left, v, group):
             number = float(right.item())
-            yield (v.name, number, np.inf) if op in ("ge", "gt") else (v.name, -np.inf, number)
+            yield (v.name, number, np.inf) if is_lower else (v.name, -np.inf, number)
 
 
 def conjuncts(condition: Node) -> Iterator[Node]:

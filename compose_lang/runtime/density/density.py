@@ -18,9 +18,8 @@ import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.graph.learned_factor import LEVEL, learned_factors_in
-from compose_lang.compiler.ir.build import postorder
 from compose_lang.compiler.ir.interpret import interpret, large_constants
-from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.ir.types import BOOL, INT, REAL, Type
 from compose_lang.runtime.arrays import transforms
 from compose_lang.runtime.arrays.protocol import Array, Backend

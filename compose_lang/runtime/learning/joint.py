@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.graph.learned_factor import LEVEL, Joint, LearnedFactor
-from compose_lang.compiler.ir.build import postorder
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.node import Node, postorder
+from compose_lang.compiler.ir.operation import op_of
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.backends import load_backend
@@ -91,7 +91,7 @@ def begun_part(
     first = 2 if part.method != "net" else 1
     data: dict[str, list[np.ndarray]] = {p.name: [] for p in part.ports}
     for n in postorder([joint.energy]):
-        if n.op not in ("learned", "net") or n.attrs[0] is not part:
+        if not op_of(n).learned or n.attrs[0] is not part:
             continue
         given = [True] * len(part.subjects) + list(n.attrs[1] if part.method != "net" else ())
         ports = [p for p, is_given in zip(part.ports, given, strict=True) if is_given]

@@ -22,15 +22,16 @@ from compose_lang.compiler.ir.build import (
     collect,
     constant,
     gather,
+    make_scan,
     node,
-    postorder,
+    project,
     rebuild,
     slot,
     transform,
-)  # fmt: skip
+)
 from compose_lang.compiler.ir.interpret import INLINE_ELEMENTS
-from compose_lang.compiler.ir.node import Axis, Node
-from compose_lang.compiler.ir.scan import ScanSpec, make_scan, project
+from compose_lang.compiler.ir.node import Axis, Node, postorder
+from compose_lang.compiler.ir.ops.scan import ScanSpec
 from compose_lang.compiler.ir.types import Domain
 from compose_lang.diagnostics import Label, Span, fail
 from compose_lang.grammar import ast
@@ -91,7 +92,7 @@ class Recurrence:
     def lag(self, place: Node, span: Span) -> int:
         """How many steps back a position is: the index must be the running one less a constant."""
         offset = 0
-        while place.op in ("add", "sub") and place.args[1].is_static_scalar:
+        while (place.op == "add" or place.op == "sub") and place.args[1].is_static_scalar:
             offset += place.args[1].item() * (1 if place.op == "add" else -1)
             place = place.args[0]
         if place is not self.step or self.step is None:

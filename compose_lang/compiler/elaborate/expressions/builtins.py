@@ -14,6 +14,7 @@ from compose_lang.compiler.elaborate.factors import draws, factor_functions
 from compose_lang.compiler.elaborate.values import Nothing
 from compose_lang.compiler.graph.learned_factor import LEVEL
 from compose_lang.compiler.ir.build import constant, node
+from compose_lang.compiler.ir.ops import OPS
 from compose_lang.diagnostics import fail
 from compose_lang.grammar import ast
 
@@ -28,21 +29,9 @@ def read(ctx: Context, e: ast.Call) -> Any:
     fail("CG0209", "read(…) stands only on the right of a `data` declaration", e.span)
 
 
-UNSAFE = {"log", "log1p", "sqrt", "lgamma", "digamma", "logit", "asin", "acos"}
-UNARY = (
-    "exp", "log", "log1p", "expm1", "sqrt", "abs", "sign", "floor", "ceil", "round", "sin", "cos", "tan", "asin",
-    "acos", "atan", "sinh", "cosh", "tanh", "logistic", "logit", "softplus", "lgamma", "digamma", "erf", "erfc",
-    "log_i0", "normal_cdf", "log_normal_cdf", "isfinite", "cumsum", "sort",
-)  # fmt: skip
-
 _TABLE: dict[str, Callable[[Context, ast.Call], Any]] = {
-    **{name: functions.elementwise(name, unsafe=name in UNSAFE) for name in UNARY},
-    **{name: functions.elementwise(name, 2) for name in ("atan2", "xlogy")},
-    "lbeta": functions.elementwise("lbeta", 2, unsafe=True),
-    **{
-        kind: functions.reduction(kind)
-        for kind in ("sum", "prod", "mean", "min", "max", "any", "all", "logsumexp")
-    },
+    **{name: functions.operation(name) for name, op in OPS.items() if op.arity},
+    **{name: functions.reduction(name) for name, op in OPS.items() if op.reduction},
     "variance": functions.variance,
     "sd": lambda ctx, e: node("sqrt", functions.variance(ctx, e)),
     "dot": functions.dot,
@@ -64,12 +53,6 @@ _TABLE: dict[str, Callable[[Context, ast.Call], Any]] = {
     "eye": functions.eye,
     "zeros": functions.filled(0.0),
     "ones": functions.filled(1.0),
-    "cholesky": functions.matrix("cholesky", 1),
-    "inverse": functions.matrix("inverse", 1),
-    "det": functions.matrix("det", 1),
-    "log_det": functions.matrix("log_det", 1),
-    "solve": functions.matrix("solve", 2),
-    "solve_triangular": functions.matrix("solve_triangular", 2),
     "all_different": functions.all_different,
     "exactly_one": functions.exactly_one,
     "at_most": functions.at_most,

@@ -32,22 +32,13 @@ from compose_lang.compiler.elaborate.values import (
 from compose_lang.compiler.ir.build import broadcast_to, cast_to, collect, constant, node
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.operation import ShapeError
+from compose_lang.compiler.ir.ops import OPS
 from compose_lang.compiler.ir.types import value_range
 from compose_lang.compiler.names.suggestions import foreign_method
 from compose_lang.diagnostics import Label, Span, did_you_mean, fail
 from compose_lang.grammar import ast
 
-ARITHMETIC = {
-    "+": "add",
-    "-": "sub",
-    "*": "mul",
-    "/": "div",
-    "//": "floordiv",
-    "%": "mod",
-    "^": "pow",
-    "@": "matmul",
-}
-COMPARISONS = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne"}
+OPERATORS = {op.symbol: name for name, op in OPS.items() if op.symbol}
 
 
 def build(op: str, args: Sequence[Node], spans: Sequence[Span], attrs: tuple[Any, ...] = ()) -> Node:
@@ -152,7 +143,7 @@ def binary(ctx: Context, e: ast.Binary) -> Any:
         y = guarded(ctx, y)
     if e.op == "^":
         return power(ctx, x, y, e)
-    return build(ARITHMETIC[e.op], (x, y), (e.left.span, e.right.span))
+    return build(OPERATORS[e.op], (x, y), (e.left.span, e.right.span))
 
 
 def power(ctx: Context, x: Node, y: Node, e: ast.Binary) -> Node:
@@ -222,7 +213,7 @@ def compare(ctx: Context, e: ast.Compare) -> Node:
             inside = membership(left, right, spans)
             tests.append(node("not", inside) if op == "not in" else inside)
         else:
-            tests.append(build(COMPARISONS[op], (as_node(left, spans[0]), as_node(right, spans[1])), spans))
+            tests.append(build(OPERATORS[op], (as_node(left, spans[0]), as_node(right, spans[1])), spans))
     return functools.reduce(lambda a, b: node("and", a, b), tests)
 
 

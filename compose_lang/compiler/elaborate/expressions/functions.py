@@ -24,7 +24,6 @@ from compose_lang.compiler.elaborate.values import (
     truth,
 )
 from compose_lang.compiler.ir.build import (
-    REPEATED,
     along,
     broadcast_to,
     cast_to,
@@ -33,9 +32,12 @@ from compose_lang.compiler.ir.build import (
     gather,
     node,
     reduce_axis,
+    repeated,
     require_room,
 )
 from compose_lang.compiler.ir.node import Axis, Node  # fmt: skip
+from compose_lang.compiler.ir.operation import reduction_of
+from compose_lang.compiler.ir.ops import OPS
 from compose_lang.compiler.ir.types import Domain
 from compose_lang.diagnostics import Label, Span, fail
 from compose_lang.grammar import ast
@@ -55,13 +57,16 @@ def operands(ctx: Context, e: ast.Call, low: int, high: int | None = None) -> li
     return [ctx.number(a.value) for a in e.arguments]
 
 
-def elementwise(op: str, arity: int = 1, unsafe: bool = False) -> Callable[[Context, ast.Call], Node]:
+def operation(name: str) -> Callable[[Context, ast.Call], Node]:
+    """The built-in that is an operation by its own name."""
+    op = OPS[name]
+
     def run(ctx: Context, e: ast.Call) -> Node:
-        xs = operands(ctx, e, arity)
-        if unsafe:
+        xs = operands(ctx, e, op.arity)
+        if op.unsafe:
             xs = [evaluate.guarded(ctx, x) for x in xs]
-        made = evaluate.build(op, xs, [a.span for a in e.arguments])
-        if made.value is not None and made.dtype == "real" and not ctx.guards:
+        made = evaluate.build(name, xs, [a.span for a in e.arguments])
+        if op.elementwise and made.value is not None and made.dtype == "real" and not ctx.guards:
             wrong = np.isnan(made.value)
             if wrong.any():
                 at = (
@@ -76,23 +81,21 @@ def elementwise(op: str, arity: int = 1, unsafe: bool = False) -> Callable[[Cont
     return run
 
 
-FILLS = {"sum": 0, "prod": 1, "logsumexp": -np.inf, "max": -np.inf, "min": np.inf, "any": False, "all": True}
-
-
 def reduction(kind: str) -> Callable[[Context, ast.Call], Node]:
     """Over a generator, or over all axes of an array, or over the one `axis=` names."""
+    of_two = reduction_of(kind).of_two
 
     def run(ctx: Context, e: ast.Call) -> Node:
         if len(e.arguments) == 1 and isinstance(e.arguments[0].value, ast.Generator):
             return over_generator(ctx, kind, e.arguments[0].value)
         positional = [a for a in e.arguments if a.name is None]
         named = {a.name: a for a in e.arguments if a.name is not None}
-        if kind in ("min", "max") and len(positional) > 1 and not named:
+        if of_two and len(positional) > 1 and not named:
             xs = [ctx.number(a.value) for a in positional]
             made = xs[0]
             for x, a in zip(xs[1:], positional[1:], strict=True):
                 spans = (positional[0].span, a.span)
-                made = evaluate.build("maximum" if kind == "max" else "minimum", (made, x), spans)
+                made = evaluate.build(of_two, (made, x), spans)
             return made
         return reduce_shape(kind, *reduced(ctx, e, kind))
 
@@ -118,10 +121,11 @@ def reduced(ctx: Context, e: ast.Call, name: str) -> tuple[Node, int]:
 
 
 def reduce_shape(kind: str, x: Node, axes: int) -> Node:
-    if axes == 0 and kind in ("sum", "prod", "max", "min"):
-        return cast_to(x, "int") if x.dtype == "bool" else x
+    dtype = reduction_of(kind).dtype
     if axes == 0:
-        return REPEATED[kind](x, 1) if kind not in ("any", "all") else cast_to(x, "bool")
+        if dtype is None:
+            return cast_to(x, "int") if x.dtype == "bool" else x
+        return cast_to(x, "bool") if dtype == "bool" else repeated(kind, x, 1)
     for _ in range(axes):
         x = node(kind, x, attrs=(-1,))
     return x
@@ -140,9 +144,10 @@ def over_generator(ctx: Context, kind: str, generator: ast.Generator) -> Node:
     """`sum(v for …)` and its like, element by element where v is an array; of an array, `any` and `all` ask for all."""
     opened = plates.open_clauses(ctx, generator.clauses, generator.condition, generator.span)
     body = opened.context.number(generator.body)
-    if kind in ("any", "all"):
+    dtype = reduction_of(kind).dtype
+    if dtype == "bool":
         body = reduce_shape("all", cast_to(body, "bool"), len(body.shape))
-    elif kind in ("mean", "logsumexp"):
+    elif dtype == "real":
         body = cast_to(body, "real")
     elif body.dtype == "bool":
         body = cast_to(body, "int")
@@ -157,7 +162,7 @@ def over_generator(ctx: Context, kind: str, generator: ast.Generator) -> Node:
 
 
 def over_axes(kind: str, body: Node, opened: plates.Opened) -> Node:
-    nothing = constant(FILLS[kind], dtype="bool" if kind in ("any", "all") else None)
+    nothing = constant(reduction_of(kind).empty)
     if any(axis.size == 0 for axis in opened.axes):
         return broadcast_to(nothing, body.shape)
     if opened.mask is not None:
@@ -305,13 +310,6 @@ def log_softmax(ctx: Context, e: ast.Call) -> Node:
         fail("CG0204", f"a vector is needed, not {describe(x)}", e.span)
     total = node("logsumexp", x, attrs=(-1,))
     return node("sub", x, node("reshape", total, attrs=((*total.shape, 1),)))
-
-
-def matrix(op: str, arity: int) -> Callable[[Context, ast.Call], Node]:
-    def run(ctx: Context, e: ast.Call) -> Node:
-        return evaluate.build(op, operands(ctx, e, arity), [a.span for a in e.arguments])
-
-    return run
 
 
 def eye(ctx: Context, e: ast.Call) -> Node:

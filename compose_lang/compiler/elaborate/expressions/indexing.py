@@ -11,16 +11,8 @@ from compose_lang.compiler.elaborate.context import Context, rule
 from compose_lang.compiler.elaborate.declarations import recurrences
 from compose_lang.compiler.elaborate.expressions import texts
 from compose_lang.compiler.elaborate.values import Cell, Texts, as_node, describe, static_int
-from compose_lang.compiler.ir.build import (
-    cast_to,
-    constant,
-    gather,
-    known_to_be,
-    leaves,
-    node,
-    transform,
-)
-from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.build import cast_to, constant, gather, known_to_be, node, transform
+from compose_lang.compiler.ir.node import Axis, Node, leaves
 from compose_lang.diagnostics import Label, Span, fail
 from compose_lang.grammar import ast
 

@@ -46,7 +46,7 @@ def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_
             shown = describe(value) if domain.event_shape else found[1].partition(" ")[0]
             fail("CG0405", f"{what} is {domain}, given {shown}", span, label=found[1])
     is_count = is_subject and value.domain == INT  # an `int` is for counts: its steps mind no wall
-    if value.op in ("var", "gather") and value.domain is not None and value.variables and not is_count:
+    if is_element(value) and value.domain is not None and value.variables and not is_count:
         outside = "draws outside have weight 0" if is_subject else "where it is not, the energy is no number"
         text = f"{what} is {domain}, but {span_name(span)} is {value.domain}: {outside}"
         declared = [v.span for name, v in ctx.session.variables.items() if name in value.variables]
@@ -83,9 +83,14 @@ def require_possible(term: Term, what: str, subjects: Sequence[Node]) -> None:
     fail("CG0405", text, term.span, label=shown)
 
 
+def is_element(value: Node) -> bool:
+    """Whether a value is a variable, or elements of one."""
+    return value.op == "var" or value.op == "gather"
+
+
 def check_vector(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_subject: bool) -> None:
     """Reports a variable whose vectors are of another kind: almost none of its values would do."""
-    if value.domain is None or value.op not in ("var", "gather") or not value.variables:
+    if value.domain is None or not is_element(value) or not value.variables:
         return
     if (value.domain.kind, domain.kind) == ("positive_ordered", "ordered"):
         return

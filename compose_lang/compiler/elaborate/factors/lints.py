@@ -21,8 +21,8 @@ from compose_lang.compiler.elaborate.factors.values import (
     WithInputs,
 )
 from compose_lang.compiler.elaborate.values import Factor
-from compose_lang.compiler.ir.build import postorder
-from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.node import Axis, Node, postorder
+from compose_lang.compiler.ir.operation import op_of
 from compose_lang.compiler.ir.types import Domain
 from compose_lang.diagnostics import Span
 from compose_lang.grammar import ast
@@ -124,8 +124,10 @@ def linear(exponent: Node) -> tuple[float, int | None]:
         if n.op == "mul" and any(a.is_static_scalar for a in n.args):
             known, n = n.args if n.args[0].is_static_scalar else n.args[::-1]
             number *= known.item()
-        elif n.op in ("neg", "cast"):
-            number, n = (-number if n.op == "neg" else number), n.args[0]
+        elif n.op == "neg":
+            number, n = -number, n.args[0]
+        elif n.op == "cast":
+            n = n.args[0]
         else:
             return number, id(n)
     return number * n.item(), None
@@ -193,15 +195,6 @@ def is_bounded(domain: Domain | None) -> bool:
 
 # --- subjects -------------------------------------------------------------------------------------------
 
-#: a scan is what its steps are, which is not looked into
-ALWAYS_LINEAR = frozenset({
-    "add", "sub", "neg", "cast", "broadcast", "reshape", "transpose", "slice", "stack", "concat", "collect",
-    "cumsum", "sum", "mean", "var", "scan", "project",
-})  # fmt: skip
-IN_ONE_ARGUMENT = frozenset({"mul", "matmul"})
-IN_THE_FIRST = frozenset({"div", "gather"})
-IN_THE_OTHERS = frozenset({"where", "solve", "solve_triangular"})
-
 
 def is_linear(x: Node) -> bool:
     """Whether a node is an affine function of the continuous variables, as far as its operations tell."""
@@ -209,16 +202,10 @@ def is_linear(x: Node) -> bool:
     for n in postorder([x]):
         moving = [varies[id(a)] for a in n.args]
         varies[id(n)] = any(moving) or (n.op == "var" and n.dtype == "real")
-        if not varies[id(n)] or n.op in ALWAYS_LINEAR:
-            continue
-        fits = (
-            (n.op in IN_ONE_ARGUMENT and sum(moving) == 1)
-            or (n.op in IN_THE_FIRST and not any(moving[1:]))
-            or (n.op in IN_THE_OTHERS and not moving[0])
-            or (n.op == "reduce_axis" and n.attrs[0] in ("sum", "mean"))
-        )
-        if not fits:
-            return False
+        if n.args and varies[id(n)] and n.op != "scan":  # it is what its steps are, which is not looked into
+            linear = op_of(n).linear
+            if linear is None or not linear(n, moving):
+                return False
     return True
 
 

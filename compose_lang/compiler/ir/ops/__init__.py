@@ -8,6 +8,7 @@ from compose_lang.compiler.ir.ops import (
     linear_algebra,
     quantiles,
     reductions,
+    scan,
     structure,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "linear_algebra",
     "quantiles",
     "reductions",
+    "scan",
     "structure",
 ]

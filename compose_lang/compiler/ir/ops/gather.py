@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.ir.operation import OPS, Array, Op, align, broadcast_shapes
-
-if TYPE_CHECKING:
-    from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir import intervals
+from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.operation import OPS, Array, Op, align, broadcast_shapes, in_first
 
 
 def _infer_gather(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
@@ -100,4 +99,6 @@ def _run_gather(b: Any, node: Node, xs: list[Array]) -> Array:
     return flat[(*where, linear)]
 
 
-OPS["gather"] = Op(_infer_gather, _run_gather)
+OPS["gather"] = Op(
+    _infer_gather, _run_gather, selects=True, linear=in_first, smooth=in_first, bounds=intervals.of_first
+)

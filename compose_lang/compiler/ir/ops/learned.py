@@ -7,12 +7,10 @@ can weigh (`Weigher`), so that compiling a program needs neither the weights nor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.operation import OPS, Array, Op, align
-
-if TYPE_CHECKING:
-    from compose_lang.compiler.ir.node import Node
 
 
 class Weigher(Protocol):
@@ -83,8 +81,14 @@ def _run_net(b: Any, node: Node, xs: list[Any]) -> Array:
     return compute(b, flat).reshape((*lead, *node.shape))
 
 
-OPS["net"] = Op(lambda args, attrs: (attrs[0].out.full_shape, "real"), _run_net)
-OPS["learned"] = Op(lambda args, attrs: ((), "real"), _run)
+def _reaches(n: Node, moving: Sequence[bool]) -> bool:
+    return all(a.dtype == "real" for a, moves in zip(n.args, moving, strict=True) if moves)
+
+
+OPS["net"] = Op(
+    lambda args, attrs: (attrs[0].out.full_shape, "real"), _run_net, smooth=_reaches, learned=True
+)
+OPS["learned"] = Op(lambda args, attrs: ((), "real"), _run, learned=True)
 
 
 def _run_draw(b: Any, node: Node, xs: list[Any]) -> Array:
@@ -101,4 +105,4 @@ def _infer_draw(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[i
     return args[2].shape, "int" if all(p.type.domain.is_discrete for p in part.subjects) else "real"
 
 
-OPS["learned_draw"] = Op(_infer_draw, _run_draw)
+OPS["learned_draw"] = Op(_infer_draw, _run_draw, learned=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.operation import (
     OPS,
     Array,
@@ -12,12 +13,12 @@ from compose_lang.compiler.ir.operation import (
     ShapeError,
     axes_aligned,
     broadcast_shapes,
+    in_all,
+    in_one,
+    in_others,
     to_real,
 )
 from compose_lang.compiler.ir.ops.structure import leading
-
-if TYPE_CHECKING:
-    from compose_lang.compiler.ir.node import Node
 
 
 def _infer_matmul(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
@@ -57,7 +58,7 @@ def _matmul(b: Any, x: Array, y: Array) -> Array:
     return b.xp.matmul(x, y)
 
 
-OPS["matmul"] = Op(_infer_matmul, _run_matmul, to_real)
+OPS["matmul"] = Op(_infer_matmul, _run_matmul, to_real, symbol="@", linear=in_one, smooth=in_all)
 
 
 def _square(args: tuple[Node, ...]) -> int:
@@ -99,10 +100,10 @@ def _run_log_det(b: Any, node: Node, xs: list[Array]) -> Array:
     return b.xp.linalg.slogdet(xs[0])[1]
 
 
-OPS["cholesky"] = Op(_infer_square, lambda b, node, xs: b.cholesky(xs[0]), to_real)
-OPS["solve"] = Op(_infer_solve, _run_solve, to_real)
-OPS["solve_triangular"] = Op(_infer_solve, _run_solve, to_real)
-OPS["inverse"] = Op(_infer_square, _run_inverse, to_real)
+OPS["cholesky"] = Op(_infer_square, lambda b, node, xs: b.cholesky(xs[0]), to_real, arity=1)
+OPS["solve"] = Op(_infer_solve, _run_solve, to_real, linear=in_others, arity=2)
+OPS["solve_triangular"] = Op(_infer_solve, _run_solve, to_real, linear=in_others, arity=2)
+OPS["inverse"] = Op(_infer_square, _run_inverse, to_real, arity=1)
 
 
 def _infer_determinant(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
@@ -110,5 +111,5 @@ def _infer_determinant(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[
     return args[0].shape[:-2], "real"
 
 
-OPS["log_det"] = Op(_infer_determinant, _run_log_det, to_real)
-OPS["det"] = Op(_infer_determinant, lambda b, node, xs: b.xp.linalg.det(xs[0]), to_real)
+OPS["log_det"] = Op(_infer_determinant, _run_log_det, to_real, arity=1)
+OPS["det"] = Op(_infer_determinant, lambda b, node, xs: b.xp.linalg.det(xs[0]), to_real, arity=1)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from compose_lang.compiler.ir import intervals
+from compose_lang.compiler.ir.node import Axis, Node
 from compose_lang.compiler.ir.operation import (
     OPS,
     Array,
     Op,
+    Reduction,
     ShapeError,
+    in_all,
     promote,
+    reduction_of,
     to_bool,
     to_real,
 )
-
-if TYPE_CHECKING:
-    from compose_lang.compiler.ir.node import Axis, Node
 
 
 def logsumexp(b: Any, x: Array, axis: Any) -> Array:
@@ -27,51 +30,73 @@ def logsumexp(b: Any, x: Array, axis: Any) -> Array:
     return xp.log(total) + xp.squeeze(top, axis=axis)
 
 
-REDUCTIONS: dict[str, Callable[..., Array]] = {
-    "sum": lambda b, x, axis: b.xp.sum(x, axis=axis),
-    "prod": lambda b, x, axis: b.xp.prod(x, axis=axis),
-    "mean": lambda b, x, axis: b.xp.mean(x, axis=axis),
-    "max": lambda b, x, axis: b.xp.max(x, axis=axis),
-    "min": lambda b, x, axis: b.xp.min(x, axis=axis),
-    "any": lambda b, x, axis: b.xp.any(x, axis=axis),
-    "all": lambda b, x, axis: b.xp.all(x, axis=axis),
-    "logsumexp": logsumexp,
-}
-REDUCTION_DTYPES = {"mean": "real", "logsumexp": "real", "any": "bool", "all": "bool"}
-
-
-def reduction_coerce(kind: str) -> Callable[..., tuple[Node, ...]]:
-    if kind in ("mean", "logsumexp"):
-        return to_real
-    return to_bool if kind in ("any", "all") else promote
-
-
-NEEDS_ELEMENTS = frozenset({"mean", "max", "min", "logsumexp"})
-
-
-def require_elements(kind: str, count: int) -> None:
+def require_elements(kind: str, reduction: Reduction, count: int) -> None:
     """A sum of nothing is 0; a maximum of nothing is no number."""
-    if count == 0 and kind in NEEDS_ELEMENTS:
+    if count == 0 and reduction.needs_elements:
         raise ShapeError(f"`{kind}` needs at least one element", [(0,)])
 
 
-def _register_reduction(kind: str) -> None:
-    """Over one axis of the shape, counted from the end: attrs = (axis,)."""
+def reduction(name: str, reduction: Reduction, **facts: Any) -> None:
+    """Register a reduction over one axis of the shape, counted from the end: attrs = (axis,)."""
 
     def infer(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
         shape = args[0].shape
         place = len(shape) + attrs[0]
-        require_elements(kind, shape[place])
+        require_elements(name, reduction, shape[place])
         return shape[:place] + shape[place + 1 :], args[0].dtype
 
     def run(b: Any, node: Node, xs: list[Array]) -> Array:
-        return REDUCTIONS[kind](b, xs[0], node.attrs[0])
+        return reduction.run(b, xs[0], node.attrs[0])
 
-    OPS[kind] = Op(infer, run, reduction_coerce(kind), reduces=True)
+    OPS[name] = Op(infer, run, reduction.coerce, reduction=reduction, **facts)
 
 
-for _name in REDUCTIONS:
-    _register_reduction(_name)
+reduction(
+    "sum",
+    Reduction(
+        lambda b, x, axis: b.xp.sum(x, axis=axis),
+        promote, needs_elements=False, empty=0, repeated=("mul", lambda n: n),
+    ),
+    linear=in_all, smooth=in_all, bounds=intervals.summed,
+)  # fmt: skip
+reduction(
+    "prod",
+    Reduction(
+        lambda b, x, axis: b.xp.prod(x, axis=axis),
+        promote, needs_elements=False, empty=1, repeated=("pow", lambda n: n),
+    ),
+)  # fmt: skip
+reduction(
+    "mean",
+    Reduction(lambda b, x, axis: b.xp.mean(x, axis=axis), to_real, "real"),
+    linear=in_all, smooth=in_all, bounds=intervals.hull,
+)  # fmt: skip
+reduction(
+    "min",
+    Reduction(lambda b, x, axis: b.xp.min(x, axis=axis), promote, empty=np.inf, of_two="minimum"),
+    smooth=in_all, bounds=intervals.hull,
+)  # fmt: skip
+reduction(
+    "max",
+    Reduction(lambda b, x, axis: b.xp.max(x, axis=axis), promote, empty=-np.inf, of_two="maximum"),
+    smooth=in_all, bounds=intervals.hull,
+)  # fmt: skip
+reduction(
+    "any",
+    Reduction(lambda b, x, axis: b.xp.any(x, axis=axis), to_bool, "bool", needs_elements=False, empty=False),
+)
+reduction(
+    "all",
+    Reduction(lambda b, x, axis: b.xp.all(x, axis=axis), to_bool, "bool", needs_elements=False, empty=True),
+)
+reduction(
+    "logsumexp",
+    Reduction(
+        logsumexp, to_real, "real",
+        empty=-np.inf, repeated=("add", lambda n: np.log(n) if n else -np.inf),
+    ),
+    smooth=in_all,
+)  # fmt: skip
 
 
 def _without(args: tuple[Node, ...], axis: Axis) -> tuple[Axis, ...]:
@@ -79,17 +104,20 @@ def _without(args: tuple[Node, ...], axis: Axis) -> tuple[Axis, ...]:
 
 
 def _run_reduce_axis(b: Any, node: Node, xs: list[Array]) -> Array:
-    kind, axis = node.attrs
-    return REDUCTIONS[kind](b, xs[0], 1 + node.args[0].axes.index(axis))
+    return reduction_of(node.attrs[0]).run(b, xs[0], 1 + node.args[0].axes.index(node.attrs[1]))
 
 
 def _infer_reduce_axis(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
-    require_elements(attrs[0], attrs[1].size)
-    return args[0].shape, REDUCTION_DTYPES.get(attrs[0], args[0].dtype)
+    kind, axis = attrs
+    require_elements(kind, reduction_of(kind), axis.size)
+    return args[0].shape, reduction_of(kind).dtype or args[0].dtype
 
 
 OPS["reduce_axis"] = Op(
-    _infer_reduce_axis, _run_reduce_axis, axes=lambda args, attrs: _without(args, attrs[1])
+    _infer_reduce_axis,
+    _run_reduce_axis,
+    axes=lambda args, attrs: _without(args, attrs[1]),
+    ends=lambda n: n.attrs[1],
 )
 
 
@@ -103,4 +131,9 @@ OPS["collect"] = Op(
     lambda args, attrs: ((attrs[0].size, *args[0].shape), args[0].dtype),
     _run_collect,
     axes=lambda args, attrs: _without(args, attrs[0]),
+    selects=True,
+    linear=in_all,
+    smooth=in_all,
+    bounds=intervals.of_first,
+    ends=lambda n: n.attrs[0],
 )

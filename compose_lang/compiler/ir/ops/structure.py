@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from compose_lang.compiler.ir import intervals
+from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.operation import (
     OPS,
     Array,
@@ -12,12 +14,10 @@ from compose_lang.compiler.ir.operation import (
     ShapeError,
     align,
     broadcast_shapes,
+    in_all,
     promote,
     same_kind,
 )
-
-if TYPE_CHECKING:
-    from compose_lang.compiler.ir.node import Node
 
 
 def leading(node: Node) -> int:
@@ -29,10 +29,15 @@ def _run_broadcast(b: Any, node: Node, xs: list[Array]) -> Array:
     return b.xp.broadcast_to(x, x.shape[: leading(node)] + node.shape)
 
 
-OPS["broadcast"] = Op(lambda args, attrs: (attrs[0], args[0].dtype), _run_broadcast)
+#: what moves elements of its first argument alone
+MOVES: dict[str, Any] = {"selects": True, "linear": in_all, "smooth": in_all, "bounds": intervals.of_first}
+JOINS: dict[str, Any] = {**MOVES, "joins": True, "bounds": intervals.hull}
+
+OPS["broadcast"] = Op(lambda args, attrs: (attrs[0], args[0].dtype), _run_broadcast, **MOVES)
 OPS["reshape"] = Op(
     lambda args, attrs: (attrs[0], args[0].dtype),
     lambda b, node, xs: xs[0].reshape(xs[0].shape[: leading(node)] + node.shape),
+    **MOVES,
 )
 
 
@@ -42,7 +47,7 @@ def _run_transpose(b: Any, node: Node, xs: list[Array]) -> Array:
 
 
 OPS["transpose"] = Op(
-    lambda args, attrs: (tuple(args[0].shape[p] for p in attrs[0]), args[0].dtype), _run_transpose
+    lambda args, attrs: (tuple(args[0].shape[p] for p in attrs[0]), args[0].dtype), _run_transpose, **MOVES
 )
 
 
@@ -71,7 +76,7 @@ def _run_slice(b: Any, node: Node, xs: list[Array]) -> Array:
     return x[(slice(None),) * leading(node) + tuple(parts)]
 
 
-OPS["slice"] = Op(_infer_slice, _run_slice)
+OPS["slice"] = Op(_infer_slice, _run_slice, **MOVES)
 
 
 def _infer_stack(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
@@ -94,7 +99,7 @@ def _run_stack(b: Any, node: Node, xs: list[Array]) -> Array:
     return b.xp.stack(parts, axis=leading(node))
 
 
-OPS["stack"] = Op(_infer_stack, _run_stack, same_kind)
+OPS["stack"] = Op(_infer_stack, _run_stack, same_kind, **JOINS)
 
 
 def _infer_concat(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
@@ -113,15 +118,22 @@ def _run_concat(b: Any, node: Node, xs: list[Array]) -> Array:
     return b.xp.concat(parts, axis=leading(node) + node.attrs[0])
 
 
-OPS["concat"] = Op(_infer_concat, _run_concat, same_kind)
+OPS["concat"] = Op(_infer_concat, _run_concat, same_kind, **JOINS)
+
+
+def _same_shape(args: tuple[Node, ...], attrs: tuple[Any, ...]) -> tuple[tuple[int, ...], Any]:
+    return args[0].shape, args[0].dtype
+
+
 OPS["cumsum"] = Op(
-    lambda args, attrs: (args[0].shape, args[0].dtype),
+    _same_shape,
     lambda b, node, xs: b.xp.cumulative_sum(xs[0], axis=-1),
     promote,
+    linear=in_all,
+    smooth=in_all,
+    arity=1,
 )
-OPS["sort"] = Op(
-    lambda args, attrs: (args[0].shape, args[0].dtype), lambda b, node, xs: b.xp.sort(xs[0], axis=-1), promote
-)
+OPS["sort"] = Op(_same_shape, lambda b, node, xs: b.xp.sort(xs[0], axis=-1), promote, arity=1)
 OPS["argsort"] = Op(
     lambda args, attrs: (args[0].shape, "int"),
     lambda b, node, xs: b.xp.astype(b.xp.argsort(xs[0], axis=-1, stable=True), b.integer),

@@ -1,4 +1,4 @@
-"""The `scan` operation: a recurrence over one axis, with everything that does not recur computed outside it.
+"""A recurrence over one axis, with everything that does not recur computed outside it.
 
 A scan's arguments are its initial values (for each state, the most recent first), then what differs from step to
 step (these vary over the `time` axis), then what does not. Its bodies are expressions over leaves that stand for
@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.compiler.ir import build
-from compose_lang.compiler.ir.build import node, postorder, slot, transform
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.compiler.ir.node import Axis, Node, union_axes
-from compose_lang.compiler.ir.operation import OPS, Op, align
+from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.operation import OPS, Op, align, in_all
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,46 +32,6 @@ class ScanSpec:
         a = sum(map(len, self.carries))
         b = a + len(self.steps)
         return list(args[:a]), list(args[a:b]), list(args[b:])
-
-
-def make_scan(spec: ScanSpec, args: Sequence[Node]) -> Node:
-    """A scan whose leaves vary over exactly the axes that its arguments do."""
-    bound = {spec.time, *bound_axes(spec.bodies)}
-    outer = tuple(a for a in union_axes(args) if a not in bound)
-    _, steps, fixed = spec.split(args)
-    leaves: dict[int, Node] = {}
-
-    def renew(leaf: Node, axes: tuple[Axis, ...]) -> Node:
-        made = leaves[id(leaf)] = slot("scan", leaf.shape, axes, leaf.dtype)
-        return made
-
-    carries = tuple(tuple(renew(c, outer) for c in state) for state in spec.carries)
-    new_steps = tuple(
-        renew(leaf, tuple(a for a in arg.axes if a is not spec.time))
-        for leaf, arg in zip(spec.steps, steps, strict=True)
-    )
-    new_fixed = tuple(renew(leaf, arg.axes) for leaf, arg in zip(spec.fixed, fixed, strict=True))
-    bodies = transform(spec.bodies, lambda n: leaves.get(id(n)))
-    return node(
-        "scan", *args, attrs=(ScanSpec(spec.time, carries, new_steps, new_fixed, tuple(bodies), outer),)
-    )
-
-
-def bound_axes(bodies: Sequence[Node]) -> set[Axis]:
-    """The axes that end inside some expressions: those of the sums and comprehensions in a recurrence's step."""
-    ends = {
-        "collect": lambda n: n.attrs[0],
-        "reduce_axis": lambda n: n.attrs[1],
-        "scan": lambda n: n.attrs[0].time,
-    }
-    return {ends[n.op](n) for n in postorder(bodies) if n.op in ends}
-
-
-def project(scan: Node, state: int) -> Node:
-    """The values of one state at every step, (steps, *shape)."""
-    spec: ScanSpec = scan.attrs[0]
-    leaf = spec.carries[state][0]
-    return node("project", scan, attrs=(state, (spec.time.size, *leaf.shape), leaf.dtype))
 
 
 def _run_scan(b: Any, n: Node, xs: list[Any]) -> tuple[Any, ...]:
@@ -125,6 +83,8 @@ OPS["scan"] = Op(
     lambda args, attrs: ((), "real"),
     _run_scan,
     axes=lambda args, attrs: attrs[0].outer,
+    ends=lambda n: n.attrs[0].time,
 )
-OPS["project"] = Op(lambda args, attrs: (attrs[1], attrs[2]), lambda b, n, xs: xs[0][n.attrs[0]])
-build.REMAKE["scan"] = lambda n, args: make_scan(n.attrs[0], args)
+OPS["project"] = Op(
+    lambda args, attrs: (attrs[1], attrs[2]), lambda b, n, xs: xs[0][n.attrs[0]], linear=in_all
+)
