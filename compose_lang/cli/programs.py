@@ -33,38 +33,42 @@ class Style(StrEnum):
     github = "github"
 
 
-class Stage(StrEnum):
-    """A stage of the compiler that `check --dump` shows."""
-
-    ast = "ast"
-    typed = "typed"
-    graph = "graph"
-    energy = "energy"
-
-
 @verb
 def check(
     screen: Screen,
     programs: Annotated[list[Path], typer.Argument(metavar="F.cg...", help="Programs.", show_default=False)],
     style: Annotated[Style, typer.Option("--format", help="How diagnostics are printed.")] = Style.full,
-    dump: Annotated[Stage | None, typer.Option(help="Print what a stage of the compiler makes.")] = None,
+    dump: Annotated[
+        str,
+        typer.Option(
+            metavar="STAGE",
+            help="Print what a stage of the compiler makes: ast, typed, graph, energy; after:PASS, the graph that"
+            " a pass leaves; or passes, their list.",
+            show_default=False,
+        ),
+    ] = "",
     data: DataFlag = NOTHING,
     constants: SetFlag = NOTHING,
     trust: TrustFlag = False,
 ) -> int:
     """Find errors and lints, without running anything."""
     from compose_lang.api.check import without_data
-    from compose_lang.report.dump import dump_stage
+    from compose_lang.report.dump import check_stage, dump_stage, list_passes
     from compose_lang.report.render import render
 
     found: list[Diagnostic] = []
     code = 0
+    if dump == "passes":
+        print(list_passes())
+        dump = ""
+    elif dump:
+        check_stage(dump)
     for path in programs:
         try:
             model = model_of(path, data, constants, trust)
             found += model.diagnostics
             if dump:
-                print(dump_stage(model.program, dump.value))
+                print(dump_stage(model.program, dump))
         except ComposeError as wrong:
             told = without_data(wrong.diagnostics)
             if any(diagnostic.severity == "error" for diagnostic in told):

@@ -65,11 +65,6 @@ class Lattice:
         """The shape of the sites of one parity."""
         return (*self.padded[:-1], self.padded[-1] // 2)
 
-    @property
-    def is_uniform(self) -> bool:
-        """Whether sites differ in nothing but which neighbours are there."""
-        return len(self.field) == 1 and all(len(d.coupling) == 1 for d in self.directions)
-
     def of_parity(self, array: np.ndarray, parity: int) -> np.ndarray:
         """What an array (padded sites, …) holds for the sites of a parity: (*half, …)."""
         whole = array.reshape((*self.padded[:-1], self.padded[-1] // 2, 2, *array.shape[1:]))
