@@ -28,7 +28,9 @@ def check_stage(stage: str) -> None:
     """CG0602 where there is nothing of a name to dump."""
     if stage not in STAGES:
         help = did_you_mean(stage, STAGES) or f"there are {', '.join(STAGES[:4])}, passes and {AFTER}PASS"
-        raise ComposeError(Diagnostic("CG0602", f"there is no stage `{stage}` to dump", help=help), exit_code=2)
+        raise ComposeError(
+            Diagnostic("CG0602", f"there is no stage `{stage}` to dump", help=help), exit_code=2
+        )
 
 
 def dump_stage(program: CompiledProgram, stage: str) -> str:
