@@ -33,12 +33,13 @@ from compose_lang.runtime.annealing.replicas import REACH, ReplicaSweeper
 from compose_lang.runtime.annealing.softening import Softening
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.chains.driver import Driver, Sampler, Watch, ctrl_c_sets, lanes_of
+from compose_lang.runtime.chains.independent import BestPoint, IndependentSweeper
 from compose_lang.runtime.chains.optimise import Optimiser
 from compose_lang.runtime.chains.sweep import Sweeper, stored_dtype
 from compose_lang.runtime.chains.tempering import TemperedSweeper
 from compose_lang.runtime.density.columns import Column
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.elimination.independent import BestPoint, IndependentSweeper, Solved
+from compose_lang.runtime.elimination.solved import Solved
 from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learning.files import digest
 from compose_lang.runtime.learning.fitted import kept, lesson_of
@@ -50,6 +51,7 @@ from compose_lang.runtime.results.undefined import undefined_near
 from compose_lang.runtime.runs.manifest import Lane, Manifest, Status
 from compose_lang.runtime.runs.settings import Settings
 from compose_lang.runtime.runs.storage import MANIFEST, RunFolder
+from compose_lang.runtime.views.views import views_of
 
 if TYPE_CHECKING:
     from compose_lang.compiler.passes import CompiledProgram
@@ -88,7 +90,7 @@ def launch(
         settings, density = replace(settings, warmup=0, thin=1), solved.density
     else:
         backend = load_backend(settings.backend, settings.precision)  # type: ignore[arg-type]
-        density = Density(program.graph, plan, backend, learned)
+        density = Density(program.graph, backend, learned)
     if plan.optimising is not None:  # each chain comes to one point
         settings = replace(settings, draws=1, thin=1)
     columns = _kept(density.columns, settings.keep)
@@ -135,9 +137,7 @@ def launch(
             elif plan.optimising is not None:
                 make = partial(Optimiser, optimising=plan.optimising)
             sampler = make(
-                density,
-                blocks=plan.blocks,
-                backend=backend,
+                views_of(density, plan.blocks, plan.exact),
                 seed=settings.seed,
                 warmup=settings.warmup,
                 chains=len(lanes[0].chains),
@@ -197,15 +197,16 @@ def walker(
     walked = plan.annealing
     assert walked is not None
     by_population = walked.by_population
-    freed = Density(walked.anneal.graph, plan, density.backend, learned)
+    freed = Density(walked.anneal.graph, density.backend, learned)
+    others = [b for b in plan.blocks if b.variables != walked.anneal.transported]
+    views = views_of(freed, others, plan.exact, is_steady=False)
     reach = math.inf if by_population or walked.anneal.choices else REACH
     levels = schedule(walked.anneal, learned, walked.levels, dict(walked.options), reach)
     return (PopulationSweeper if by_population else ReplicaSweeper)(
-        Field(walked.anneal, freed, Softening(float(levels.levels[0]), float(levels.levels[-1]))),
+        Field(walked.anneal, views.density, Softening(float(levels.levels[0]), float(levels.levels[-1]))),
         walked,
-        plan.blocks,
+        views,
         levels,
-        density.backend,
         seed=settings.seed,
         particles=settings.draws if by_population else walked.levels,
         keep=names,

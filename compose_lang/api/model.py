@@ -32,7 +32,7 @@ from compose_lang.grammar.parser import parse, read_source
 
 if TYPE_CHECKING:
     from compose_lang.runtime.chains.driver import Watch
-    from compose_lang.runtime.elimination.independent import Solved
+    from compose_lang.runtime.elimination.solved import Solved
     from compose_lang.runtime.learned.energy import Learned
     from compose_lang.runtime.learning.loop import Watch as Learning
     from compose_lang.runtime.learning.obtain import TrainedWeights
@@ -133,7 +133,6 @@ class Model:
         """
         from compose_lang.runtime.backends import load_backend
         from compose_lang.runtime.density.density import Density
-        from compose_lang.runtime.planning.plan import Plan
 
         graph, backend = self._settled.graph, load_backend("numpy")
         names = [variable.name for variable in graph.variables]
@@ -142,7 +141,7 @@ class Model:
                 text = f"the program has no variable `{name}`"
                 raise ComposeError(Diagnostic("CG0201", text, help=did_you_mean(name, names)))
         with backend.scope():
-            density = Density(graph, Plan(()), backend, self._weights)
+            density = Density(graph, backend, self._weights)
             whole = {v.name: self._value(v, values)[None] for v in graph.variables if v.free_sites}
             return float(density.energy_of_values(whole)[0])
 
@@ -176,7 +175,7 @@ class Model:
     def _solved(self) -> Solved:
         """The program with its finite variables summed out."""
         from compose_lang.compiler.analyses.sum_out import exact
-        from compose_lang.runtime.elimination.independent import Solved
+        from compose_lang.runtime.elimination.solved import Solved
         from compose_lang.runtime.planning.exact import MOST_ASKED
 
         graph = self._settled.graph

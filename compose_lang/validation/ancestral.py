@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from compose_lang.compiler.elaborate.forward import Drawn, ForwardSimulation
 from compose_lang.compiler.elaborate.variables import some_value
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
+from compose_lang.compiler.graph.learned_factor import used_by
 from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.compiler.ir.types import value_range
 from compose_lang.diagnostics import ComposeError, Diagnostic, Span
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.planning.plan import Plan
+from compose_lang.runtime.learning.obtain import by_part, obtain
 
 MOST_PASSES = 10_000
 MOST_TRIES = 200
@@ -38,7 +39,7 @@ def simulate(graph: FactorGraph, forwards: ForwardSimulation, count: int, seed: 
     """
     require_drawable(graph, forwards)
     rng = np.random.default_rng(seed)
-    density = Density(graph, Plan(()), load_backend("numpy"))
+    density = Density(graph, load_backend("numpy"), by_part(obtain(used_by(graph))))
     kept: list[Values] = []
     found = 0
     for _ in range(MOST_TRIES):

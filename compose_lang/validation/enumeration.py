@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.compiler.graph.learned_factor import used_by
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.planning.plan import Plan
+from compose_lang.runtime.learning.obtain import by_part, obtain
 
 MOST_STATES = 2**18
 CHUNK = 2**14
@@ -42,7 +43,7 @@ def enumerate_states(graph: FactorGraph) -> Enumerated:
     free = [v for v in graph.variables if v.free_sites]
     domains = [np.array(v.type.domain.values) for v in free]
     digits = [range(len(d)) for v, d in zip(free, domains, strict=True) for _ in range(v.free_sites)]
-    density = Density(graph, Plan(()), load_backend("numpy"))
+    density = Density(graph, load_backend("numpy"), by_part(obtain(used_by(graph))))
     states = itertools.product(*digits)
     kept, energies = [], []
     while chunk := list(itertools.islice(states, CHUNK)):

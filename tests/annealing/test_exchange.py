@@ -12,9 +12,8 @@ import compose_lang as cg
 from compose_lang.runtime.annealing import exchange
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.annealing.softening import Softening
-from compose_lang.runtime.backends import load_backend
-from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.planning.plan import plan
+from tests.compiler.points import density_of
 
 from .conftest import ROWS, program
 from .exact_diffusion import SD
@@ -32,7 +31,7 @@ def field(statements: str, form: str = "energy") -> Field:
     assert made.annealing is not None
     found = made.annealing.anneal
     gentle = (0.0,) * len(found.tempered)
-    density = Density(found.graph, made, load_backend("torch"))
+    density = density_of(found.graph, "torch")
     return Field(found, density, Softening(4.0, 0.01, gentle, gentle))
 
 

@@ -12,7 +12,7 @@ from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.views.arrangements import OrderingView
 from compose_lang.runtime.views.sites import Sites
 from tests.compiler.discrete_programs import DISCRETE, ORDERINGS
-from tests.compiler.points import density_of, graph_of, random_values
+from tests.compiler.points import density_of, graph_of, random_values, views_on
 
 POINTS = 12
 
@@ -60,7 +60,8 @@ def check_sites(density: Density, block: Sites) -> int:
 
 
 def blocks_of(density: Density) -> list[Sites]:
-    blocks = [density.block(b.variables, b.kernel) for b in density.plan.blocks]
+    views = views_on(density.graph, density.backend)
+    blocks = [views.block(b.variables, b.kernel) for b in views.blocks]
     return [b for b in blocks if isinstance(b, Sites)]
 
 
@@ -160,7 +161,8 @@ def test_a_dropped_group_is_seen() -> None:
 
 
 def arrangements_of(density: Density) -> list[OrderingView]:
-    blocks = [density.block(b.variables, b.kernel) for b in density.plan.blocks]
+    views = views_on(density.graph, density.backend)
+    blocks = [views.block(b.variables, b.kernel) for b in views.blocks]
     return [b for b in blocks if isinstance(b, OrderingView)]
 
 

@@ -10,7 +10,6 @@ from compose_lang.compiler.passes import compile_program
 from compose_lang.diagnostics import Source
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.planning.plan import plan
 
 HIERARCHY = """
 data y: real[4] = [1, -2, 3, 0.5]
@@ -27,7 +26,7 @@ def graph_of(text: str) -> FactorGraph:
 
 def density_of(text: str, backend: str) -> Density:
     graph = graph_of(text)
-    return Density(graph, plan(graph, backend), load_backend(backend))
+    return Density(graph, load_backend(backend))
 
 
 def values(chains: int) -> dict[str, np.ndarray]:

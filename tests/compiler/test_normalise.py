@@ -10,8 +10,8 @@ import compose_lang as cg
 from compose_lang.compiler.elaborate.factors import normalise
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.backends import load_backend
-from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.planning.plan import Plan
+from tests.compiler.points import views_on
 
 FACTORS = """
 factor Peak(x: real | m: real = 0, s: positive = 1) { energy 0.5 * ((x - m) / s)^2 }
@@ -90,9 +90,9 @@ def test_the_gradient_follows_the_inputs(backend):
     gradients = []
     for factor in ("normalize(Peak(1, s))", "Normal(1, s)"):
         b = load_backend(backend)
-        density = Density(cg.compile(program + factor).program.graph, Plan(()), b)
+        views = views_on(cg.compile(program + factor).program.graph, b, Plan(()))
         with b.scope():
-            block = density.block(("s",))
+            block = views.block(("s",))
             position = {"s": b.asarray([[0.3], [-2.0]], b.real)}
             gradients.append(b.to_numpy(block.energy_and_gradient(block.ravel(position), position)[1]))
     np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-7)

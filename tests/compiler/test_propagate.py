@@ -27,7 +27,7 @@ from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.rewrites.filter_domains import filter_domains
 from compose_lang.diagnostics import ComposeError, Source
 from compose_lang.grammar.parser import parse
-from compose_lang.runtime.chains.solver import Impossible, solve
+from compose_lang.runtime.elimination.solver import Impossible, solve
 from tests.compiler.points import density_of, energies, graph_of, hard_of
 
 VARIABLES = "var b: bool[3]\nvar z: int(1, 3)[3]\nvar c: category(3)[2]\nvar s: spin\n"

@@ -14,8 +14,7 @@ import compose_lang as cg
 from compose_lang.compiler.graph.learned_factor import EVERY_NET, LEARNERS
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.backends import load_backend
-from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.planning.plan import Plan
+from tests.compiler.points import density_of
 
 SUBJECTS = {
     "mlp": "x: real[2, 2]", "conv": "x: real[4, 4]", "unet": "x: real[4, 4]", "attention": "x: real[3, 2]",
@@ -93,7 +92,7 @@ def program(subjects: list[str], inputs: dict[str, str], method: str, options: d
 def energies(model: Any, values: dict[str, np.ndarray], at: str) -> np.ndarray:
     b = load_backend(at)
     with b.scope():
-        density = Density(model.program.graph, Plan(()), b)
+        density = density_of(model.program.graph, b)
         weigh = b.compile(density.energy_of_values) if at == "jax" else density.energy_of_values
         return np.asarray(b.to_numpy(weigh(values)))
 

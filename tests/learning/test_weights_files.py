@@ -16,6 +16,7 @@ import compose_lang as cg
 from compose_lang.api.check import check
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.learning import files
+from tests.compiler.points import density_of
 
 LEARNED = """\
 data xs: real[8, 2] = [[1, 0], [0, 1], [-1, 0], [0, -1], [1, 1], [-1, 1], [1, -1], [-1, -1]]
@@ -73,15 +74,13 @@ def changed(content: bytes, **of_description: Any) -> bytes:
 @pytest.mark.parametrize("backend", ["numpy", "jax", "torch"])
 def test_a_file_weighs_as_what_was_learned(tmp_path, whole, backend):
     from compose_lang.runtime.backends import load_backend
-    from compose_lang.runtime.density.density import Density
-    from compose_lang.runtime.planning.plan import Plan
 
     points = np.random.default_rng(0).standard_normal((50, 2))
 
     def energies(program: Any, at: str) -> np.ndarray:
         b = load_backend(at)
         with b.scope():
-            density = Density(program.program.graph, Plan(()), b)
+            density = density_of(program.program.graph, b)
             return np.asarray(b.to_numpy(density.energy_of_values({"x": points})))
 
     loaded = cg.compile(beside(tmp_path, whole))

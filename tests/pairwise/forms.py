@@ -20,6 +20,7 @@ from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.plan import Plan
+from tests.compiler.points import views_on
 
 BACKENDS = ("numpy", "jax", "torch")
 
@@ -75,17 +76,17 @@ def swept(
     b = load_backend(backend) if isinstance(backend, str) else backend
     name = graph.variables[0].name
     with b.scope():
-        density = Density(graph, planned(graph, form), b)
+        views = views_on(graph, b, planned(graph, form))
         keys = noise.chain_keys(seed, np.arange(len(start)) if chains is None else chains, 2, b)
 
         def step(constants: Any, position: Any, t: Any) -> Any:
-            kernel = load_kernel("gibbs").bind(density.with_constants(constants).block((name,)), b, {}, 0)
+            kernel = load_kernel("gibbs").bind(views.on(constants).block((name,)), b, {}, 0)
             return kernel.step(position, {}, noise.draw(kernel.noise, keys, t, b), t)[0]
 
         run = b.compile(step) if b.whole_programs else step
         position: Any = {name: b.asarray(start)}
         for t in range(first, first + sweeps):
-            position = run(density.constants, position, b.asarray(t))
+            position = run(views.constants, position, b.asarray(t))
         return np.asarray(b.to_numpy(position[name]))
 
 
@@ -106,5 +107,5 @@ def energies(graph: FactorGraph, states: np.ndarray) -> np.ndarray:
     """The program's energy (states,) at values of its free sites."""
     backend = load_backend("numpy")
     with backend.scope():
-        density = Density(graph, Plan(()), backend)
+        density = Density(graph, backend)
         return np.asarray(density.energy({graph.variables[0].name: backend.asarray(states)}))

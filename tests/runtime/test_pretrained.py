@@ -150,11 +150,7 @@ def test_the_net_of_a_folder_is_asked_at_its_step(photo, backend):
 
 def density_of(path: Path, backend: str) -> Density:
     model = cg.compile(path, trust=True)
-    return Density(
-        model.program.graph,
-        model.plan(model.settings(backend=backend)),
-        load_backend(backend),  # type: ignore[arg-type]
-    )
+    return Density(model.program.graph, load_backend(backend))
 
 
 @pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])

@@ -18,12 +18,12 @@ from compose_lang.compiler.constraints.relations import LinearConstraint
 from compose_lang.compiler.constraints.site_sets import Subsets, subsets
 from compose_lang.compiler.constraints.solutions import Component, parts, solutions
 from compose_lang.runtime.backends import load_backend
-from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.blocks import Blocks
 from compose_lang.runtime.planning.irreducibility import MoveSet, gaps
 from compose_lang.runtime.planning.plan import plan
-from tests.compiler.points import graph_of, hard_of
+from tests.compiler.points import graph_of, hard_of, views_on
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers
 from tests.runtime.program_targets import SETS, SIZED, ProgramTarget
 from tests.runtime.toy_blocks import run
@@ -95,8 +95,7 @@ def test_tempered_replicas_draw_at_their_share() -> None:
     start = states[np.random.default_rng(3).choice(len(states), size=20000, p=weight / weight.sum())]
     found = []
     for share in (0.4, 1.0):
-        density = block.density.with_constants({**block.density.constants, "share": np.array([share])})
-        kernel = Blocks(replace(block, density=density), NUMPY)
+        kernel = Blocks(replace(block, level=Level(share=np.array([share]))), NUMPY)
         end = run(kernel, NUMPY, {"s": start}, 2, compiled=False).last["s"]
         counts = np.bincount(numbers(states, end), minlength=len(states))
         found.append(float(scipy.stats.chisquare(counts, len(start) * weight / weight.sum()).pvalue))
@@ -371,14 +370,14 @@ def share_of_solutions(text: str, states: np.ndarray, chains: int, sweeps: int) 
     graph = graph_of(text)
     chosen = plan(graph, "numpy", exactly=False)
     assert [b.kernel for b in chosen.blocks][-1] == "blocks" and not gaps(graph, chosen.blocks)
-    density = Density(graph, chosen, NUMPY)
+    views = views_on(graph, NUMPY, chosen)
     position: Any = {"s": np.repeat(states[:1], chains, axis=0)}
     for sweep in range(sweeps):
         for place, b in enumerate(chosen.blocks):
-            kernel = load_kernel(b.kernel).bind(density.block(b.variables, b.kernel), NUMPY, {}, 0)
+            kernel = load_kernel(b.kernel).bind(views.block(b.variables, b.kernel), NUMPY, {}, 0)
             position = run(kernel, NUMPY, position, 1, seed=10 * sweep + place, compiled=False).last
     with NUMPY.scope():
-        weight = np.exp(-density.energy({"s": states}))
+        weight = np.exp(-views.density.energy({"s": states}))
     counts = np.bincount(numbers(states, position["s"]), minlength=len(states))
     return float(scipy.stats.chisquare(counts, chains * weight / weight.sum()).pvalue)
 
@@ -414,7 +413,7 @@ def test_latin_squares_of_five_mix_by_sets_of_eight(start: int) -> None:
     for method in ("blocks(size=4)", "blocks(size=8)"):
         chosen = plan(graph, "numpy", requested(method))
         kernel = load_kernel("blocks").bind(
-            Density(graph, chosen, NUMPY).block(("s",), "blocks"), NUMPY, {}, 0
+            views_on(graph, NUMPY, chosen).block(("s",), "blocks"), NUMPY, {}, 0
         )
         chains = np.repeat([(cyclic, other)[start].reshape(25)], 500, axis=0)
         squares = run(kernel, NUMPY, {"s": chains}, 250, compiled=False).last["s"].reshape(-1, 5, 5)

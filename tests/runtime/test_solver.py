@@ -8,10 +8,11 @@ import pytest
 import compose_lang as cg
 from compose_lang.runtime.arrays.noise import chain_keys
 from compose_lang.runtime.backends import load_backend
-from compose_lang.runtime.chains import solver, starts
-from compose_lang.runtime.chains.solver import Impossible, solve
+from compose_lang.runtime.chains import starts
+from compose_lang.runtime.chains.starts import find_start
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.planning.plan import plan
+from compose_lang.runtime.elimination import solver
+from compose_lang.runtime.elimination.solver import Impossible, solve
 from tests.compiler.points import hard_of
 
 QUEENS = """
@@ -25,9 +26,9 @@ require all_different([queen[i] - i for i in range(12)])
 def begin(text: str, chains: list[int], backend: str = "numpy", seed: int = 5) -> dict[str, np.ndarray]:
     """Where chains of these numbers start; every start has finite energy."""
     graph = cg.compile(text).program.graph
-    density = Density(graph, plan(graph, backend), load_backend(backend))
+    density = Density(graph, load_backend(backend))
     with density.backend.scope():
-        position = density.initial(chain_keys(seed, np.array(chains), 0, density.backend), density.backend)
+        position = find_start(density, chain_keys(seed, np.array(chains), 0, density.backend))
         assert np.isfinite(density.backend.to_numpy(density.energy(position))).all()
         return {name: np.asarray(density.backend.to_numpy(x)) for name, x in density.record(position).items()}
 

@@ -179,7 +179,7 @@ def test_exchanges_that_are_taken_wrongly(mutant: str, monkeypatch: pytest.Monke
 def test_a_kernel_that_does_not_know_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     from compose_lang.runtime.density.density import Density
 
-    monkeypatch.setattr(Density, "shared", lambda density, energy: energy)
+    monkeypatch.setattr(Density, "weighed", lambda density, energy, level: energy)
     name = "all at once"
     found = log_evidence(tempered(PROGRAMS[name]))
     assert found is not None

@@ -17,6 +17,7 @@ from compose_lang.compiler.analyses.colouring import conflicts
 from compose_lang.compiler.analyses.tree_cover import MOST_CLASSES, classes_of, forests
 from compose_lang.compiler.graph.factor_scopes import scope
 from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.trees import Trees
 from compose_lang.runtime.views.trees import TreeView
@@ -140,8 +141,8 @@ def test_tempered_replicas_draw_at_their_share() -> None:
     start = states[rng.choice(len(states), size=20000, p=weight / weight.sum())]
     ends = []
     for share in (0.4, 1.0):
-        density = block.density.with_constants({**block.density.constants, "share": np.array([share])})
-        done = run(trees(replace(block, density=density)), NUMPY, {"s": start}, 2, compiled=False)
+        at_share = replace(block, level=Level(share=np.array([share])))
+        done = run(trees(at_share), NUMPY, {"s": start}, 2, compiled=False)
         ends.append(np.bincount(numbers(states, done.positions["s"][-1]), minlength=len(states)))
     expected = len(start) * weight / weight.sum()
     at_share, at_full = (float(scipy.stats.chisquare(end, expected).pvalue) for end in ends)

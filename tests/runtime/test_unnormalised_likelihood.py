@@ -25,7 +25,6 @@ from compose_lang.runtime.learning.loop import Stopped
 from compose_lang.runtime.learning.maximum_likelihood import MaximumLikelihood
 from compose_lang.runtime.learning.model_chains import ModelChains
 from compose_lang.runtime.learning.objective import LogTotal
-from compose_lang.runtime.planning.plan import Plan
 
 Numbers = NDArray[Any]
 SPINS = np.array([-1, 1])
@@ -102,7 +101,7 @@ def log_likelihood(text: str, at: dict[str, Any], **data: Any) -> float:
     assert fitting is not None and all(t.exact is not None for t in fitting.totals if t.names)
     backend = load_backend("numpy")
     values = {name: np.asarray(value, dtype=float)[None] for name, value in at.items()}
-    found = -Density(fitting.graph, Plan(()), backend).energy_of_values(values)
+    found = -Density(fitting.graph, backend).energy_of_values(values)
     for total in fitting.totals:
         log_z = LogTotal(total, backend, {})
         found = found - log_z.of(log_z.constants, values)

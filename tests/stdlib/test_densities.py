@@ -24,7 +24,6 @@ from compose_lang.diagnostics import Source
 from compose_lang.grammar.parser import parse_expression
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.planning.plan import plan
 
 STDLIB = Path(cg.__file__).parent / "stdlib"
 SOURCES = [(STDLIB / name).read_text(encoding="utf-8") for name in ("distributions.cg", "discrete.cg")]
@@ -122,7 +121,7 @@ def test_gradient_is_that_of_the_reference(case: Case, backend: str):
 
     library = load_backend(backend)
     with library.scope():
-        density = Density(model.program.graph, plan(model.program.graph, backend, []), library)
+        density = Density(model.program.graph, library)
         energy = library.value_and_grad(
             lambda u: density.energy_of_values({f"the_{name}": value for name, value in unpack(u).items()})
         )

@@ -232,6 +232,11 @@ def once(
     return kept
 
 
+def groups_of(graph: FactorGraph, names: frozenset[str]) -> list[FactorGroup]:
+    """The groups that read some variables."""
+    return [g for g in graph.groups if names & g.variables]
+
+
 def moved_with(graph: FactorGraph, names: Iterable[str]) -> frozenset[str]:
     """Some variables, and those whose bounds or offsets move with them."""
     found = set(names)

@@ -28,8 +28,7 @@ from typing import NamedTuple
 
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.annealing.population import carried, drift_of, variance_between
-from compose_lang.runtime.arrays.protocol import Array
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.arrays.protocol import Array, Position
 from compose_lang.runtime.kernels.common.metropolis import acceptance
 
 

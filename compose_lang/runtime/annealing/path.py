@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +20,16 @@ from compose_lang.runtime.annealing import softening
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.chains.starts import find_start
 from compose_lang.runtime.chains.sweep import CHUNK_DRAWS, named_leaves, rebuilt, stored_dtype
-from compose_lang.runtime.kernels import load_kernel
-from compose_lang.runtime.kernels.common.kernel import BoundKernel, Position
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.learned.energy import Learned
+from compose_lang.runtime.planning.levels import Annealing
 from compose_lang.runtime.planning.moves import MOVES
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
-    from compose_lang.runtime.planning.block import Block
-    from compose_lang.runtime.planning.levels import Annealing
+from compose_lang.runtime.views.views import Views
 
 START_STREAM, MOVE_STREAM, SHARED_STREAM, BLOCK_STREAM = 10_000, 10_001, 10_002, 10_100
 MOST_PARTICLES = 10**6
@@ -47,9 +44,8 @@ class Levelled:
         self,
         field: Field,
         annealing: Annealing,
-        blocks: Sequence[Block],
+        views: Views,
         schedule: Schedule,
-        backend: Backend,
         *,
         seed: int,
         particles: int,
@@ -60,8 +56,8 @@ class Levelled:
         self.field = field
         self.density = field.density
         self.annealing = annealing
-        self.blocks = tuple(b for b in blocks if b.variables != field.anneal.transported)
-        self.backend = backend
+        self.views = views  #: of the variables that no level moves
+        self.backend: Backend = field.density.backend
         self.seed = seed
         self.particles = particles
         self.schedule = schedule
@@ -70,7 +66,6 @@ class Levelled:
         self.move = MOVES[annealing.move]
         self.capacity = CHUNK_DRAWS
         self.stored = {c.name: stored_dtype(c.type.domain) for c in whole.columns if c.name in set(keep)}
-        self._kernels = tuple(load_kernel(block.kernel) for block in self.blocks)
         self.count = len(schedule.levels)
 
     def failing(self, batch: Any, chain: int) -> list[str]:
@@ -101,7 +96,7 @@ class Levelled:
     def _kernel_states(self, position: Position, numbers: NDArray[Any], level: Array) -> Tree:
         return tuple(
             kernel.init(position, self._keys(numbers, BLOCK_STREAM + 2 * k))
-            for k, kernel in enumerate(self._bound(self.density.at_level(level)))
+            for k, kernel in enumerate(self.views.kernels(self.warmup, Level(level)))
         )
 
     def _gaussian(self, position: Position) -> tuple[Array, Array, Array]:
@@ -164,15 +159,7 @@ class Levelled:
         return self.backend.asarray(self.schedule.levels, self.backend.real)
 
     def field_with(self, constants: Tree) -> Field:
-        return replace(self.field, density=self.density.with_constants(constants))
-
-    def _bound(self, density: Density) -> list[BoundKernel]:
-        return [
-            kernel.bind(
-                density.block(block.variables, block.kernel), self.backend, dict(block.options), self.warmup
-            )
-            for kernel, block in zip(self._kernels, self.blocks, strict=True)
-        ]
+        return replace(self.field, density=self.density.with_constants(constants["density"]))
 
     def _keys(self, numbers: NDArray[Any], stream: int) -> Array:
         keys = noise.chain_keys(self.seed, numbers, stream, load_backend("numpy"))
@@ -238,7 +225,7 @@ def start_elsewhere(field: Field, keys: Array, level: Array) -> Position:
         xp, b, n = density.backend.xp, density.backend, keys.shape[0]
         position = {name: xp.zeros((n, *shape), dtype=b.real) for name, shape in field.block.shapes.items()}
     else:
-        position = find_start(density.at_level(level), keys)
+        position = find_start(density, keys, level=Level(level))
     return {**position, **parts(field, keys, density.backend.asarray(-2))}
 
 

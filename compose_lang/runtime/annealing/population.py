@@ -24,10 +24,11 @@ from compose_lang.runtime.annealing.path import (
 )
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.chains.sweep import Advance
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.density.level import Level
+from compose_lang.runtime.views.views import Views
 
 MIXED = 2.0  #: of the data's spread: at noise above it there is one mode, and moves forget where they began
 SPREAD_APART = 0.5  #: resample where the effective part of the population is less
@@ -84,7 +85,7 @@ class PopulationSweeper(Levelled):
         b = self.backend
         with b.scope():
             if done < self.count:
-                batch = self._walk(self.density.constants, batch, done, done + sweeps)
+                batch = self._walk(self.views.constants, batch, done, done + sweeps)
                 self.density.require_sound()
                 return Advance(batch, {}, self._health(batch))
             first = done - self.count
@@ -95,14 +96,14 @@ class PopulationSweeper(Levelled):
     # --- the walk ---
 
     def _walk_in_one(self, constants: Tree, batch: Population, first: Any, stop: Any) -> Population:
-        walker = Walker(self, self.field_with(constants))
+        walker = Walker(self, self.field_with(constants), self.views.on(constants))
         found = self.backend.loop(
             first, stop, lambda k, state: tuple(walker.level(Population(*state), k)), tuple(batch)
         )
         return Population(*found)
 
     def _walk_by_levels(self, constants: Tree, batch: Population, first: int, stop: int) -> Population:
-        walker = Walker(self, self.field)
+        walker = Walker(self, self.field, self.views)
         for k in range(first, stop):
             batch = walker.level(batch, self.backend.asarray(k))
         return batch
@@ -127,9 +128,10 @@ class PopulationSweeper(Levelled):
 class Walker:
     """One level's work, on constants that may be traced."""
 
-    def __init__(self, sweeper: PopulationSweeper, field: Field) -> None:
+    def __init__(self, sweeper: PopulationSweeper, field: Field, views: Views) -> None:
         self.sweeper = sweeper
         self.field = field
+        self.views = views
         self.backend = sweeper.backend
 
     def level(self, p: Population, k: Array) -> Population:
@@ -196,9 +198,8 @@ class Walker:
         point = moves.Point(*found)
         position = block.unravel(p.position, point.u)
         states = []
-        for j, (kernel, state) in enumerate(
-            zip(sweeper._bound(field.density.at_level(level)), p.states, strict=True)
-        ):
+        kernels = self.views.kernels(sweeper.warmup, Level(level))
+        for j, (kernel, state) in enumerate(zip(kernels, p.states, strict=True)):
             drawn = noise.draw(kernel.noise, p.keys, k * 1000 + 500 + j, b)
             position, state, _ = kernel.step(position, state, drawn, k)
             states.append(state)

@@ -27,11 +27,12 @@ from compose_lang.runtime.annealing.path import (
 from compose_lang.runtime.annealing.population import carried
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Tree
+from compose_lang.runtime.arrays.protocol import Array, Position, Tree
 from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.chains.sweep import CHUNK_BYTES, Advance
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
+from compose_lang.runtime.views.views import Views
 
 EXCHANGE_STREAM, CHOICE_STREAM = 10_003, 10_004
 REACH = (
@@ -75,9 +76,9 @@ class ReplicaSweeper(Levelled):
         b, xp = self.backend, self.backend.xp
         with b.scope():
             position, _, _ = self._noisiest(numbers)
-            streams = [BLOCK_STREAM + 2 * k + 1 for k in range(len(self.blocks))]
+            streams = [BLOCK_STREAM + 2 * k + 1 for k in range(len(self.views.blocks))]
             keys = tuple(self._keys(numbers, stream) for stream in (*OWN_STREAMS, *streams))
-            position = self._descend(self.density.constants, keys, position)
+            position = self._descend(self.views.constants, keys, position)
             states = self._kernel_states(position, numbers, self._levels)
             each = xp.zeros((self.count,), dtype=b.real)
             pair = each[1:]
@@ -90,7 +91,7 @@ class ReplicaSweeper(Levelled):
         b = self.backend
         with b.scope():
             batch, positions, statistics, energy = self._advance(
-                self.density.constants, batch, done, draws, sweeps
+                self.views.constants, batch, done, draws, sweeps
             )
             self.density.require_sound()
             recorded = {**self._keep(positions), **{f"stat.0.{n}": a for n, a in statistics.items()}}
@@ -120,7 +121,7 @@ class ReplicaSweeper(Levelled):
     ) -> tuple[Replicas, Position, dict[str, Array], Array]:
         """All of a chunk as one traced program, whose buffers have room for `capacity` draws."""
         xp, b = self.backend.xp, self.backend
-        walker = Walker(self, self.field_with(constants))
+        walker = Walker(self, self.field_with(constants), self.views.on(constants))
         done = b.asarray(done, b.integer)
         buffers = tree_map(lambda a: xp.zeros((self.capacity, *a.shape), dtype=a.dtype), walker.shown(batch))
 
@@ -145,7 +146,7 @@ class ReplicaSweeper(Levelled):
         self, constants: Tree, batch: Replicas, done: int, draws: int, sweeps: int
     ) -> tuple[Replicas, Position, dict[str, Array], Array]:
         """A chunk as a Python loop over sweeps."""
-        walker = Walker(self, self.field)
+        walker = Walker(self, self.field, self.views)
         shown = []
         for t in range(done, done + draws * sweeps):
             batch = walker.sweep(batch, self.backend.asarray(t))
@@ -160,9 +161,10 @@ class ReplicaSweeper(Levelled):
 class Walker:
     """One sweep's work, on constants that may be traced."""
 
-    def __init__(self, sweeper: ReplicaSweeper, field: Field) -> None:
+    def __init__(self, sweeper: ReplicaSweeper, field: Field, views: Views) -> None:
         self.sweeper = sweeper
         self.field = field
+        self.views = views
         self.backend = sweeper.backend
         self.levels = sweeper._levels
 
@@ -213,7 +215,7 @@ class Walker:
         u = block.ravel(r.position)
         *_, log_step, accepted = found = b.loop(0, count, once, (u, *force(u), r.log_step, 0.0 * level))
         position, states = block.unravel(r.position, found[0]), []
-        kernels = sweeper._bound(field.density.at_level(level))
+        kernels = self.views.kernels(sweeper.warmup, Level(level))
         for kernel, state, keys in zip(kernels, r.states, r.keys[len(OWN_STREAMS) :], strict=True):
             position, after, _ = kernel.step(position, state, noise.draw(kernel.noise, keys, t, b), t)
             states.append(after)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Array = Any  # an array of the backend's own library
 Tree = Any  # nested dicts, tuples and NamedTuples with arrays as leaves
+Position = dict[str, Array]
+"""Variable name -> (chains, *shape) of its free sites: unconstrained coordinates where continuous, else values."""
 Precision = Literal["float32", "float64"]
 
 

@@ -12,23 +12,22 @@ Before: `sweep`. After: the driver, and `optimum`, which tells what was found.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.runtime.arrays import noise
-from compose_lang.runtime.arrays.protocol import Array, Tree
+from compose_lang.runtime.arrays.protocol import Array, Position, Tree
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.chains.starts import scattered
 from compose_lang.runtime.chains.sweep import START_STREAM, Advance, Batch, Sweeper
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels.common.metropolis import choose
 from compose_lang.runtime.planning.optimising import Optimising
 from compose_lang.runtime.views.coordinates import Coordinates
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.views.views import Views
 
 HOTTEST, COLDEST = 0.15, 6.0  #: shares of the energy, in units of what one site decides
 CONTINUOUS_HOTTEST, CONTINUOUS_COLDEST = 0.2, 50.0  #: where a smaller share may hold nothing
@@ -49,9 +48,10 @@ class Found(NamedTuple):
 class Optimiser(Sweeper):
     """Compiled functions of a search; the driver calls them as it calls a `Sweeper`'s."""
 
-    def __init__(self, density: Density, optimising: Optimising, *args: Any, **options: Any) -> None:
-        super().__init__(density, *args, **options)
-        density.steady = False  # the share rises between a kernel's steps
+    def __init__(self, views: Views, optimising: Optimising, **options: Any) -> None:
+        # the share rises between a kernel's steps
+        super().__init__(replace(views, is_steady=False), **options)
+        density = self.density
         self.optimising = optimising
         self.shares = self._range()
         names = tuple(v.name for v in density.graph.variables if v.free_sites and not v.is_discrete)
@@ -61,7 +61,7 @@ class Optimiser(Sweeper):
     def start(self, chains: Sequence[int]) -> Batch:
         batch = super().start(chains)
         with self.backend.scope():
-            found = Found(self._whole_energy(self.density.constants, batch.position), dict(batch.position))
+            found = Found(self._whole_energy(self.views.constants, batch.position), dict(batch.position))
         return batch._replace(states=(batch.states, found))
 
     def advance(self, batch: Batch, done: int, draws: int, sweeps: int) -> Advance:
@@ -85,10 +85,10 @@ class Optimiser(Sweeper):
                 break
         kernels, found = batch.states
         with self.backend.scope():
-            recorded = self._record(self.density.constants, found.position)
+            recorded = self._record(self.views.constants, found.position)
             kept = {name: np.asarray(self.backend.to_numpy(x))[None] for name, x in recorded.items()}
             energy = np.asarray(self.backend.to_numpy(found.energy))
-        kept[f"stat.{len(self.blocks)}.energy"] = energy[None]
+        kept[f"stat.{len(self.views.blocks)}.energy"] = energy[None]
         return Advance(batch._replace(position=found.position), kept, energy)
 
     # --- annealing ---
@@ -100,7 +100,7 @@ class Optimiser(Sweeper):
         b, xp = self.backend, self.backend.xp
         kernels, found = states
         share = self._share(b.asarray(t)) + xp.zeros_like(found.energy)
-        position, kernels, _ = super()._sweep({**constants, "share": share}, keys, position, kernels, t)
+        position, kernels, _ = self._moved(constants, keys, position, kernels, t, Level(share=share))
         energy = self._whole_energy(constants, position)
         better = energy < found.energy
         best = {name: choose(better, x, found.position[name], b) for name, x in position.items()}
@@ -123,8 +123,8 @@ class Optimiser(Sweeper):
         keys = noise.chain_keys(self.seed, np.arange(PROBES), START_STREAM, load_backend("numpy"))
         b = self.backend
         with b.scope():
-            position = scattered(self.density, b.asarray(keys, b.word), 1)
-            energies = np.asarray(b.to_numpy(self._whole_energy(self.density.constants, position)))
+            position = scattered(self.density, b.asarray(keys, b.word), 1, {})
+            energies = np.asarray(b.to_numpy(self._whole_energy(self.views.constants, position)))
         energies = energies[np.isfinite(energies)]
         sites = sum(v.free_sites for v in self.density.graph.variables)
         unit = float(energies.std()) / np.sqrt(sites) if energies.size > 1 else 1.0
@@ -132,7 +132,7 @@ class Optimiser(Sweeper):
         return HOTTEST / unit, COLDEST / unit
 
     def _whole_energy(self, constants: Tree, position: Position) -> Array:
-        return self.density.with_constants(constants).energy_without_jacobian(position)
+        return self._density(constants).energy_without_jacobian(position)
 
     def _energy(self, constants: Tree, position: Position) -> Array:
         return self._whole_energy(constants, position)
@@ -141,7 +141,7 @@ class Optimiser(Sweeper):
 
     def _slope_of(self, constants: Tree, u: Array, position: Position) -> tuple[Array, Array]:
         """Energy (chains,) and gradient (chains, D) at coordinates, without the Jacobian."""
-        density = self.density.with_constants(constants)
+        density = self._density(constants)
         assert self.block is not None
         block = Coordinates(density, self.block.names)
         found: tuple[Array, Array] = density.backend.value_and_grad(
@@ -187,7 +187,7 @@ class Optimiser(Sweeper):
                 value = float(np.asarray(energy)[0])
                 return value if np.isfinite(value) else np.inf
             assert self._slope is not None
-            energy, gradient = self._slope(self.density.constants, w, position)
+            energy, gradient = self._slope(self.views.constants, w, position)
             value = float(np.asarray(b.to_numpy(energy))[0])
             slope = np.asarray(b.to_numpy(gradient), dtype=np.float64)[0]
             return (value, slope) if np.isfinite(value) else (np.inf, np.zeros_like(slope))

@@ -8,40 +8,43 @@ which a constraint costs in proportion to its violation, at a price that rises u
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from compose_lang.compiler.constraints.relations import HardConstraints
-from compose_lang.compiler.graph.factor_graph import FactorGroup
-from compose_lang.compiler.ir.build import constant, node, slot
-from compose_lang.diagnostics import ComposeError, Diagnostic, Label
+from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array
+from compose_lang.runtime.arrays.protocol import Array, Position
 from compose_lang.runtime.arrays.threefry import threefry
+from compose_lang.runtime.arrays.transforms import unconstrained_shape
 from compose_lang.runtime.backends import load_backend
-from compose_lang.runtime.chains.solver import Impossible, solve
-from compose_lang.runtime.kernels.common.kernel import Position
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level, softened
+from compose_lang.runtime.elimination.solver import Impossible, impossible, solve
+from compose_lang.runtime.kernels import load_kernel
+from compose_lang.runtime.planning.block import Block
+from compose_lang.runtime.planning.plan import plan
+from compose_lang.runtime.views.views import views_of
 
 ATTEMPTS = 20
 ROUNDS = 40
 SWEEPS = 25
 
 
-def find_start(density: Density, keys: Array) -> Position:
-    """A position of finite energy for each key; ComposeError CG0502 (exit code 4) or CG0701 where none is found."""
-    backend = density.backend
+def find_start(density: Density, keys: Array, fixed: Position | None = None, level: Level = FULL) -> Position:
+    """A position of finite energy for each key; ComposeError CG0502 (exit code 4) or CG0701 where none is found.
+
+    fixed: coordinates (chains, …) of variables that every start has. level: that the energy is finite at.
+    """
+    backend, fixed = density.backend, fixed or {}
     xp = backend.xp
-    evaluate = energy_of(density)
+    evaluate = energy_of(density, level)
     found: Position | None = None
     settled: Array | None = None
     for attempt in range(ATTEMPTS):
-        position = scattered(density, keys, attempt)
+        position = scattered(density, keys, attempt, fixed)
         finite = xp.isfinite(evaluate(density.constants, position))
         if found is None or settled is None:
             found, settled = position, finite
@@ -53,7 +56,7 @@ def find_start(density: Density, keys: Array) -> Position:
             return found
     density.require_sound()
     assert found is not None and settled is not None
-    placed = solved(density, keys, found, settled)
+    placed = solved(density, keys, found, settled, fixed)
     if placed is not None:
         found = placed
         settled = settled | xp.isfinite(evaluate(density.constants, found))
@@ -61,7 +64,7 @@ def find_start(density: Density, keys: Array) -> Position:
             return found
     if any(g.violation is not None and g.kind == "require" for g in density.graph.groups):
         for is_placed in (True, False) if placed is not None else (False,):
-            searched = search(density, keys, found, is_placed)
+            searched = search(density, keys, found, level, is_placed)
             take = xp.isfinite(evaluate(density.constants, searched)) & ~settled
             found = {n: select(xp, take, searched[n], found[n]) for n in found}
             settled = settled | take
@@ -70,11 +73,11 @@ def find_start(density: Density, keys: Array) -> Position:
     raise refused(density, found)
 
 
-def energy_of(density: Density) -> Any:
+def energy_of(density: Density, level: Level) -> Any:
     """The energy as a function of constants and position, compiled where that is cheap."""
 
     def energy(constants: Any, position: Position) -> Array:
-        return density.with_constants(constants).energy(position)
+        return density.with_constants(constants).energy(position, level)
 
     return density.backend.compile(energy) if density.backend.whole_programs else energy
 
@@ -83,10 +86,8 @@ def select(xp: Any, take: Array, new: Array, old: Array) -> Array:
     return xp.where(take.reshape((-1, *(1,) * (new.ndim - 1))), new, old)
 
 
-def scattered(density: Density, keys: Array, attempt: int) -> Position:
+def scattered(density: Density, keys: Array, attempt: int, fixed: Position) -> Position:
     """Random positions, a different one for each attempt; spread less as attempts fail."""
-    from compose_lang.runtime.arrays.transforms import unconstrained_shape
-
     shapes = {}
     for v in density.graph.variables:
         if v.free_sites:
@@ -96,10 +97,10 @@ def scattered(density: Density, keys: Array, attempt: int) -> Position:
     # By NumPy, which has the same bits: JAX would compile each of these operations by itself.
     backend, plain = density.backend, load_backend("numpy", density.backend.precision)
     drawn = noise.draw(specs, plain.asarray(backend.to_numpy(keys), plain.word), np.asarray(attempt), plain)
-    position: Position = dict(density.held)
+    position: Position = dict(fixed)
     width = 2.0 * 0.8**attempt
     for v in density.graph.variables:
-        if not v.free_sites or v.name in density.held:
+        if not v.free_sites or v.name in fixed:
             continue
         uniform = drawn[v.name]
         if not v.is_discrete:
@@ -135,7 +136,9 @@ def among_allowed(allowed: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     return order[np.arange(len(allowed)), nth]
 
 
-def solved(density: Density, keys: Array, found: Position, settled: Array) -> Position | None:
+def solved(
+    density: Density, keys: Array, found: Position, settled: Array, fixed: Position
+) -> Position | None:
     """The positions with discrete sites where hard constraints between them hold, in chains not settled before.
 
     None where there are none, or the solver has no answer. Raises CG0502 where nothing satisfies them.
@@ -151,7 +154,7 @@ def solved(density: Density, keys: Array, found: Position, settled: Array) -> Po
         raise impossible(answer)
     position = dict(found)
     for v in hard.numbering.variables:
-        if v.name in density.held or v.name not in position:
+        if v.name in fixed or v.name not in position:
             continue
         chosen = answer[:, hard.numbering.of(v)][:, v.free.reshape(-1)]
         values = np.array(backend.to_numpy(position[v.name]))
@@ -160,90 +163,46 @@ def solved(density: Density, keys: Array, found: Position, settled: Array) -> Po
     return position
 
 
-def impossible(proof: Impossible) -> ComposeError:
-    """CG0502 for constraints that are proved to exclude each other."""
-    first, *others = proof.groups
-    rest = ", ".join(f"`{g.label}`" for g in others)
-    text = f"no point satisfies the constraints: `{first.label}` "
-    text += f"cannot hold together with {rest}" if others else "cannot hold"
-    labels = tuple(Label(g.span, "one of them") for g in others if g.span != first.span)
-    remedy = "leave one out, or weaken it to a `prefer`" if others else "its instances exclude each other"
-    help = f"this is proved, not only searched: {remedy}"
-    return ComposeError(Diagnostic("CG0502", text, first.span, labels=labels, help=help), exit_code=4)
-
-
-def search(density: Density, keys: Array, start: Position, is_placed: bool) -> Position:
+def search(density: Density, keys: Array, start: Position, level: Level, is_placed: bool) -> Position:
     """Sample the softened program at a rising price until the constraints hold in every chain.
 
     is_placed: whether discrete sites stay where a solver placed them.
     """
-    from compose_lang.runtime.density.density import Density
-    from compose_lang.runtime.kernels import load_kernel
-    from compose_lang.runtime.planning.block import Block
-    from compose_lang.runtime.planning.plan import Plan, plan
-
-    backend = density.backend
-    xp = backend.xp
-    price = slot("price")
-    groups = [softened(g, price) for g in density.graph.groups]
-    gradients = backend.name != "numpy"
-    blocks = []
-    for b in plan(density.graph, backend.name, (), exactly=False).blocks:
-        is_discrete = density.variables[b.variables[0]].is_discrete
-        if load_kernel(b.kernel).view != "sites" or (is_discrete and is_placed):
-            continue
-        if is_discrete:
-            blocks.append(Block(b.variables, b.kernel))
-        else:
-            blocks.append(Block(b.variables, "hmc" if gradients else "mh"))
-    if not blocks:
+    backend, xp = density.backend, density.backend.xp
+    soft = Density(softened(density.graph), backend, density.weights)
+    views = views_of(soft, searched_blocks(density, is_placed), is_steady=False)
+    if not views.blocks:
         return start
-    soft = Density(
-        replace(density.graph, groups=tuple(groups)), Plan(tuple(blocks)), backend, density.learned
-    )
-    soft.steady = False
-    warmup = ROUNDS * SWEEPS
 
-    def bound(constants: Any, level: Array) -> tuple[Density, list[Any]]:
-        here = soft.with_constants(constants)
-        base = here.bindings
-        here.bindings = lambda values: {**base(values), id(price): level}  # type: ignore[method-assign]
-        made = [
-            load_kernel(b.kernel).bind(here.block(b.variables, b.kernel), backend, {}, warmup) for b in blocks
-        ]
-        return here, made
-
-    def sweep(constants: Any, level: Array, position: Position, states: Any, t: Any) -> tuple[Position, Any]:
-        _, kernels = bound(constants, level)
+    def sweep(constants: Any, price: Array, position: Position, states: Any, t: Any) -> tuple[Position, Any]:
+        kernels = views.on(constants).kernels(ROUNDS * SWEEPS, level._replace(price=price))
         after = []
         for place, (kernel, state) in enumerate(zip(kernels, states, strict=True)):
             own = threefry(
                 (keys[:, :1], keys[:, 1:]),
                 (backend.asarray([[place]], backend.word), backend.asarray([[7]], backend.word)),
             )
-            own_keys = xp.concat(list(own), axis=1)
-            drawn = noise.draw(kernel.noise, own_keys, t, backend)
+            drawn = noise.draw(kernel.noise, xp.concat(list(own), axis=1), t, backend)
             position, state, _ = kernel.step(position, state, drawn, t)
             after.append(state)
         return position, tuple(after)
 
     def round_of(
-        constants: Any, level: Array, position: Position, states: Any, t: Any
+        constants: Any, price: Array, position: Position, states: Any, t: Any
     ) -> tuple[Position, Any]:
         return backend.loop(
-            0, SWEEPS, lambda i, c: sweep(constants, level, c[0], c[1], t + i), (position, states)
+            0, SWEEPS, lambda i, c: sweep(constants, price, c[0], c[1], t + i), (position, states)
         )
 
     advance = backend.compile(round_of) if backend.whole_programs else round_of
-    evaluate = energy_of(density)
-    position = start
-    _, kernels = bound(soft.constants, backend.asarray([1.0], backend.real))
-    states: Any = tuple(k.init(position, keys) for k in kernels)
-    best = start
+    evaluate = energy_of(density, level)
+    first = level._replace(price=backend.asarray([1.0], backend.real))
+    states: Any = tuple(k.init(start, keys) for k in views.kernels(ROUNDS * SWEEPS, first))
+    position = best = start
     done = xp.isfinite(evaluate(density.constants, start))
-    for level in range(ROUNDS):
-        value = backend.asarray([0.5 * 1.25**level], backend.real)
-        position, states = advance(soft.constants, value, position, states, level * SWEEPS)
+    for number in range(ROUNDS):
+        price = backend.asarray([0.5 * 1.25**number], backend.real)
+        position, states = advance(views.constants, price, position, states, number * SWEEPS)
         finite = xp.isfinite(evaluate(density.constants, position))
         take = finite & ~done
         best = {n: select(xp, take, position[n], best[n]) for n in best}
@@ -253,13 +212,16 @@ def search(density: Density, keys: Array, start: Position, is_placed: bool) -> P
     return best
 
 
-def softened(g: FactorGroup, price: Any) -> FactorGroup:
-    """The group with a hard constraint made a price per unit of violation, and one for being violated at all."""
-    if g.kind != "require" or g.violation is None:
-        return g
-    some = node("where", node("gt", g.violation, constant(0.0)), constant(0.1), constant(0.0))
-    cost = node("mul", price, node("add", node("mul", g.violation, constant(3.0)), some))
-    return replace(g, energy=cost)
+def searched_blocks(density: Density, is_placed: bool) -> list[Block]:
+    """What moves in a search: site by site what is discrete, unless it is placed, and all that is continuous."""
+    blocks = []
+    for b in plan(density.graph, density.backend.name, (), exactly=False).blocks:
+        is_discrete = density.variables[b.variables[0]].is_discrete
+        if load_kernel(b.kernel).view != "sites" or (is_discrete and is_placed):
+            continue
+        continuous = "mh" if density.backend.name == "numpy" else "hmc"
+        blocks.append(Block(b.variables, b.kernel if is_discrete else continuous))
+    return blocks
 
 
 def refused(density: Density, position: Position) -> ComposeError:

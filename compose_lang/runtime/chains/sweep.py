@@ -1,32 +1,31 @@
-"""A density and a plan become two functions over a batch of chains: start, and advance by some draws.
+"""A density and its kernels become two functions over a batch of chains: start, and advance by some draws.
 
 One *sweep* is one step of every block's kernel, in the plan's order; a *draw* is what is recorded after a
 number of sweeps. What a chain draws depends on the seed and its number alone: its noise comes from a
 counter-based generator, keyed by (seed, chain, stream) and counted by the sweep, so chunks do not show.
 
-Before: `density`, `kernels`, the planner. After: the driver, which calls `advance` chunk by chunk.
+Before: `views`, which bind the kernels of a plan. After: the driver, which calls `advance` chunk by chunk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.compiler.ir.types import Domain, value_range
 from compose_lang.runtime.arrays import noise
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.backends import load_backend
-from compose_lang.runtime.kernels import load_kernel
-from compose_lang.runtime.kernels.common.kernel import BoundKernel, Position
+from compose_lang.runtime.chains.starts import find_start
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level
+from compose_lang.runtime.kernels.common.kernel import BoundKernel
 from compose_lang.runtime.kernels.pairwise.held import Packed
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
-    from compose_lang.runtime.planning.block import Block
+from compose_lang.runtime.views.views import Views
 
 CHUNK_DRAWS, CHUNK_BYTES = 4096, 2**25
 """Room for the draws of one chunk. It is no function of how many are wanted: a program compiled for some draws
@@ -53,33 +52,37 @@ class Advance(NamedTuple):
 
 
 class Sweeper:
-    """The compiled functions of one run. `capacity` is the most draws that one chunk can hold."""
+    """The compiled functions of one run. `capacity` is the most draws that one chunk can hold.
+
+    fixed: coordinates (chains, …) of variables that every start has: params being fitted.
+    """
 
     def __init__(
         self,
-        density: Density,
-        blocks: Sequence[Block],
-        backend: Backend,
+        views: Views,
         *,
         seed: int,
         warmup: int,
         chains: int,
         keep: Sequence[str],
+        fixed: Position | None = None,
     ) -> None:
-        self.density = density
-        self.blocks = tuple(blocks)
-        self.backend = backend
+        self.views = views
+        self.density = views.density
+        self.backend: Backend = views.density.backend
         self.seed = seed
         self.warmup = warmup
-        kept = [column for column in density.columns if column.name in set(keep)]
+        self.fixed = fixed or {}
+        kept = [column for column in self.density.columns if column.name in set(keep)]
         self.stored = {column.name: stored_dtype(column.type.domain) for column in kept}
         values = sum(int(np.prod(column.type.full_shape, dtype=int)) for column in kept)
         self.capacity = max(1, min(CHUNK_DRAWS, CHUNK_BYTES // max(1, 8 * chains * values)))
-        self._kernels = tuple(load_kernel(block.kernel) for block in self.blocks)
-        if backend.whole_programs:
-            self._start_kernels = backend.compile(self._start_kernels_of)
-            self._advance = backend.compile(self._advance_in_one)
-            self._one_sweep = backend.compile(self._sweep)  # a function of its own, so that it is traced once
+        if self.backend.whole_programs:
+            self._start_kernels = self.backend.compile(self._start_kernels_of)
+            self._advance = self.backend.compile(self._advance_in_one)
+            self._one_sweep = self.backend.compile(
+                self._sweep
+            )  # a function of its own, so that it is traced once
         else:
             self._start_kernels = self._start_kernels_of
             self._advance = self._advance_by_sweeps
@@ -88,17 +91,21 @@ class Sweeper:
         """Put the chains of these numbers where the energy is finite; CG0502 or CG0701 if that fails."""
         numbers = np.asarray(chains)
         with self.backend.scope():
-            position = self.density.initial(self._keys(numbers, START_STREAM), self.backend)
-            blocks = range(len(self.blocks))
+            position = self.scattered(self._keys(numbers, START_STREAM))
+            blocks = range(len(self.views.blocks))
             starts = tuple(self._keys(numbers, 2 * b + 1) for b in blocks)
             steps = tuple(self._keys(numbers, 2 * b + 2) for b in blocks)
-            states = self._start_kernels(self.density.constants, starts, position)
+            states = self._start_kernels(self.views.constants, starts, position)
             return Batch(steps, position, states)
+
+    def scattered(self, keys: Array) -> Position:
+        """Where chains with these keys start."""
+        return find_start(self.density, keys, self.fixed)
 
     def advance(self, batch: Batch, done: int, draws: int, sweeps: int) -> Advance:
         """Make `draws` times `sweeps` sweeps after `done` of them, and record the position each time."""
         with self.backend.scope():
-            constants = self.density.constants
+            constants = self.views.constants
             position, states, recorded, energy = self._advance(constants, *batch, done, draws, sweeps)
             self.density.require_sound()
             kept = {name: self.backend.to_numpy(array)[:draws] for name, array in recorded.items()}
@@ -144,24 +151,34 @@ class Sweeper:
         keys = noise.chain_keys(self.seed, chains, stream, load_backend("numpy"))
         return self.backend.asarray(keys, self.backend.word)
 
-    def _bound(self, density: Density) -> list[BoundKernel]:
-        return [
-            kernel.bind(
-                density.block(block.variables, block.kernel), self.backend, dict(block.options), self.warmup
-            )
-            for kernel, block in zip(self._kernels, self.blocks, strict=True)
-        ]
+    def _density(self, constants: Tree) -> Density:
+        return self.density.with_constants(constants["density"])
+
+    def _kernels(self, constants: Tree, level: Level = FULL) -> list[BoundKernel]:
+        return self.views.on(constants).kernels(self.warmup, level)
 
     def _start_kernels_of(self, constants: Tree, keys: tuple[Array, ...], position: Position) -> Tree:
-        kernels = self._bound(self.density.with_constants(constants))
+        kernels = self._kernels(constants)
         return tuple(kernel.init(position, key) for kernel, key in zip(kernels, keys, strict=True))
 
     def _sweep(
         self, constants: Tree, keys: tuple[Array, ...], position: Position, states: Tree, t: Any
     ) -> tuple[Position, Tree, dict[str, Array]]:
+        """A sweep of the program's density."""
+        return self._moved(constants, keys, position, states, t)
+
+    def _moved(
+        self,
+        constants: Tree,
+        keys: tuple[Array, ...],
+        position: Position,
+        states: Tree,
+        t: Any,
+        level: Level = FULL,
+    ) -> tuple[Position, Tree, dict[str, Array]]:
         """One step of every block's kernel, and their statistics; a position is as `_hold` makes it."""
         after, statistics = [], {}
-        kernels = self._bound(self.density.with_constants(constants))
+        kernels = self._kernels(constants, level)
         one = holder(kernels)
         if one is not None:
             drawn = noise.draw(one.noise, keys[0], t, self.backend)
@@ -175,26 +192,26 @@ class Sweeper:
 
     def _hold(self, constants: Tree, position: Position) -> Tree:
         """A position as sweeps take it: where one kernel moves all, in that kernel's own arrangement if it has one."""
-        one = holder(self._bound(self.density.with_constants(constants)))
+        one = holder(self._kernels(constants))
         return position if one is None else one.pack(position)
 
     def _release(self, constants: Tree, held: Tree) -> Position:
         """The position that is held."""
-        one = holder(self._bound(self.density.with_constants(constants)))
+        one = holder(self._kernels(constants))
         return held if one is None else one.unpack({}, held)
 
     def _record(self, constants: Tree, position: Position) -> dict[str, Array]:
         """What is kept of a position, in the types it is stored in."""
         xp = self.backend.xp
         own = {None: self.backend.real, "int64": self.backend.integer}
-        values = self.density.with_constants(constants).record(position)
+        values = self._density(constants).record(position)
         return {
             f"draw.{name}": xp.astype(values[name], own[dtype] if dtype in own else getattr(xp, str(dtype)))
             for name, dtype in self.stored.items()
         }
 
     def _energy(self, constants: Tree, position: Position) -> Array:
-        return self.density.with_constants(constants).energy(position)
+        return self._density(constants).energy(position)
 
     def _advance_in_one(
         self,

@@ -15,19 +15,18 @@ Before: `sweep`, whose chains are replicas here. After: the driver; `evidence` r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.chains.sweep import Batch, Sweeper
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.planning.tempering import Tempering
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.views.views import Views
 
 EXCHANGE_STREAM = 20_001
 FIRST_ROUND = 16  #: sweeps before the shares are first set anew
@@ -48,13 +47,11 @@ class Ladder(NamedTuple):
 class TemperedSweeper(Sweeper):
     """Compiled functions of a tempered run. Its batch holds K replicas a chain, one after another."""
 
-    def __init__(
-        self, density: Density, tempering: Tempering, *args: Any, chains: int, **options: Any
-    ) -> None:
+    def __init__(self, views: Views, tempering: Tempering, *, chains: int, **options: Any) -> None:
         self.tempering = tempering
         self.count = tempering.levels
-        super().__init__(density, *args, chains=chains, **options)
-        density.steady = False  # positions change hands between a kernel's steps
+        # positions change hands between a kernel's steps
+        super().__init__(replace(views, is_steady=False), chains=chains, **options)
         self.settled = self.warmup
         self.warmup *= tempering.moves  # what the kernels count
         self.capacity = max(1, min(self.capacity, 2**25 // (16 * chains * self.count)))
@@ -89,22 +86,23 @@ class TemperedSweeper(Sweeper):
     ) -> tuple[Position, Tree, dict[str, Array]]:
         """Some sweeps of every replica at its share, then an exchange."""
         kernels, ladder = states
-        warm = {**constants, "share": ladder.shares.reshape((-1,))}
+        level = Level(share=ladder.shares.reshape((-1,)))
         moves = self.tempering.moves
 
         def move(i: Any, carry: Tree) -> Tree:
-            return super(TemperedSweeper, self)._sweep(warm, keys, carry[0], carry[1], t * moves + i)
+            at = t * moves + i
+            return self._moved(constants, keys, carry[0], carry[1], at, level)
 
         if moves == 1:
-            position, kernels, found = super()._sweep(warm, keys, position, kernels, t)
+            position, kernels, found = self._moved(constants, keys, position, kernels, t, level)
         else:
             first = move(0, (position, kernels, None))
             position, kernels, found = self.backend.loop(1, moves, move, first)
-        energy = self.density.with_constants(constants).energy_without_jacobian(position)
+        energy = self._density(constants).energy_without_jacobian(position)
         energy = energy.reshape((-1, self.count))
         position, energy, ladder, taken = self._exchanged(position, energy, ladder, t)
         statistics = {name: x.reshape((-1, self.count, *x.shape[1:]))[:, -1] for name, x in found.items()}
-        own = f"stat.{len(self.blocks)}."
+        own = f"stat.{len(self.views.blocks)}."
         statistics |= {
             own + "exchange_rate": taken,
             own + "round_trips": ladder.trips + 0.0,

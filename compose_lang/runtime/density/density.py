@@ -1,100 +1,92 @@
-"""A program's density on a backend: its energy at a position, what is recorded of it, and the blocks kernels see.
+"""A program's density on a backend: its energy at a position, and what is recorded of it.
 
 A position holds for each variable its free sites only, (chains, sites, *unconstrained): unconstrained coordinates
 where continuous, values where discrete. Large constants (data, index tables) are kept apart in `constants`, so that
 compiled functions take them as arguments and compile time does not grow with them.
 
-Before: `compiler/graph/factor_graph.py` and `runtime/planning/plan.py`. After: kernels and the driver.
+In: a factor graph, a backend, and the weights of what the graph has learned. It reads no file and trains nothing.
+After: views, which show it to kernels, and the samplers.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
-from compose_lang.compiler.graph.learned_factor import LEVEL, learned_factors_in
+from compose_lang.compiler.graph.learned_factor import LEVEL, LearnedFactor, learned_factors_in
 from compose_lang.compiler.ir.interpret import interpret, large_constants
 from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.ir.types import BOOL, INT, REAL, Type
+from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.arrays import transforms
-from compose_lang.runtime.arrays.protocol import Array, Backend
-from compose_lang.runtime.chains.starts import find_start
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.density.columns import Column
-from compose_lang.runtime.elimination.summed_out import Joint
-from compose_lang.runtime.kernels import load_kernel
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.density.level import PRICE, Level
 from compose_lang.runtime.learned.energy import Learned, bound
 from compose_lang.runtime.learned.foreign.binding import bind
-from compose_lang.runtime.learning.obtain import by_part, obtain
-from compose_lang.runtime.planning.plan import Plan
-from compose_lang.runtime.views.coordinates import Coordinates
-from compose_lang.runtime.views.views import views_of
 
 Values = dict[str, Array]
 """Variable name -> (chains, *shape, *event): constrained values of all sites, observed ones among them."""
 
+FULL = Level()
+
 
 class Density:
-    """The measure a program denotes, given its data.
+    """The measure a program denotes, given its data and the weights of its learned factors.
 
     constants: a tree of arrays that compiled functions take as an argument; `with_constants` puts traced ones in.
     """
 
-    def __init__(
-        self, graph: FactorGraph, plan: Plan, backend: Backend, learned: Learned | None = None
-    ) -> None:
+    def __init__(self, graph: FactorGraph, backend: Backend, weights: Learned | None = None) -> None:
         self.graph = graph
-        self.plan = plan
         self.backend = backend
         self.variables = {v.name: v for v in graph.variables}
-        with backend.scope():
-            self.seen = views_of(graph, plan, backend)
+        self.weights = weights or {}
         roots = [g.energy for g in graph.groups] + [d.node for d in graph.derived]
         roots += [g.violation for g in graph.groups if g.violation is not None]
         roots += [b for v in graph.variables for b in (v.lower, v.upper) if b is not None]
         roots += [n for o in graph.offsets.values() for n in (o.location, o.scale)]
-        roots += [energy for seen in self.seen.values() for energy in seen.energies]
-        self.inlined = large_constants(roots)
-        self.parts = learned_factors_in(roots)
-        known = learned or {}
-        self.learned: Learned = {**by_part(obtain(p for p in self.parts if id(p) not in known)), **known}
-        self.foreign = {id(p): bind(p, backend) for p in self.parts if p.is_foreign}
-        self.level: Array | None = (
-            None  #: of noise, (chains,) or (1,); None: 0, the density that the program denotes
-        )
-        self.steady = (
-            True  #: whether the energy of a position never changes (it does while a search raises prices)
-        )
-        self.held: Position = {}  #: coordinates (chains, …) of variables that every start has: params being fitted
-        self.programs: dict[Any, Callable[..., Any]] = {}  #: see `compiled`
-        #: torch.compile would unroll a recurrence, which takes longer than running it
-        self.recurs = any(n.op == "scan" for n in postorder(roots)) or any(
-            seen.loops for seen in self.seen.values()
-        )
-        with backend.scope():
-            self.constants: dict[str, Any] = {
-                "data": [self._constant(n) for n in self.inlined],
-                "seen": [seen.tables for seen in self.seen.values()],
-                "weights": [
-                    {n: backend.asarray(w, backend.real) for n, w in self.learned.get(id(p), {}).items()}
-                    for p in self.parts
-                ],
-            }
+        self.inlined: tuple[Node, ...] = ()
+        self.parts: tuple[LearnedFactor, ...] = ()
+        self.foreign: dict[int, Any] = {}
+        self.recurs = False  #: torch.compile would unroll a recurrence, which takes longer than running it
+        self.constants: dict[str, Any] = {"data": [], "weights": []}
+        self._take_in(roots)
 
-    def compiled(self, name: Any, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function(density, *arrays)`, compiled by itself where the backend does not compile whole sweeps."""
-        if self.backend.whole_programs or self.recurs:
-            return lambda *arrays: function(self, *arrays)
-        if name not in self.programs:
-            self.programs[name] = self.backend.compile(
-                lambda constants, *arrays: function(self.with_constants(constants), *arrays)
-            )
-        return lambda *arrays: self.programs[name](self.constants, *arrays)
+    def _take_in(self, roots: Sequence[Node]) -> None:
+        """Hold what expressions are evaluated by: their large constants, and their learned factors."""
+        backend = self.backend
+        held = {id(x) for x in (*self.inlined, *self.parts)}
+        inlined = [n for n in large_constants(roots) if id(n) not in held]
+        parts = [p for p in learned_factors_in(list(roots)) if id(p) not in held]
+        for part in parts:
+            if id(part) not in self.weights and not part.is_foreign:
+                raise InternalError(f"a density of `{part.name}` needs its weights")
+        self.inlined = (*self.inlined, *inlined)
+        self.parts = (*self.parts, *parts)
+        self.foreign = self.foreign | {id(p): bind(p, backend) for p in parts if p.is_foreign}
+        self.recurs = self.recurs or any(n.op == "scan" for n in postorder(roots))
+        with backend.scope():
+            data = [self._constant(n) for n in inlined]
+            weights = [
+                {n: backend.asarray(w, backend.real) for n, w in self.weights.get(id(p), {}).items()}
+                for p in parts
+            ]
+        self.constants = {
+            "data": [*self.constants["data"], *data],
+            "weights": [*self.constants["weights"], *weights],
+        }
+
+    def evaluating(self, roots: Sequence[Node]) -> Density:
+        """The same density, ready to evaluate more expressions of its variables (see `bindings`)."""
+        other = copy.copy(self)
+        other._take_in(roots)
+        return other
 
     def require_sound(self) -> None:
         """Raise what foreign code raised while a compiled program ran, which got NaN instead."""
@@ -108,12 +100,6 @@ class Density:
         other.constants = dict(constants)
         return other
 
-    def at_level(self, level: Array) -> Density:
-        """The same program with its learned energies at a level of noise (chains,) or (1,)."""
-        other = copy.copy(self)
-        other.level = level
-        return other
-
     def _constant(self, n: Node) -> Array:
         assert n.value is not None
         dtype = {"real": self.backend.real, "int": self.backend.integer}.get(n.dtype)
@@ -121,58 +107,61 @@ class Density:
 
     # --- values ---
 
-    def bindings(self, values: Mapping[str, Array]) -> dict[int, Array]:
+    def bindings(self, values: Mapping[str, Array], level: Level = FULL) -> dict[int, Array]:
         """Arrays for the leaves of the program's expressions."""
-        found = {id(n): array for n, array in zip(self.inlined, self.constants["data"], strict=True)}
-        found.update((id(self.variables[name].node), array) for name, array in values.items())
-        level = self.level
-        found[id(LEVEL)] = self.backend.asarray([0.0], self.backend.real) if level is None else level
+        arrays = {id(n): array for n, array in zip(self.inlined, self.constants["data"], strict=True)}
+        arrays.update((id(self.variables[name].node), array) for name, array in values.items())
+        noise = self.backend.asarray([0.0], self.backend.real) if level.noise is None else level.noise
+        arrays[id(LEVEL)] = noise
+        if level.price is not None:
+            arrays[id(PRICE)] = level.price
         for part, weights in zip(self.parts, self.constants["weights"], strict=True):
-            found[id(part.slot)] = self.foreign.get(id(part)) or bound(part, weights)
-        return found
+            arrays[id(part.slot)] = self.foreign.get(id(part)) or bound(part, weights)
+        return arrays
 
-    def constrain(self, position: Position) -> tuple[Values, dict[str, Array]]:
+    def constrain(self, position: Position, level: Level = FULL) -> tuple[Values, dict[str, Array]]:
         """Values of all variables, and for each continuous one the log-Jacobian of its transform, (chains,)."""
         values: Values = {}
         jacobians: dict[str, Array] = {}
         for v in self.graph.variables:
             if v.free_sites:
-                free, jacobian = self._free_values(v, position[v.name], values)
+                free, jacobian = self._free_values(v, position[v.name], values, level)
                 values[v.name] = self._whole(v, free)
                 if jacobian is not None:
                     jacobians[v.name] = jacobian
         return values, jacobians
 
-    def _free_values(self, v: Variable, u: Array, values: Values) -> tuple[Array, Array | None]:
+    def _free_values(
+        self, v: Variable, u: Array, values: Values, level: Level = FULL
+    ) -> tuple[Array, Array | None]:
         """Values (chains, sites, *event) at a variable's coordinates, given those of the variables before it."""
         if v.is_discrete:
             return u, None
-        low, high = self._bounds(v, values)
+        low, high = self._bounds(v, values, level)
         free, jacobian = transforms.constrain(v.support, u, low, high, self.backend)
         if v.name in self.graph.offsets:
-            location, scale = self._offset(v, values)
+            location, scale = self._offset(v, values, level)
             free = location + scale * free
             jacobian = self.backend.xp.sum(self.backend.xp.log(scale), axis=1)
         return free, jacobian
 
-    def _bounds(self, v: Variable, values: Values) -> tuple[Any, Any]:
+    def _bounds(self, v: Variable, values: Values, level: Level = FULL) -> tuple[Any, Any]:
         """Lower and upper bound of the free sites: numbers, or (chains, sites) where they depend on variables."""
-        found: list[Any] = []
-        for node, number in ((v.lower, v.support.lower), (v.upper, v.support.upper)):
-            if node is None:
-                found.append(number)
-                continue
-            found.append(self._free_sites(v, self._per_site(v, node, values)))
-        return found[0], found[1]
+        low, high = (
+            number if node is None else self._free_sites(v, self._per_site(v, node, values, level))
+            for node, number in ((v.lower, v.support.lower), (v.upper, v.support.upper))
+        )
+        return low, high
 
-    def _offset(self, v: Variable, values: Mapping[str, Array]) -> tuple[Array, Array]:
+    def _offset(self, v: Variable, values: Mapping[str, Array], level: Level = FULL) -> tuple[Array, Array]:
         """Location and scale (chains, sites) of a variable that is sampled by its offset."""
         offset = self.graph.offsets[v.name]
-        return self._per_site(v, offset.location, values), self._per_site(v, offset.scale, values)
+        location = self._per_site(v, offset.location, values, level)
+        return location, self._per_site(v, offset.scale, values, level)
 
-    def _per_site(self, v: Variable, node: Node, values: Mapping[str, Array]) -> Array:
+    def _per_site(self, v: Variable, node: Node, values: Mapping[str, Array], level: Level) -> Array:
         """An expression that broadcasts to a variable's shape, at each of its sites: (chains, sites)."""
-        (x,) = interpret(self.backend, [node], self.bindings(values))
+        (x,) = interpret(self.backend, [node], self.bindings(values, level))
         lead = (x.shape[0], *(1,) * (len(v.type.shape) - len(node.shape)))
         whole = self.backend.xp.broadcast_to(x.reshape((*lead, *node.shape)), (x.shape[0], *v.type.shape))
         return whole.reshape((x.shape[0], v.type.sites))
@@ -239,9 +228,11 @@ class Density:
 
     # --- energies ---
 
-    def group_energies(self, groups: Sequence[FactorGroup], values: Mapping[str, Array]) -> list[Array]:
-        """The energy (chains or 1,) of each group, summed over its instances."""
-        return self.energies_in(groups, self.bindings(values))
+    def group_energies(
+        self, groups: Sequence[FactorGroup], values: Mapping[str, Array], level: Level = FULL
+    ) -> list[Array]:
+        """The energy (chains or 1,) of each group, summed over its instances, before shares are taken."""
+        return self.energies_in(groups, self.bindings(values, level))
 
     def energies_in(self, groups: Sequence[FactorGroup], bindings: dict[int, Any]) -> list[Array]:
         """The energy (chains or 1,) of each group, where the leaves of expressions stand for these arrays."""
@@ -255,47 +246,50 @@ class Density:
             totals.append(total if repeats == 1 else total * repeats)
         return totals
 
-    def energy(self, position: Position) -> Array:
+    def energy(self, position: Position, level: Level = FULL) -> Array:
         """Energy (chains,) of a position, log-Jacobians of the transforms included."""
-        return self.energy_of(position, self.graph.groups, self.variables)
+        return self.energy_of(position, self.graph.groups, self.variables, level)
 
-    def energy_of(self, position: Position, groups: Sequence[FactorGroup], names: Container[str]) -> Array:
+    def energy_of(
+        self,
+        position: Position,
+        groups: Sequence[FactorGroup],
+        names: Container[str],
+        level: Level = FULL,
+    ) -> Array:
         """The energy (chains,) from some groups, and the log-Jacobians of some variables."""
-        values, jacobians = self.constrain(position)
+        values, jacobians = self.constrain(position, level)
         chains = next(iter(position.values())).shape[0] if position else 1
         total = self.backend.xp.zeros((chains,), dtype=self.backend.real)
-        for energy in self.group_energies(groups, values):
+        for energy in self.group_energies(groups, values, level):
             total = total + energy
-        total = self.shared(total)
-        for (
-            name,
-            jacobian,
-        ) in jacobians.items():  # in the program's order: that of a set changes from run to run
+        total = self.weighed(total, level)
+        for name, jacobian in jacobians.items():  # in the program's order, which a set does not keep
             if name in names:
                 total = total - jacobian
         return total
 
     def energy_without_jacobian(self, position: Position) -> Array:
-        """The whole energy (chains,) in nats where a position is, no share of it and no Jacobian."""
-        values, _ = self.constrain(position)
-        chains = next(iter(position.values())).shape[0]
-        total = self.backend.xp.zeros((chains,), dtype=self.backend.real)
-        for energy in self.group_energies(self.graph.groups, values):
-            total = total + energy
-        return total
+        """The whole energy (chains,) in nats where a position is, without any Jacobian."""
+        return self.energy_of(position, self.graph.groups, ())
 
-    def shared(self, energy: Array) -> Array:
-        """The share of an energy (chains, …) that counts for each chain: all, unless replicas are tempered.
+    def weighed(self, energy: Array, level: Level, violation: Array | None = None) -> Array:
+        """An energy (chains, …) at a level's share; what is infinite costs the level's price for its violation.
 
-        A share of 0 leaves nothing of an infinite energy either.
+        Without a violation what is infinite stays so, but for a share of 0, which leaves nothing of it either.
         """
-        share = self.constants.get("share")
-        if share is None:
+        if level.share is None:
             return energy
         xp = self.backend.xp
-        share = share.reshape((-1, *(1,) * (energy.ndim - 1)))
+        share = level.share.reshape((-1, *(1,) * (energy.ndim - 1)))
         finite = xp.isfinite(energy)
-        return xp.where(finite, share * xp.where(finite, energy, 0.0), xp.where(share > 0.0, energy, 0.0))
+        if violation is None or level.price is None:
+            rest = xp.where(share > 0.0, energy, 0.0)
+        else:
+            # an infinite price times nothing is no number, and has no gradient
+            bounded = xp.isfinite(level.price)
+            rest = xp.where(bounded, xp.where(bounded, level.price, 0.0) * violation, xp.inf)
+        return xp.where(finite, share * xp.where(finite, energy, 0.0), rest)
 
     def energy_of_values(self, values: Mapping[str, Any]) -> Array:
         """Energy (chains,) at constrained values, without any Jacobian: −log of the program's weight."""
@@ -313,27 +307,7 @@ class Density:
             return self.backend.real
         return self.backend.xp.bool if v.type.domain.kind == "bool" else self.backend.integer
 
-    # --- what kernels and the driver see ---
-
-    def block(self, names: tuple[str, ...], kernel: str = "") -> Any:
-        """What a kernel sees of some variables; unnamed, one that goes site by site or draws them jointly."""
-        ways = [load_kernel(kernel).view] if kernel else ["sites", "joint"]
-        found = [sees for sees in ways if (names, sees) in self.seen]
-        return self.shown(names, found[0]) if found else Coordinates(self, names)
-
-    def joint(self, names: tuple[str, ...]) -> Joint:
-        """Finite variables that are summed out, or drawn jointly."""
-        found: Joint = self.shown(names, "joint")
-        return found
-
-    def shown(self, names: tuple[str, ...], sees: str) -> Any:
-        """What was made for kernels that see this of some variables, on the density's constants."""
-        place = list(self.seen).index((names, sees))
-        return self.seen[names, sees].show(self, self.constants["seen"][place])
-
-    def initial(self, keys: Array, backend: Backend) -> Position:
-        """A start of finite energy for each chain; a ComposeError says why where none is found."""
-        return find_start(self, keys)
+    # --- what is recorded ---
 
     def record(self, position: Position) -> dict[str, Array]:
         """Values (chains, *shape) of variables, then of recorded `let`s, by name."""

@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from compose_lang.compiler.analyses.elimination import Elimination
 from compose_lang.compiler.analyses.sum_out import Exact
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.runtime.arrays.protocol import Array, Backend
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.elimination.passes import Passes
-from compose_lang.runtime.kernels.common.kernel import Position
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +53,7 @@ class Joint:
     density: Density
     summed: Summed
     index: dict[str, Any]
+    level: Level = FULL
 
     @property
     def sites(self) -> int:
@@ -89,7 +88,7 @@ class Joint:
         The derivative by a table's entry is the entry's probability, so that nobody differentiates the elimination.
         """
         backend = self.density.backend
-        tables = self.tables(self.density.bindings(values))
+        tables = self.tables(self.density.bindings(values, self.level))
         passes = self.passes
         held = [backend.without_gradient(t) for t in tables]
         up = passes.upward(passes.gather(held))
@@ -117,8 +116,10 @@ class Joint:
     def drawn(self, position: Position, uniform: Array) -> tuple[dict[str, Array], Array]:
         """Values (chains, free sites) of each variable, drawn jointly given all else; and whether any are possible."""
         density, passes = self.density, self.passes
-        values, _ = density.constrain(position)
-        tables = [density.shared(table) for table in self.tables(density.bindings(values))]
+        values, _ = density.constrain(position, self.level)
+        tables = [
+            density.weighed(table, self.level) for table in self.tables(density.bindings(values, self.level))
+        ]
         up = passes.upward(passes.gather(tables))
         drawn = self.summed.values(passes.draw(up, uniform), density.backend)
         return drawn, density.backend.xp.isfinite(up.energy)

@@ -17,14 +17,8 @@ from typing import Any
 from compose_lang.compiler.constraints.site_sets import LARGEST
 from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
-from compose_lang.runtime.kernels.common.kernel import (
-    BoundKernel,
-    Kernel,
-    Option,
-    Position,
-    SubsetBlock,
-)
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, Kernel, Option, SubsetBlock
 
 OFTEN, MOST_ROUNDS = 2, 40
 """How often a site is drawn in a sweep, on average; and how many sets are, at most."""

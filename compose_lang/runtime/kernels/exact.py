@@ -1,6 +1,6 @@
 """Exact draws: finite variables jointly from their distribution given all else, by elimination and backward sampling.
 
-Where there is nothing else and all energies are known, `runtime/elimination/independent` makes all draws at once
+Where there is nothing else and all energies are known, `runtime/chains/independent` makes all draws at once
 instead.
 """
 
@@ -11,15 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels import gibbs
-from compose_lang.runtime.kernels.common.kernel import (
-    BoundKernel,
-    JointBlock,
-    Kernel,
-    Option,
-    Position,
-)
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, JointBlock, Kernel, Option
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
-from compose_lang.runtime.kernels.common.kernel import BoundKernel, Kernel, PairBlock, Position
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, Kernel, PairBlock
 
 MOST_ROUNDS = 100
 """Pairs of a set that are drawn in a sweep."""

@@ -15,13 +15,8 @@ from typing import Any
 
 from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
-from compose_lang.runtime.kernels.common.kernel import (
-    BoundKernel,
-    DiscreteBlock,
-    Kernel,
-    Position,
-)
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, DiscreteBlock, Kernel
 from compose_lang.runtime.kernels.common.metropolis import sweep
 from compose_lang.runtime.kernels.pairwise.forms import by_form
 from compose_lang.runtime.kernels.pairwise.held import PairwiseBlock

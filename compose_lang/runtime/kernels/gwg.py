@@ -23,14 +23,8 @@ from typing import Any, NamedTuple
 
 from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
-from compose_lang.runtime.kernels.common.kernel import (
-    BoundKernel,
-    ChangeBlock,
-    Kernel,
-    Option,
-    Position,
-)
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ChangeBlock, Kernel, Option
 from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
 
 TARGET = 0.574

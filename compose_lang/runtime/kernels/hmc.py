@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common import adaptation
 from compose_lang.runtime.kernels.common.adaptation import (
     MOST_ENERGY_ERROR,
@@ -30,13 +30,7 @@ from compose_lang.runtime.kernels.common.adaptation import (
     schedule_of,
     start,
 )
-from compose_lang.runtime.kernels.common.kernel import (
-    BoundKernel,
-    ContinuousBlock,
-    Kernel,
-    Option,
-    Position,
-)
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ContinuousBlock, Kernel, Option
 from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
 
 TARGET = 0.8

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
-from compose_lang.runtime.kernels.common.kernel import BoundKernel, ChainBlock, Kernel, Position
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ChainBlock, Kernel
 from compose_lang.runtime.kernels.common.metropolis import acceptance
 
 MOST_PROPOSALS = 32

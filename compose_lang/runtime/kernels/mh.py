@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common import adaptation
 from compose_lang.runtime.kernels.common.adaptation import Windows, first_step, schedule_of
 from compose_lang.runtime.kernels.common.kernel import (
@@ -30,7 +30,6 @@ from compose_lang.runtime.kernels.common.kernel import (
     Kernel,
     Option,
     PermutationBlock,
-    Position,
     ProposalBlock,
 )
 from compose_lang.runtime.kernels.common.metropolis import acceptance, choose, sweep

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.kernels import hmc
 from compose_lang.runtime.kernels.common import adaptation
@@ -26,13 +26,7 @@ from compose_lang.runtime.kernels.common.adaptation import (
     schedule_of,
     start,
 )
-from compose_lang.runtime.kernels.common.kernel import (
-    BoundKernel,
-    ContinuousBlock,
-    Kernel,
-    Option,
-    Position,
-)
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ContinuousBlock, Kernel, Option
 
 TARGET = 0.8
 MOST_DEPTH = 10

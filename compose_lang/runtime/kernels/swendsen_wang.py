@@ -14,9 +14,9 @@ from typing import Any
 
 from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common.components import components
-from compose_lang.runtime.kernels.common.kernel import BondBlock, BoundKernel, Kernel, Position
+from compose_lang.runtime.kernels.common.kernel import BondBlock, BoundKernel, Kernel
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
-from compose_lang.runtime.kernels.common.kernel import BoundKernel, ForestBlock, Kernel, Position
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ForestBlock, Kernel
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.runtime.arrays.protocol import Array, Backend
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.chains.sweep import Batch, Sweeper
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.kernels.common.kernel import Position
 from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.views.coordinates import Coordinates
+from compose_lang.runtime.views.views import views_of
 
 if TYPE_CHECKING:
     from compose_lang.compiler.likelihood.partition_functions import LogPartition
@@ -48,8 +48,7 @@ class PersistentChains:
         self, density: Density, walk: Plan, params: tuple[str, ...], chains: int, backend: Backend
     ) -> None:
         self.density = density
-        self.density.steady = False
-        self.walk = walk
+        self.views = views_of(density, walk.blocks, walk.exact, is_steady=False)
         self.params = params
         self.chains = chains
         self.backend = backend
@@ -61,15 +60,8 @@ class PersistentChains:
 
     def start(self, u: Coordinate, seed: int, warmup: int) -> None:
         """Put the chains at random where the energy is finite."""
-        self.density.held = self.placed(u)
         self.sweeper = Sweeper(
-            self.density,
-            self.walk.blocks,
-            self.backend,
-            seed=seed,
-            warmup=warmup,
-            chains=self.chains,
-            keep=(),
+            self.views, seed=seed, warmup=warmup, chains=self.chains, keep=(), fixed=self.placed(u)
         )
         self.batch = self.sweeper.start(range(self.chains))
 
@@ -104,7 +96,7 @@ class ModelChains(PersistentChains):
         backend: Backend,
         learned: Learned,
     ) -> None:
-        density = Density(total.graph, walk, backend, learned)
+        density = Density(total.graph, backend, learned)
         super().__init__(density, walk, params, max(chains, 2), backend)  # one alone has no covariance
         self.count = total.count
         self.names = total.names

@@ -19,14 +19,14 @@ from compose_lang.compiler.elaborate.variables import some_value
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.likelihood.fitting import Fitting
 from compose_lang.diagnostics import ComposeError, Diagnostic
-from compose_lang.runtime.arrays.protocol import Array, Backend
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.kernels.common.kernel import Position
 from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learning.model_chains import Coordinate, ModelChains, PersistentChains
 from compose_lang.runtime.planning.plan import Plan, plan
 from compose_lang.runtime.views.coordinates import Coordinates
+from compose_lang.runtime.views.views import views_of
 
 if TYPE_CHECKING:
     from compose_lang.compiler.likelihood.partition_functions import LogPartition
@@ -48,10 +48,9 @@ class Objective:
         chains = int(options["chains"])
         self.chains = chains if self.rest else 1
         self.walk = self.plan(graph, self.rest)
-        self.density = Density(graph, self.walk, self.backend, learned)
-        self.density.steady = False
+        self.density = Density(graph, self.backend, learned)
         self.block = Coordinates(self.density, self.params)
-        self.alone = Density(only(graph, self.params), Plan(()), self.backend, {})
+        self.alone = Density(only(graph, self.params), self.backend)
         self.totals = [LogTotal(t, self.backend, learned) for t in fitting.totals if not t.is_drawn]
         self.models = [
             ModelChains(t, self.plan(t.graph, t.names), self.params, chains, self.backend, learned)
@@ -218,21 +217,24 @@ class LogTotal:
     def __init__(self, total: LogPartition, backend: Backend, learned: Learned) -> None:
         self.total = total
         exact = total.exact
-        plan = Plan(()) if exact is None else Plan((exact.block,), exact={exact.names: exact})
-        self.density = Density(total.graph, plan, backend, learned)
+        known = {} if exact is None else {exact.names: exact}
+        self.views = views_of(
+            Density(total.graph, backend, learned), [e.block for e in known.values()], known
+        )
         summed = () if exact is None else exact.groups
         self.rest = [g for g in total.graph.groups if g not in summed]
 
     @property
-    def constants(self) -> dict[str, Any]:
-        return self.density.constants
+    def constants(self) -> Tree:
+        return self.views.constants
 
-    def of(self, constants: Mapping[str, Any], params: Mapping[str, Array]) -> Array:
+    def of(self, constants: Tree, params: Mapping[str, Array]) -> Array:
         """log Z (1,) in nats, where the params have these values (1, *shape)."""
-        density = self.density.with_constants(constants)
+        views = self.views.on(constants)
+        density = views.density
         energy = density.backend.xp.zeros((1,), dtype=density.backend.real)
         for each in density.group_energies(self.rest, params):
             energy = energy + each
         if self.total.exact is not None:
-            energy = energy + density.joint(self.total.exact.names).free_energy(params)
+            energy = energy + views.joint(self.total.exact.names).free_energy(params)
         return -self.total.count * energy

@@ -20,7 +20,6 @@ from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels import find_kernel
-from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.results.draws import StoredDraws
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def undefined_near(run: StoredDraws, graph: FactorGraph, learned: Learned | None
     place = np.unravel_index(chosen, (run.chains, run.draws))
     backend = load_backend("numpy")
     with backend.scope():
-        density = Density(graph, Plan(()), backend, learned)
+        density = Density(graph, backend, learned)
         position = density.position_of({v.name: run.values(columns[v.name])[place] for v in free})
         for variable in free:
             if variable.name in moved:

@@ -6,17 +6,15 @@ Before: `compiler/analyses/potts.py`. After: the kernel that flips clusters.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compose_lang.compiler.analyses.potts import Clusters
 from compose_lang.compiler.graph.factor_graph import Variable
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.runtime.arrays.protocol import Array
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.views.counted import ValueIndices
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +24,7 @@ class Bonds(ValueIndices):
     density: Density
     clusters: Clusters
     tables: dict[str, Any]
+    level: Level = FULL
 
     @property
     def variable(self) -> Variable:
@@ -49,13 +48,13 @@ class Bonds(ValueIndices):
 
     @property
     def couplings(self) -> Array:
-        return self.density.shared(self.tables["couplings"][None])
+        return self.density.weighed(self.tables["couplings"][None], self.level)
 
     def field(self, position: Position) -> Array:
         """Energies (chains or 1, sites, values) of what reads one site."""
         density, xp = self.density, self.density.backend.xp
-        values, _ = density.constrain(position)
-        bindings = density.bindings(values)
+        values, _ = density.constrain(position, self.level)
+        bindings = density.bindings(values, self.level)
         chains, count = position[self.name].shape[0], len(self.values)
         # one site more takes what is added for none
         total = xp.zeros((chains, (self.sites + 1) * count), dtype=density.backend.real)
@@ -70,6 +69,6 @@ class Bonds(ValueIndices):
                 total, place.reshape((1, -1)), energy.reshape((chains, sites.shape[0] * count))
             )
         total = total.reshape((chains, self.sites + 1, count))[:, : self.sites]
-        return self.density.shared(
-            total if self.clusters.field is None else total + self.tables["field"][None]
-        )
+        if self.clusters.field is not None:
+            total = total + self.tables["field"][None]
+        return self.density.weighed(total, self.level)

@@ -12,8 +12,8 @@ from compose_lang.compiler.analyses.local_permutations import (
     LocalPermutations,
 )
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.runtime.arrays.protocol import Array, Backend
-from compose_lang.runtime.kernels.common.kernel import Position, Weigh
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
+from compose_lang.runtime.kernels.common.kernel import Weigh
 from compose_lang.runtime.views.classes import Classes
 
 
@@ -29,8 +29,8 @@ class OrderingView(Classes):
 
     def weigh(self, position: Position, cls: Any) -> Weigh:
         xp, real = self.density.backend.xp, self.density.backend.real
-        values, _ = self.density.constrain(position)
-        bindings = self.density.bindings(values)
+        values, _ = self.density.constrain(position, self.level)
+        bindings = self.density.bindings(values, self.level)
         sites = self.sites_of(cls)
         bindings_of = member_bindings(self.tables["full"][sites][None, :], bindings)
 
@@ -41,7 +41,7 @@ class OrderingView(Classes):
                 total = total + weighed(
                     self.density.backend, around, instances, bindings_of(around, candidates)
                 )
-            return self.density.shared(total)
+            return self.density.weighed(total, self.level)
 
         return energies
 

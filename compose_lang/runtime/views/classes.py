@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from compose_lang.runtime.arrays.protocol import Array, Backend
-from compose_lang.runtime.kernels.common.kernel import Position
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +21,7 @@ class Classes:
     density: Density
     local: Any
     tables: dict[str, Any]
+    level: Level = FULL
 
     @property
     def name(self) -> str:

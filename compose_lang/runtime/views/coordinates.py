@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
-from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, moved_with
-from compose_lang.runtime.arrays.protocol import Array
+from compose_lang.compiler.graph.factor_graph import FactorGroup, groups_of, moved_with
+from compose_lang.runtime.arrays.protocol import Array, Position
 from compose_lang.runtime.arrays.transforms import unconstrained_shape
-from compose_lang.runtime.kernels.common.kernel import Position
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
-
-
-def groups_of(graph: FactorGraph, names: frozenset[str]) -> list[FactorGroup]:
-    """The groups that read some variables."""
-    return [g for g in graph.groups if names & g.variables]
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level
+from compose_lang.runtime.elimination.summed_out import Joint
 
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """A `ContinuousBlock`: the unconstrained coordinates of some variables as one flat vector a chain."""
+    """A `ContinuousBlock`: the unconstrained coordinates of some variables as one flat vector a chain.
+
+    summed: finite variables that are summed out of its energy. is_alone: whether nothing that its energies depend on
+    moves between its steps. compiled: a method of its own by name, as the backend runs it.
+    """
 
     density: Density
     names: tuple[str, ...]
+    level: Level = FULL
+    summed: tuple[Joint, ...] = ()
+    is_alone: bool = False
+    compiled: Callable[[str], Callable[..., Any]] | None = None
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -40,24 +43,17 @@ class Coordinates:
     def size(self) -> int:
         return sum(math.prod(s) for s in self.shapes.values())
 
-    @cached_property
+    @property
     def alone(self) -> bool:
-        """Whether energies stay what they are between its steps: nothing that they depend on moves, no price rises."""
-        others = [b for b in self.density.plan.blocks if b.variables != self.names]
-        return all(b.variables in self.summed for b in others) and self.density.steady
-
-    @cached_property
-    def summed(self) -> tuple[tuple[str, ...], ...]:
-        """Finite variables that are summed out of its energy."""
-        found = [b.summed for b in self.density.plan.blocks if b.variables == self.names]
-        return found[0] if found else ()
+        return self.is_alone
 
     @cached_property
     def groups(self) -> list[FactorGroup]:
         """The groups whose energy the block's variables change; constant terms with them if the block is alone."""
-        found = list(self.density.graph.groups) if self.alone else groups_of(self.density.graph, self.moved)
-        gone = {name for names in self.summed for name in names}
-        return [g for g in found if not g.variables & gone]
+        graph = self.density.graph
+        groups = list(graph.groups) if self.alone else groups_of(graph, self.moved)
+        gone = {name for joint in self.summed for name in joint.summed.exact.names}
+        return [g for g in groups if not g.variables & gone]
 
     @cached_property
     def moved(self) -> frozenset[str]:
@@ -77,27 +73,28 @@ class Coordinates:
         return out
 
     def energy(self, u: Array, position: Position) -> Array:
-        run = self.density.compiled(
-            ("energy", self.names), lambda d, *at: Coordinates(d, self.names).energy_at(*at)
-        )
-        return run(u, position)
-
-    def energy_at(self, u: Array, position: Position) -> Array:
-        here = self.unravel(position, u)
-        total = self.density.energy_of(here, self.groups, self.moved)
-        if self.summed:
-            values, _ = self.density.constrain(here)
-            for names in self.summed:
-                total = total + self.density.joint(names).free_energy(values)
-        return total
+        return self._run("energy_at", u, position)
 
     def energy_and_gradient(self, u: Array, position: Position) -> tuple[Array, Array]:
-        def both(density: Density, u: Array, position: Position) -> tuple[Array, Array]:
-            here = Coordinates(density, self.names)
-            found: tuple[Array, Array] = density.backend.value_and_grad(
-                lambda w: here.energy_at(w, position)
-            )(u)
-            return found
+        energy, gradient = self._run("slope_at", u, position)
+        return energy, gradient
 
-        found: tuple[Array, Array] = self.density.compiled(("gradient", self.names), both)(u, position)
-        return found
+    def _run(self, method: str, *arrays: Any) -> Any:
+        run = getattr(self, method) if self.compiled is None else self.compiled(method)
+        return run(*arrays)
+
+    def energy_at(self, u: Array, position: Position) -> Array:
+        """`energy`, as it is computed."""
+        here = self.unravel(position, u)
+        total = self.density.energy_of(here, self.groups, self.moved, self.level)
+        if self.summed:
+            values, _ = self.density.constrain(here, self.level)
+            for joint in self.summed:
+                total = total + joint.free_energy(values)
+        return total
+
+    def slope_at(self, u: Array, position: Position) -> tuple[Array, Array]:
+        """`energy_and_gradient`, as it is computed."""
+        slope = self.density.backend.value_and_grad(lambda w: self.energy_at(w, position))
+        energy, gradient = slope(u)
+        return energy, gradient

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compose_lang.compiler.graph.factor_graph import Variable
-from compose_lang.runtime.arrays.protocol import Array
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.arrays.protocol import Array, Position
 
 if TYPE_CHECKING:
     from compose_lang.runtime.density.density import Density

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from compose_lang.compiler.constraints.moves import DisequalityGraph
-from compose_lang.compiler.graph.factor_graph import FactorGroup, moved_with
-from compose_lang.runtime.arrays.protocol import Array
-from compose_lang.runtime.kernels.common.kernel import Position
-from compose_lang.runtime.views.coordinates import groups_of
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
+from compose_lang.compiler.graph.factor_graph import FactorGroup, groups_of, moved_with
+from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +22,7 @@ class Chains:
     density: Density
     differing: DisequalityGraph
     tables: dict[str, Any]
+    level: Level = FULL
 
     @property
     def name(self) -> str:
@@ -57,7 +55,7 @@ class Chains:
         return [g for g in groups_of(self.density.graph, self.moved) if id(g) not in kept]
 
     def places(self, position: Position) -> Array:
-        values, _ = self.density.constrain(position)
+        values, _ = self.density.constrain(position, self.level)
         whole, possible = values[self.name], self.differing.variable.support.values
         xp = self.density.backend.xp
         whole = xp.astype(whole, self.density.backend.integer).reshape((whole.shape[0], -1))
@@ -73,4 +71,4 @@ class Chains:
     def energy(self, position: Position, places: Array) -> Array:
         if not self.groups:
             return self.density.backend.xp.zeros((places.shape[0],), dtype=self.density.backend.real)
-        return self.density.energy_of(self.assign(position, places), self.groups, self.moved)
+        return self.density.energy_of(self.assign(position, places), self.groups, self.moved, self.level)

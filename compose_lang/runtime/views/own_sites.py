@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from compose_lang.runtime.arrays.protocol import Array
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.views.classes import written
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +18,7 @@ class OwnSites:
     density: Density
     local: Any
     tables: dict[str, Any]
+    level: Level = FULL
 
     @property
     def name(self) -> str:

@@ -7,8 +7,7 @@ from typing import Any
 
 from compose_lang.compiler.analyses.local_pairs import LocalPairs, PairGroup
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.runtime.arrays.protocol import Array
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.arrays.protocol import Array, Position
 from compose_lang.runtime.views.classes import row
 from compose_lang.runtime.views.own_sites import OwnSites
 
@@ -40,12 +39,12 @@ class Pairs(OwnSites):
 
     def energies(self, position: Position, first: Array, second: Array, one: Array, other: Array) -> Array:
         xp = self.density.backend.xp
-        values, _ = self.density.constrain(position)
-        bindings = self.density.bindings(values)
+        values, _ = self.density.constrain(position, self.level)
+        bindings = self.density.bindings(values, self.level)
         total = xp.zeros(one.shape, dtype=self.density.backend.real)
         for group, table in zip(self.local.groups, self.tables["groups"], strict=True):
             total = total + self._group_energies(group, table, first, second, one, other, bindings)
-        return self.density.shared(total)
+        return self.density.weighed(total, self.level)
 
     def _group_energies(
         self,

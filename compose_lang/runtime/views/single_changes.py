@@ -6,18 +6,17 @@ only propose.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compose_lang.compiler.analyses.relaxation import Changes
 from compose_lang.compiler.graph.factor_graph import Variable
-from compose_lang.runtime.arrays.protocol import Array
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.views.counted import ValueIndices
 from compose_lang.runtime.views.sites import Sites
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +26,10 @@ class Changing(ValueIndices):
     density: Density
     changes: Changes
     tables: Any  #: of the groups whose differences are exact
+    level: Level = FULL
+    compiled: Callable[[str], Callable[..., Any]] | None = (
+        None  #: a method of its own, as the backend runs it
+    )
 
     @property
     def variable(self) -> Variable:
@@ -37,38 +40,37 @@ class Changing(ValueIndices):
         return self.changes.variable.type.domain.kind == "int"
 
     def energy_and_changes(self, position: Position) -> tuple[Array, Array]:
-        found: tuple[Array, Array] = self.density.compiled(
-            ("changes", self.name), lambda d, at: d.shown((self.name,), "changes").weighed(at)
-        )(position)
-        return found
+        run = self.changes_at if self.compiled is None else self.compiled("changes_at")
+        energy, changes = run(position)
+        return energy, changes
 
-    def weighed(self, position: Position) -> tuple[Array, Array]:
+    def changes_at(self, position: Position) -> tuple[Array, Array]:
         """Energy (chains,) and its differences (chains, sites, values)."""
         backend, xp = self.density.backend, self.density.backend.xp
         chains = position[self.name].shape[0]
         energy = xp.zeros((chains,), dtype=backend.real)
         total = xp.zeros((chains, self.sites, len(self.values)), dtype=backend.real)
         if self.changes.exact:
-            values, _ = self.density.constrain(position)
-            for each in self.density.group_energies(self.changes.exact, values):
+            values, _ = self.density.constrain(position, self.level)
+            for each in self.density.group_energies(self.changes.exact, values, self.level):
                 energy = energy + each
-            energy = self.density.shared(energy)
+            energy = self.density.weighed(energy, self.level)
             total = total + self.exact(position)
         if self.changes.relaxed:
             x = xp.astype(position[self.name], backend.real)
             each, gradient = backend.value_and_grad(lambda u: self.relaxed_energy(u, position))(x)
             gradient = xp.where(xp.isfinite(gradient), gradient, 0.0)
             values = backend.asarray(list(self.values), backend.real)
-            energy = energy + self.density.shared(each)
-            total = total + self.density.shared(gradient)[:, :, None] * (values - x[:, :, None])
+            energy = energy + self.density.weighed(each, self.level)
+            total = total + self.density.weighed(gradient, self.level)[:, :, None] * (values - x[:, :, None])
         return energy, total
 
     def relaxed_energy(self, x: Array, position: Position) -> Array:
         """The energy (chains,) of the smooth groups where the sites are reals (chains, sites)."""
         density, v = self.density, self.changes.variable
-        values, _ = density.constrain(position)
+        values, _ = density.constrain(position, self.level)
         whole = density.with_observed(v, x)
-        bindings = {**density.bindings(values), id(self.changes.slot): whole}
+        bindings = {**density.bindings(values, self.level), id(self.changes.slot): whole}
         total = density.backend.xp.zeros((x.shape[0],), dtype=density.backend.real)
         for each in density.energies_in(self.changes.relaxed, bindings):
             total = total + each
@@ -78,7 +80,7 @@ class Changing(ValueIndices):
         """Differences (chains, sites, values) by the factors around each site."""
         backend, xp = self.density.backend, self.density.backend.xp
         assert self.changes.local is not None
-        sites = Sites(self.density, self.changes.local, self.tables)
+        sites = Sites(self.density, self.changes.local, self.tables, self.level)
         chains, count = position[self.name].shape[0], len(self.values)
         values = backend.asarray(list(self.values), backend.integer)
         places = self.places(position)

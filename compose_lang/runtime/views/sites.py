@@ -8,8 +8,7 @@ from typing import Any
 
 from compose_lang.compiler.analyses.local import LocalEnergy, LocalGroup
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.runtime.arrays.protocol import Array
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.arrays.protocol import Array, Position
 from compose_lang.runtime.views.classes import Classes, row
 
 
@@ -36,12 +35,12 @@ class Sites(Classes):
         # Not compiled by itself for torch: over the tables' indices torch.compile took minutes, where a sweep of
         # 16,000 sites takes 15 ms as it is.
         xp = self.density.backend.xp
-        values, _ = self.density.constrain(position)
-        bindings = self.density.bindings(values)
+        values, _ = self.density.constrain(position, self.level)
+        bindings = self.density.bindings(values, self.level)
         total = xp.zeros(candidates.shape, dtype=self.density.backend.real)
         for group, table in zip(self.local.groups, self.tables["instances"], strict=True):
             total = total + self._group_energies(group, table, cls, candidates, bindings)
-        return self.density.shared(total)
+        return self.density.weighed(total, self.level)
 
     def _group_energies(
         self, group: LocalGroup, table: Array, cls: Any, candidates: Array, bindings: dict[int, Array]

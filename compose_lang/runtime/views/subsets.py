@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from compose_lang.compiler.analyses.local_subsets import LocalSubsets, SubsetGroup
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.runtime.arrays.protocol import Array
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.arrays.protocol import Array, Position
 from compose_lang.runtime.views.own_sites import OwnSites
 
 
@@ -53,12 +52,12 @@ class SiteSetView(OwnSites):
 
     def energies(self, position: Position, chosen: Array, joint: Array) -> Array:
         xp = self.density.backend.xp
-        values, _ = self.density.constrain(position)
-        bindings = self.density.bindings(values)
+        values, _ = self.density.constrain(position, self.level)
+        bindings = self.density.bindings(values, self.level)
         total = xp.zeros(joint.shape, dtype=self.density.backend.real)
         for group, table in zip(self.local.groups, self.tables["instances"], strict=True):
             total = total + self._group_energies(group, table[chosen], chosen, joint, bindings)
-        return self.density.shared(total)
+        return self.density.weighed(total, self.level)
 
     def _group_energies(
         self, group: SubsetGroup, instances: Array, chosen: Array, joint: Array, bindings: dict[int, Array]

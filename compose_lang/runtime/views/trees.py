@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from compose_lang.compiler.analyses.sum_out import Exact
 from compose_lang.compiler.graph.factor_graph import Variable
-from compose_lang.runtime.arrays.protocol import Array
+from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.elimination.summed_out import Joint, Summed
-from compose_lang.runtime.kernels.common.kernel import Position
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +48,7 @@ class TreeView:
     variable: Variable
     classes: Sequence[TreeClass]
     tables: Sequence[dict[str, Any]]
+    level: Level = FULL
 
     @property
     def name(self) -> str:
@@ -62,7 +61,7 @@ class TreeView:
     def draw(self, position: Position, cls: int, uniform: Array) -> Position:
         """The position with a class drawn jointly given all else, or as it is where nothing is possible."""
         xp, tables = self.density.backend.xp, self.tables[cls]
-        joint = Joint(self.density, self.classes[cls].summed, tables["summed"])
+        joint = Joint(self.density, self.classes[cls].summed, tables["summed"], self.level)
         drawn, possible = joint.drawn(position, uniform)
         before = position[self.name]
         both = xp.concat([before, xp.astype(drawn[self.name], before.dtype)], axis=1)

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.kernels.common import adaptation
-from compose_lang.runtime.kernels.common.kernel import ContinuousBlock, Position
+from compose_lang.runtime.kernels.common.kernel import ContinuousBlock
 
 GAMMA, T0, KAPPA = 0.05, 10.0, 0.75  # dual averaging: Hoffman and Gelman's values
 FIRST_BUFFER, LAST_BUFFER, FIRST_WINDOW = 75, 50, 25  # steps: Stan's

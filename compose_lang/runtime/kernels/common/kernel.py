@@ -30,11 +30,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common.method import Method, Option
-
-Position = dict[str, Array]
-"""Variable name -> (chains, *shape): unconstrained coordinates where continuous, values where discrete."""
 
 
 class ContinuousBlock(Protocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from compose_lang.runtime.arrays.protocol import Array, Backend
-from compose_lang.runtime.kernels.common.kernel import DiscreteBlock, PermutationBlock, Position
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
+from compose_lang.runtime.kernels.common.kernel import DiscreteBlock, PermutationBlock
 
 
 def acceptance(energy: Array, proposed: Array, backend: Backend, correction: Array | float = 0.0) -> Array:

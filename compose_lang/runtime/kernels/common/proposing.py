@@ -11,32 +11,32 @@ move along, and their Jacobians count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.graph.factor_graph import Proposal, moved_with
+from compose_lang.compiler.graph.factor_graph import Proposal, groups_of, moved_with
 from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.compiler.ir.types import Domain, value_range
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
-from compose_lang.runtime.kernels.common.kernel import Position, ProposalBlock
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level
+from compose_lang.runtime.kernels.common.kernel import ProposalBlock
 from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
-from compose_lang.runtime.views.coordinates import groups_of
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density.density import Density
 
 
 @dataclass(frozen=True, eq=False)
 class Proposed:
-    """A `ProposalBlock`: the variables of a proposal."""
+    """A `ProposalBlock`: the variables of a proposal. compiled: a method of its own by name, as the backend runs it."""
 
     density: Density
     proposal: Proposal
+    level: Level = FULL
+    compiled: Callable[[str], Callable[..., Any]] | None = None
 
     @cached_property
     def moved(self) -> frozenset[str]:
@@ -51,14 +51,32 @@ class Proposed:
         }
 
     def energy(self, position: Position) -> Array:
-        def energy(density: Density, position: Position) -> Array:
-            moved = Proposed(density, self.proposal).moved
-            return density.energy_of(
-                position, groups_of(density.graph, moved | set(self.proposal.names)), moved
-            )
+        return self._run("energy_at", position)
 
-        found: Array = self.density.compiled(("energy", self.proposal), energy)(position)
-        return found
+    def log_density(self, at: Position, given: Position) -> Array:
+        return self._run("log_density_at", at, given)
+
+    def _run(self, method: str, *positions: Position) -> Array:
+        run = getattr(self, method) if self.compiled is None else self.compiled(method)
+        return run(*positions)
+
+    def energy_at(self, position: Position) -> Array:
+        """`energy`, as it is computed."""
+        groups = groups_of(self.density.graph, self.moved | set(self.proposal.names))
+        return self.density.energy_of(position, groups, self.moved, self.level)
+
+    def log_density_at(self, at: Position, given: Position) -> Array:
+        """`log_density`, as it is computed."""
+        density = self.density
+        values, _ = density.constrain(at)
+        state, _ = density.constrain(given)
+        slots = {
+            id(slot): values[name]
+            for name, slot in zip(self.proposal.names, self.proposal.proposed, strict=True)
+        }
+        bindings = {**density.bindings(state), **slots}
+        (energy,) = interpret(density.backend, [self.proposal.energy], bindings)
+        return -energy
 
     def propose(self, position: Position, noise: Mapping[str, Array]) -> tuple[Position, Array]:
         density, proposal, xp = self.density, self.proposal, self.density.backend.xp
@@ -77,22 +95,6 @@ class Proposed:
             fits = fitting(density.variables[name].type.domain, value, back[name], density.backend)
             inside = inside & xp.all(fits.reshape((chains, -1)), axis=1)
         return proposed, inside
-
-    def log_density(self, at: Position, given: Position) -> Array:
-        def log_density(density: Density, at: Position, given: Position) -> Array:
-            values, _ = density.constrain(at)
-            state, _ = density.constrain(given)
-            slots = {
-                id(slot): values[name]
-                for name, slot in zip(self.proposal.names, self.proposal.proposed, strict=True)
-            }
-            (energy,) = interpret(
-                density.backend, [self.proposal.energy], {**density.bindings(state), **slots}
-            )
-            return -energy
-
-        found: Array = self.density.compiled(("proposal", self.proposal), log_density)(at, given)
-        return found
 
 
 def fitting(domain: Domain, value: Array, back: Array, backend: Backend) -> Array:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
-from compose_lang.runtime.kernels.common.kernel import PermutationBlock, Position, Weigh
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import PermutationBlock, Weigh
 from compose_lang.runtime.kernels.common.metropolis import acceptance, sweep
 
 

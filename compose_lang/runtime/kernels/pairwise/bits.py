@@ -25,9 +25,8 @@ import numpy as np
 
 from compose_lang.compiler.analyses.lattice import Lattice
 from compose_lang.compiler.analyses.thresholds import BITS, Levels, Step
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.threefry import MASK, low_word
-from compose_lang.runtime.kernels.common.kernel import Position
 from compose_lang.runtime.kernels.pairwise.held import ROUNDS, Packed, PairwiseBlock
 from compose_lang.runtime.kernels.pairwise.parities import Around, join, row_is_odd, split
 from compose_lang.runtime.kernels.pairwise.slices import step_word

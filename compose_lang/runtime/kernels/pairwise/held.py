@@ -10,9 +10,8 @@ import numpy as np
 
 from compose_lang.compiler.analyses.gibbs_form import Form
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.tree import tree_map
-from compose_lang.runtime.kernels.common.kernel import Position
 
 ROUNDS = 13
 """Of Threefry2x32: the fewest that pass BigCrush (Salmon et al. 2011). docs/inference.md has a battery of this use."""

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.analyses.neighbour_lists import Neighbours
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
-from compose_lang.runtime.kernels.common.kernel import Position
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.pairwise.held import ROUNDS, Packed, PairwiseBlock
 from compose_lang.runtime.kernels.pairwise.slices import chosen, ratios, step_word
 

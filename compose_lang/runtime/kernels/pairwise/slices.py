@@ -18,9 +18,8 @@ import numpy as np
 
 from compose_lang.compiler.analyses.lattice import Direction, Lattice
 from compose_lang.compiler.analyses.thresholds import Levels
-from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.threefry import low_word
-from compose_lang.runtime.kernels.common.kernel import Position
 from compose_lang.runtime.kernels.pairwise.held import ROUNDS, Packed, PairwiseBlock
 from compose_lang.runtime.kernels.pairwise.parities import Around, join, odd_rows, split
 

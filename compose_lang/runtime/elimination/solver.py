@@ -24,6 +24,7 @@ from compose_lang.compiler.constraints.relations import (
     TableConstraint,
 )
 from compose_lang.compiler.graph.factor_graph import FactorGroup
+from compose_lang.diagnostics import ComposeError, Diagnostic, Label
 
 MOST_READS = 300_000  #: sites read by all instances: what Python states to the solver one by one
 MOST_STEPS = 20.0  #: of deterministic time a solution: about seconds
@@ -63,6 +64,18 @@ def solve(hard: HardConstraints, seeds: Sequence[int]) -> np.ndarray | Impossibl
             return None
         found.append(one)
     return np.array(found).reshape(len(found), len(hard.domains))
+
+
+def impossible(proof: Impossible) -> ComposeError:
+    """CG0502 for constraints that are proved to exclude each other."""
+    first, *others = proof.groups
+    rest = ", ".join(f"`{g.label}`" for g in others)
+    text = f"no point satisfies the constraints: `{first.label}` "
+    text += f"cannot hold together with {rest}" if others else "cannot hold"
+    labels = tuple(Label(g.span, "one of them") for g in others if g.span != first.span)
+    remedy = "leave one out, or weaken it to a `prefer`" if others else "its instances exclude each other"
+    help = f"this is proved, not only searched: {remedy}"
+    return ComposeError(Diagnostic("CG0502", text, first.span, labels=labels, help=help), exit_code=4)
 
 
 def core(hard: HardConstraints) -> tuple[FactorGroup, ...]:
