@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from compose_lang.compiler.names import lints, placement
 from compose_lang.compiler.names.suggestions import foreign_attribute, unknown_name
 from compose_lang.compiler.names.symbols import (
     Declared,
@@ -24,7 +25,6 @@ from compose_lang.compiler.names.symbols import (
 )
 from compose_lang.diagnostics import Diagnostic, Label, Span
 from compose_lang.grammar import ast
-from compose_lang.grammar.printer import print_type
 
 NETS = frozenset({"mlp", "conv", "unet", "gnn", "attention"})  # mean something inside `learn METHOD(…)` alone
 
@@ -32,7 +32,6 @@ IN_ANY_ORDER = frozenset({"type", "fn", "factor", "import"})
 WARN_IF_UNUSED = frozenset({"const", "data", "param", "fn", "import", "type"})
 DECLARING = (ast.Use, ast.TypeDecl, ast.Const, ast.Fn, ast.FactorDecl)  # all that a library holds
 IN_QUOTES = 'the names of files and columns stand in quotes: `read("y.csv", "effect")`'
-TOP_LEVEL_ONLY = (ast.Use, ast.TypeDecl, ast.Data, ast.Fn, ast.FactorDecl, ast.Infer, ast.Learn)
 
 
 def resolve(
@@ -75,7 +74,7 @@ class _Resolver:
         self.block(module.statements, scope)
         is_library = all(isinstance(s, DECLARING) for s in module.statements)
         if not is_library:
-            self.warn_of_unused(scope, WARN_IF_UNUSED)
+            self.found.extend(lints.unused(scope, WARN_IF_UNUSED))
 
     # --- declarations
 
@@ -98,7 +97,7 @@ class _Resolver:
         new.is_ready = new.kind in IN_ANY_ORDER
         old = scope.names.setdefault(new.name, new)
         if old is new:
-            self.warn_of_shadow(new, scope)
+            self.found.extend(lints.shadow(new, scope, self.known))
         if old is new or new.name == "_" or (old.is_indexed and new.is_indexed):
             return
         labels = (Label(old.span, "first declared here"),)
@@ -117,13 +116,9 @@ class _Resolver:
             declared.is_ready = True
 
     def lint(self, statement: ast.Statement, new: Declared, scope: SymbolTable) -> None:
-        if new.kind in ("type", "import") or (
-            isinstance(statement, ast.Let) and self.is_factor(statement, scope)
-        ):
-            return
-        warning = style_warning(new.name, new.kind == "factor", new.span)
-        if warning is not None:
-            self.found.append(warning)
+        names_a_factor = isinstance(statement, ast.Let) and self.is_factor(statement, scope)
+        if new.kind not in ("type", "import") and not names_a_factor:
+            self.found.extend(lints.style(new.name, new.kind == "factor", new.span))
 
     def is_factor(self, let: ast.Let, scope: SymbolTable) -> bool:
         """Whether a `let` names a factor value, as far as names tell."""
@@ -133,72 +128,19 @@ class _Resolver:
                 return True
         return False
 
-    def warn_of_unused(self, scope: SymbolTable, kinds: Iterable[str]) -> None:
-        for declared in scope.names.values():
-            if declared.kind in kinds and not declared.is_used and not declared.name.startswith("_"):
-                text = f"`{declared.name}` is never used"
-                self.found.append(Diagnostic("CG0213", text, declared.span, severity="warning"))
-
-    def warn_of_idle_loop(self, clauses: Sequence[ast.Clause], scope: SymbolTable) -> None:
-        """A loop whose indices are not used states the same thing again and again."""
-        indices = [d for d in scope.names.values() if d.kind == "index"]
-        if indices and not any(d.is_used or d.name.startswith("_") for d in indices):
-            text = f"`{indices[0].name}` is never used: each instance of this loop states the same"
-            self.found.append(Diagnostic("CG0213", text, clauses[0].span, severity="warning"))
-
-    def warn_of_shadow(self, new: Declared, scope: SymbolTable) -> None:
-        """A name that hides another one of its neighbourhood; parameters have a signature to be read in."""
-        if new.name.startswith("_") or new.kind in ("size", "parameter"):
-            return
-        outer = scope.outer.find(new.name)[0] if scope.outer is not None else None
-        if outer is not None:
-            text = f"`{new.name}` hides the {outer.kind} of that name"
-            labels = (Label(outer.span, "which is declared here"),)
-            self.found.append(Diagnostic("CG0216", text, new.span, severity="warning", labels=labels))
-        elif self.known.get(new.name) in ("constant", "factor") or (
-            new.kind == "fn" and new.name in self.known
-        ):
-            text = f"`{new.name}` hides the predeclared {self.known[new.name]} of that name"
-            help = "another name leaves it in reach"
-            self.found.append(Diagnostic("CG0216", text, new.span, severity="warning", help=help))
-
     # --- statements
 
     def statement(self, statement: ast.Statement, scope: SymbolTable) -> None:
-        self.place(statement, scope)
+        self.found.extend(placement.misplaced(statement, scope))
         match statement:
-            case ast.Fn(_, parameters, returns, body, value):
-                inner = self.signature(parameters, SymbolTable(scope, "fn"))
-                self.type(returns, inner)
-                self.block(body, inner)
-                self.expr(value, inner)
-                if value is not None and not isinstance(value, ast.LearnValue):
-                    self.warn_of_unused(inner, {"let", "parameter"})
-            case ast.FactorDecl(is_density, _, subjects, inputs, body, value):
-                inner = self.signature(
-                    (*subjects, *inputs), SymbolTable(scope, "density" if is_density else "factor")
-                )
-                self.block(body or (), inner)
-                self.one_draw(body or ())
-                self.expr(value, inner)
-                if body is not None:
-                    self.warn_of_unused(inner, {"let", "parameter"})
-            case ast.Let(_, indices, value, clauses, condition):
-                if indices:
-                    self.ready(statement.name, scope)
-                inner = self.clauses(clauses, condition, SymbolTable(scope, "index"))
-                self.declaring = statement.name
-                for part in (*indices, value):
-                    self.expr(part, inner)
-                self.declaring = ""
-            case ast.For(clauses, condition, body):
-                inner = self.clauses(clauses, condition, SymbolTable(scope, "for", sizes=_sizes(clauses)))
-                for let in recurrences(body):
-                    self.ready(let.name, scope)
-                self.block(body, inner)
-                self.warn_of_idle_loop(clauses, inner)
-                self.warn_of_unused(inner, {"let"})
-                self.closed |= {name: declared.span for name, declared in inner.names.items()}
+            case ast.Fn():
+                self.function(statement, scope)
+            case ast.FactorDecl():
+                self.factor(statement, scope)
+            case ast.Let():
+                self.let(statement, scope)
+            case ast.For():
+                self.loop(statement, scope)
             case ast.If(test, then, otherwise):
                 self.expr(test, scope)
                 for branch in (then, otherwise):
@@ -229,32 +171,41 @@ class _Resolver:
         for declared in declarations(statement):
             self.ready(declared.name, scope)
 
-    def place(self, statement: ast.Statement, scope: SymbolTable) -> None:
-        """Reports a statement that may not stand where it does (CG0209)."""
-        word = statement.span.text.split(maxsplit=1)[0] if statement.span.text else ""
-        if isinstance(statement, ast.Draw):
-            if scope.body == "density":
-                return
-            message, help = (
-                "a `draw` stands outside a density",
-                "it says how to draw from the density it is in",
-            )
-            if scope.body == "factor":
-                message, help = "a factor has no `draw`", "a `density` may say how it is drawn"
-        elif isinstance(statement, TOP_LEVEL_ONLY) and scope.block:
-            message, help = f"`{word}` stands inside a block", "move it to the top level of the program"
-        elif isinstance(statement, ast.Var | ast.Param) and scope.is_loop:
-            message = f"a `{word}` cannot be declared inside `for`"
-            help = f"declare it before: `{word} {statement.name}: {_widened(statement, scope)}`"
-        else:
-            return
-        self.found.append(Diagnostic("CG0209", message, statement.span, help=help))
+    def function(self, fn: ast.Fn, scope: SymbolTable) -> None:
+        inner = self.signature(fn.parameters, SymbolTable(scope, "fn"))
+        self.type(fn.returns, inner)
+        self.block(fn.body, inner)
+        self.expr(fn.value, inner)
+        if fn.value is not None and not isinstance(fn.value, ast.LearnValue):
+            self.found.extend(lints.unused(inner, {"let", "parameter"}))
 
-    def one_draw(self, body: Iterable[ast.Statement]) -> None:
-        draws = [s for s in body if isinstance(s, ast.Draw)]
-        for draw in draws[1:]:
-            labels = (Label(draws[0].span, "the first"),)
-            self.found.append(Diagnostic("CG0202", "a density has one `draw`", draw.span, labels=labels))
+    def factor(self, decl: ast.FactorDecl, scope: SymbolTable) -> None:
+        inner = SymbolTable(scope, "density" if decl.is_density else "factor")
+        self.signature((*decl.subjects, *decl.inputs), inner)
+        self.block(decl.body or (), inner)
+        self.found.extend(placement.repeated_draws(decl.body or ()))
+        self.expr(decl.value, inner)
+        if decl.body is not None:
+            self.found.extend(lints.unused(inner, {"let", "parameter"}))
+
+    def let(self, let: ast.Let, scope: SymbolTable) -> None:
+        if let.indices:
+            self.ready(let.name, scope)
+        inner = self.clauses(let.clauses, let.condition, SymbolTable(scope, "index"))
+        self.declaring = let.name
+        for part in (*let.indices, let.value):
+            self.expr(part, inner)
+        self.declaring = ""
+
+    def loop(self, loop: ast.For, scope: SymbolTable) -> None:
+        table = SymbolTable(scope, "for", sizes=placement.sizes(loop.clauses))
+        inner = self.clauses(loop.clauses, loop.condition, table)
+        for let in recurrences(loop.body):
+            self.ready(let.name, scope)
+        self.block(loop.body, inner)
+        self.found.extend(lints.idle_loop(loop.clauses, inner))
+        self.found.extend(lints.unused(inner, {"let"}))
+        self.closed |= {name: declared.span for name, declared in inner.names.items()}
 
     def signature(self, parameters: Sequence[ast.Parameter], scope: SymbolTable) -> SymbolTable:
         """Enters a signature's names; one that is new in a type is bound by the argument."""
@@ -378,47 +329,3 @@ class _Resolver:
                 problem = replace(problem, help="", labels=labels)
         self.complained.add(name)
         self.found.append(problem)
-
-
-def _sizes(clauses: Iterable[ast.Clause]) -> tuple[ast.Expr, ...]:
-    """How many values each clause runs over: `n` for `range(n)`, and for want of better elsewhere."""
-    found: list[ast.Expr] = []
-    for clause in clauses:
-        match clause.domain:
-            case ast.Call(ast.Name("range"), (ast.Argument(None, stop),)):
-                found.append(stop)
-            case _:
-                found.append(ast.Name("n", span=clause.span))
-    return tuple(found)
-
-
-def _widened(declaration: ast.Var | ast.Param, scope: SymbolTable) -> str:
-    """The type that a declaration needs outside the loops it stands in."""
-    if declaration.type is None:
-        return "real"
-    sizes = [size for loop in reversed(list(scope.loops())) for size in loop.sizes]
-    return print_type(replace(declaration.type, shape=(*sizes, *declaration.type.shape)))
-
-
-def style_warning(name: str, is_factor: bool, span: Span) -> Diagnostic | None:
-    """A CG0212 for a factor that starts with a small letter, or anything else that starts with a capital.
-
-    A single letter is the mathematician's: `X`, `W1` and `L_omega` are welcome.
-    """
-    first = name[0]
-    if is_factor and first.islower():
-        better, rule = first.upper() + name[1:], "factors and densities start with a capital"
-    elif not is_factor and first.isupper() and not _is_one_letter(name):
-        better, rule = (
-            first.lower() + name[1:],
-            "all but factors, densities and types start with a small letter",
-        )
-    else:
-        return None
-    return Diagnostic(
-        "CG0212", f"{rule}: `{name}`", span, severity="warning", help=f"`{better}` would not surprise"
-    )
-
-
-def _is_one_letter(name: str) -> bool:
-    return len(name) == 1 or not name[1].isalpha()
