@@ -18,9 +18,10 @@ from compose_lang.compiler.elaborate.context import Context, Interpretation
 from compose_lang.compiler.elaborate.factors.draws import draw_of
 from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs
 from compose_lang.compiler.elaborate.learned.declarations import part_of
+from compose_lang.compiler.elaborate.plates import collect_over
 from compose_lang.compiler.elaborate.values import Factor
 from compose_lang.compiler.graph.factor_graph import Variable
-from compose_lang.compiler.ir.build import along, collect, constant, gather, variable
+from compose_lang.compiler.ir.build import along, constant, gather, variable
 from compose_lang.compiler.ir.node import Axis, Node, postorder
 from compose_lang.compiler.ir.operation import op_of
 from compose_lang.compiler.ir.types import Domain, Type
@@ -101,15 +102,9 @@ def drawn(ctx: Context, factor: WithInputs, subjects: Sequence[Node], span: Span
     made = draw_of(replace(ctx, is_drawn=True), factor, subjects, span)
     noise, ctx.session.noise = tuple(ctx.session.noise), None
     return [
-        Drawn(over(subject, ctx.plates), over(one, ctx.plates), noise, span)
+        Drawn(collect_over(subject, ctx.plates), collect_over(one, ctx.plates), noise, span)
         for subject, one in zip(subjects, made, strict=True)
     ]
-
-
-def over(x: Node, axes: Sequence[Axis]) -> Node:
-    for axis in reversed(axes):
-        x = collect(x, axis)
-    return x
 
 
 def outcomes_of(module: ast.Module) -> frozenset[str]:

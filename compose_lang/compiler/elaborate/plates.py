@@ -22,7 +22,16 @@ from compose_lang.compiler.elaborate.values import (
     describe,
     truth,
 )
-from compose_lang.compiler.ir.build import along, constant, gather, gather_aligned, node, reindex
+from compose_lang.compiler.ir.build import (
+    along,
+    broadcast_to,
+    collect,
+    constant,
+    gather,
+    gather_aligned,
+    node,
+    reindex,
+)
 from compose_lang.compiler.ir.node import Axis, Node
 from compose_lang.diagnostics import Span, fail
 from compose_lang.grammar import ast
@@ -132,6 +141,18 @@ def bind(target: ast.Name | ast.Tuple, value: Any, span: Span) -> dict[str, Any]
 def one_copy(x: Node, leading: int, columns: Sequence[Node]) -> Node:
     """One independent copy of an array: its leading axes lie along the last of some columns of indices."""
     return gather_aligned(x, columns, len(columns) + len(x.shape) - leading)
+
+
+def collect_over(x: Node, axes: Sequence[Axis]) -> Node:
+    """What varies over axes as an array of which they are the leading axes, of length 1 where it does not vary."""
+    for axis in reversed(axes):
+        x = collect(x, axis)
+    return x
+
+
+def array_over(x: Node, axes: Sequence[Axis]) -> Node:
+    """What varies over axes as an array of which they are the leading axes."""
+    return broadcast_to(collect_over(x, axes), (*(a.size for a in axes), *x.shape))
 
 
 def compress(mask: Node, axes: Sequence[Axis], names: dict[str, Any]) -> tuple[Axis, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate import bodies, rules, statements, variables  # noqa: F401 - rules register
+from compose_lang.compiler.elaborate import bodies, joint_training, rules, statements, variables  # noqa: F401 - rules register
 from compose_lang.compiler.elaborate.context import Context, Session
 from compose_lang.compiler.elaborate.declarations import bind_data
 from compose_lang.compiler.elaborate.declarations.declared_types import declared_with_values
@@ -18,7 +18,7 @@ from compose_lang.compiler.elaborate.declarations.named_values import evaluate_a
 from compose_lang.compiler.elaborate.declarations.observations import observes
 from compose_lang.compiler.elaborate.elaboration import Elaboration
 from compose_lang.compiler.elaborate.factors.proposals import proposal
-from compose_lang.compiler.elaborate.learned import joint_training, nets, param_fits
+from compose_lang.compiler.elaborate.learned import nets, param_fits
 from compose_lang.compiler.elaborate.learned.declarations import part_of
 from compose_lang.compiler.elaborate.programs import use
 from compose_lang.compiler.elaborate.standard_library import (

@@ -22,13 +22,13 @@ from compose_lang.compiler.elaborate.declarations.declared_types import declared
 from compose_lang.compiler.elaborate.declarations.observations import clamp, observations
 from compose_lang.compiler.elaborate.factors import algebra
 from compose_lang.compiler.elaborate.factors.values import as_factor
+from compose_lang.compiler.elaborate.plates import collect_over
 from compose_lang.compiler.elaborate.values import DeclaredType
 from compose_lang.compiler.graph.factor_graph import Term, Variable
 from compose_lang.compiler.ir.build import (
     along,
     broadcast_to,
     cast_to,
-    collect,
     constant,
     gather,
     node,
@@ -119,10 +119,7 @@ def over_plates(ctx: Context, x: Node | None, shape: tuple[int, ...]) -> Node | 
     """What varies over the plates as an array of them; shape is that of one instance."""
     if x is None or not ctx.plates:
         return x
-    x = broadcast_to(x, shape)
-    for axis in reversed(ctx.plates):
-        x = collect(x, axis)
-    return x
+    return collect_over(broadcast_to(x, shape), ctx.plates)
 
 
 def some_value(domain: Domain) -> np.ndarray:

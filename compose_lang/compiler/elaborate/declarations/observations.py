@@ -14,8 +14,9 @@ import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context, PoisonedUse
 from compose_lang.compiler.elaborate.declarations.named_values import evaluate_as
+from compose_lang.compiler.elaborate.plates import collect_over
 from compose_lang.compiler.elaborate.values import as_node, describe, truth
-from compose_lang.compiler.ir.build import broadcast_to, collect, constant, node
+from compose_lang.compiler.ir.build import broadcast_to, constant, node
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.operation import ShapeError, broadcast_shapes
 from compose_lang.compiler.ir.types import Type
@@ -144,8 +145,6 @@ def fixed(observation: Observation, name: str, type: Type) -> tuple[np.ndarray, 
 
 def over_loops(ctx: Context, x: Node, shape: tuple[int, ...]) -> np.ndarray:
     """The values of a node in every instance of the loops around it; shape is that of one."""
-    x = broadcast_to(x, shape)
-    for axis in reversed(ctx.plates):
-        x = collect(x, axis)
+    x = collect_over(broadcast_to(x, shape), ctx.plates)
     assert x.value is not None
     return np.broadcast_to(x.value, (*(a.size for a in ctx.plates), *shape))

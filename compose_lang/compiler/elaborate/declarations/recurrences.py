@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.elaborate import plates as clauses
+from compose_lang.compiler.elaborate import plates
 from compose_lang.compiler.elaborate.context import Context
 from compose_lang.compiler.elaborate.values import IndexSet, describe, static_int
 from compose_lang.compiler.ir.build import (
     broadcast_to,
     cast_to,
-    collect,
     constant,
     gather,
     make_scan,
@@ -164,8 +163,7 @@ def define(ctx: Context, lets: Sequence[ast.Let], arrays: dict[str, Recurrence])
     if not looks_back:
         for name, body in zip(names, bodies, strict=True):
             (value,) = transform([body], lambda n: running_index if n is step else None)
-            value = broadcast_to(collect(value, time), (count, *value.shape))
-            add_piece(arrays[name], Piece(start, value, span))
+            add_piece(arrays[name], Piece(start, plates.array_over(value, [time]), span))
     else:
         scan = build_scan(ctx, [arrays[n] for n in names], bodies, step, running_index, time, span)
         for place, name in enumerate(names):
@@ -238,15 +236,11 @@ def element_value(ctx: Context, let: ast.Let, plain: Sequence[ast.Let], running:
         name, clause = over.popitem()
         text = f"`{let.name}` is defined several times over: `{name}` is none of its indices"
         fail("CG0210", text, clause.span)
-    opened = clauses.open_clauses(ctx, order, None, let.span)
+    opened = plates.open_clauses(ctx, order, None, let.span)
     inner = opened.context.child()
     for each in plain:
         inner.scope.names[each.name] = inner.evaluate(each.value)
-    value = inner.number(let.value)
-    shape = value.shape
-    for axis in reversed(opened.axes):
-        value = collect(value, axis)
-    return broadcast_to(value, tuple(a.size for a in opened.axes) + shape)
+    return plates.array_over(inner.number(let.value), opened.axes)
 
 
 def build_scan(

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.expressions import functions, index_sets
+from compose_lang.compiler.elaborate.expressions import factor_functions, functions, index_sets
 from compose_lang.compiler.elaborate.expressions.calls import Builtin
-from compose_lang.compiler.elaborate.factors import draws, factor_functions
+from compose_lang.compiler.elaborate.factors import draws
 from compose_lang.compiler.elaborate.values import Nothing
 from compose_lang.compiler.graph.learned_factor import LEVEL
 from compose_lang.compiler.ir.build import constant, node

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,9 @@ from compose_lang.compiler.elaborate.declarations.declared_types import (
 from compose_lang.compiler.elaborate.factors.application import MAX_DEPTH, applied, assign, with_inputs
 from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs, as_factor
 from compose_lang.compiler.elaborate.learned import nets
+from compose_lang.compiler.elaborate.plates import array_over, one_copy
 from compose_lang.compiler.elaborate.values import DeclaredFactor, Function, SymbolTable, describe
-from compose_lang.compiler.ir.build import along, broadcast_to, collect, constant, gather
+from compose_lang.compiler.ir.build import along
 from compose_lang.compiler.ir.node import Axis, Node
 from compose_lang.compiler.ir.operation import ShapeError, broadcast_shapes
 from compose_lang.diagnostics import Label, Span, fail
@@ -85,54 +86,22 @@ def check_returned(ctx: Context, decl: ast.Fn, made: Any, call: Span) -> None:
 def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
     """A user's function, inlined; leading axes of its arguments broadcast as independent copies."""
     decl = function.decl
-    what = f"the function `{decl.name}`"
-    if e.inputs is not None:
-        fail("CG0206", f"{what} takes no `|`", e.span)
-    count_inlined(ctx, what, e.span)
-    if len(ctx.calls) >= MAX_DEPTH:
-        text = (
-            f"{what} calls itself"
-            if any(c == e.span for c in ctx.calls)
-            else "functions call each other too deeply"
-        )
-        fail("CG0801", text, e.span, help="functions are inlined and cannot recurse")
-    given = assign(ctx, decl.parameters, e.arguments, what, e.span, function.scope)
-    for p in decl.parameters:
-        if p.name not in given:
-            if p.default is None:
-                fail("CG0206", f"{what} needs a value for `{p.name}`", e.span)
-            given[p.name] = (
-                replace(ctx, scope=function.scope).evaluate(p.default),
-                p.default.span,
-            )
-    leading: dict[str, tuple[int, ...]] = {}
-    for p in decl.parameters:
-        value, span = given[p.name]
-        if isinstance(value, Node) and p.type is not None:
-            rank = rank_of(p, function.scope)
-            if len(value.shape) < rank:
-                text = f"`{p.name}` of `{decl.name}` is {p.type.span.text}, given {describe(value)}"
-                fail("CG0203", f"shapes do not match: {text}", span)
-            leading[p.name] = value.shape[: len(value.shape) - rank]
+    given = arguments_of(ctx, function, e)
+    leading = leading_axes(function, given)
     try:
         batch = broadcast_shapes(*leading.values())
     except ShapeError:
         shown = " against ".join(describe(given[n][0]) for n, s in leading.items() if s)
         fail("CG0203", f"shapes do not match in the call of `{decl.name}`: {shown}", e.span)
     axes = [Axis(n) for n in batch]
-    names: dict[str, Any] = {}
-    for p in decl.parameters:
-        value, span = given[p.name]
-        shape = leading.get(p.name, ())
-        if shape:
-            mine = axes[len(axes) - len(shape) :]
-            value = gather(
-                value, [constant(0) if n == 1 else along(a) for n, a in zip(shape, mine, strict=True)]
-            )
-        names[p.name] = value
-    plates = (*ctx.plates, *axes)
+    columns = [along(a) for a in axes]
+    names = {name: value for name, (value, _) in given.items()}
+    for name, shape in leading.items():
+        names[name] = one_copy(names[name], len(shape), columns)
     sizes = Sizes()
-    inner = replace(ctx, scope=SymbolTable(function.scope), plates=plates, calls=(*ctx.calls, e.span))
+    inner = replace(
+        ctx, scope=SymbolTable(function.scope), plates=(*ctx.plates, *axes), calls=(*ctx.calls, e.span)
+    )
     for p in decl.parameters:
         if p.type is not None and isinstance(names[p.name], Node):
             what = f"`{p.name}` of `{decl.name}`"
@@ -141,13 +110,42 @@ def call_function(ctx: Context, function: Function, e: ast.Call) -> Any:
     for let in decl.body:
         inner.scope.names[let.name] = inner.evaluate(let.value)
     if isinstance(decl.value, ast.LearnValue):
-        made: Any = nets.value_of_net(inner, decl, names, e.span)
+        returned: Any = nets.value_of_net(inner, decl, names, e.span)
     else:
-        made = inner.evaluate(decl.value)
-        check_returned(inner, decl, made, e.span)
-    if not axes or not isinstance(made, Node):
-        return made
-    shape = made.shape
-    for axis in reversed(axes):
-        made = collect(made, axis)
-    return broadcast_to(made, (*batch, *shape))
+        returned = inner.evaluate(decl.value)
+        check_returned(inner, decl, returned, e.span)
+    return array_over(returned, axes) if axes and isinstance(returned, Node) else returned
+
+
+def arguments_of(ctx: Context, function: Function, e: ast.Call) -> dict[str, tuple[Any, Span]]:
+    """The arguments of a call by name, those left out with their defaults, each with where it is written."""
+    decl = function.decl
+    what = f"the function `{decl.name}`"
+    if e.inputs is not None:
+        fail("CG0206", f"{what} takes no `|`", e.span)
+    count_inlined(ctx, what, e.span)
+    if len(ctx.calls) >= MAX_DEPTH:
+        itself = any(c == e.span for c in ctx.calls)
+        text = f"{what} calls itself" if itself else "functions call each other too deeply"
+        fail("CG0801", text, e.span, help="functions are inlined and cannot recurse")
+    given = assign(ctx, decl.parameters, e.arguments, what, e.span, function.scope)
+    for p in decl.parameters:
+        if p.name not in given:
+            if p.default is None:
+                fail("CG0206", f"{what} needs a value for `{p.name}`", e.span)
+            given[p.name] = (replace(ctx, scope=function.scope).evaluate(p.default), p.default.span)
+    return {p.name: given[p.name] for p in decl.parameters}
+
+
+def leading_axes(function: Function, given: Mapping[str, tuple[Any, Span]]) -> dict[str, tuple[int, ...]]:
+    """The sizes of each argument's axes beyond those that its type declares."""
+    leading: dict[str, tuple[int, ...]] = {}
+    for p in function.decl.parameters:
+        value, span = given[p.name]
+        if isinstance(value, Node) and p.type is not None:
+            rank = rank_of(p, function.scope)
+            if len(value.shape) < rank:
+                text = f"`{p.name}` of `{function.decl.name}` is {p.type.span.text}, given {describe(value)}"
+                fail("CG0203", f"shapes do not match: {text}", span)
+            leading[p.name] = value.shape[: len(value.shape) - rank]
+    return leading

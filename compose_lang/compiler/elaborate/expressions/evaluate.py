@@ -17,7 +17,7 @@ from compose_lang.compiler.elaborate.declarations import named_values
 from compose_lang.compiler.elaborate.expressions import texts
 from compose_lang.compiler.elaborate.factors import algebra
 from compose_lang.compiler.elaborate.factors.values import as_factor
-from compose_lang.compiler.elaborate.plates import open_clauses
+from compose_lang.compiler.elaborate.plates import array_over, open_clauses
 from compose_lang.compiler.elaborate.values import (
     Cell,
     Factor,
@@ -29,7 +29,7 @@ from compose_lang.compiler.elaborate.values import (
     describe,
     truth,
 )
-from compose_lang.compiler.ir.build import broadcast_to, cast_to, collect, constant, node
+from compose_lang.compiler.ir.build import cast_to, constant, node
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.operation import ShapeError
 from compose_lang.compiler.ir.ops import OPS
@@ -287,11 +287,7 @@ def array_comprehension(ctx: Context, e: ast.ArrayComprehension) -> Node:
             "an array's length must be known: this filter or range depends on what is outside it",
             e.span,
         )
-    body = opened.context.number(e.body)
-    shape = body.shape
-    for axis in reversed(opened.axes):
-        body = collect(body, axis)
-    return broadcast_to(body, tuple(a.size for a in opened.axes) + shape)
+    return array_over(opened.context.number(e.body), opened.axes)
 
 
 @rule(ast.Generator)

@@ -23,15 +23,13 @@ from compose_lang.compiler.elaborate.factors.algebra import copy_weights, each_c
 from compose_lang.compiler.elaborate.factors.application import Call
 from compose_lang.compiler.elaborate.factors.values import Mixture, WithInputs, as_factor
 from compose_lang.compiler.elaborate.learned.declarations import inputs_of, part_of
-from compose_lang.compiler.elaborate.plates import one_copy
+from compose_lang.compiler.elaborate.plates import array_over, collect_over, one_copy
 from compose_lang.compiler.elaborate.values import Cell, Factor, SymbolTable, as_node, static_int
 from compose_lang.compiler.graph.learned_factor import LEARNERS, LEVEL
 from compose_lang.compiler.ir.build import (
     add_all,
     along,
-    broadcast_to,
     cast_to,
-    collect,
     constant,
     node,
     slot,
@@ -168,12 +166,8 @@ def draw_of_mixture(ctx: Context, mixture: Mixture, subjects: Sequence[Node], sp
 
 def together(drawn: Sequence[Node], axes: Sequence[Axis | None], subjects: Sequence[Node]) -> list[Node]:
     """Draws along some axes of copies as arrays in the shapes of the subjects."""
-    found = []
-    for one, subject in zip(drawn, subjects, strict=True):
-        for axis in reversed([a for a in axes if a]):
-            one = collect(one, axis)
-        found.append(node("reshape", one, attrs=(subject.shape,)))
-    return found
+    along_copies = [collect_over(one, [a for a in axes if a]) for one in drawn]
+    return [node("reshape", x, attrs=(s.shape,)) for x, s in zip(along_copies, subjects, strict=True)]
 
 
 def draw(ctx: Context, factor: WithInputs, subject: tuple[int, ...] = ()) -> Node:
@@ -219,13 +213,7 @@ def draws(ctx: Context, factor: WithInputs, subjects: Sequence[tuple[int, ...]])
         if p.type is not None and isinstance(values[p.name], Node):
             bind_shape(inner, p.type, values[p.name], f"`{p.name}`", factor.span)
     scope.names.update(values)
-    found = []
-    for made in drawn_values(inner, written[0].value, decl, subjects):
-        shape = made.shape
-        for axis in reversed(axes):
-            made = collect(made, axis)
-        found.append(broadcast_to(made, (*batch, *shape)))
-    return found
+    return [array_over(x, axes) for x in drawn_values(inner, written[0].value, decl, subjects)]
 
 
 def drawn_values(

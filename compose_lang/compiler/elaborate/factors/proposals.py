@@ -14,13 +14,13 @@ from compose_lang.compiler.elaborate.context import Context
 from compose_lang.compiler.elaborate.factors.algebra import total
 from compose_lang.compiler.elaborate.factors.draws import draw_of
 from compose_lang.compiler.elaborate.factors.values import Applied, as_factor
+from compose_lang.compiler.elaborate.plates import collect_over
 from compose_lang.compiler.elaborate.values import describe
 from compose_lang.compiler.graph.factor_graph import Proposal, Variable
 from compose_lang.compiler.ir.build import (
     along,
     broadcast_to,
     cast_to,
-    collect,
     gather,
     slot,
     sum_axes,
@@ -70,6 +70,4 @@ def whole(ctx: Context, drawn: Node, v: Variable, written: ast.Expr) -> Node:
     """A draw as a value of a variable, over the plates around the program."""
     if v.is_discrete and drawn.dtype == "real":
         fail("CG0606", f"reals are proposed, but `{v.name}` is {v.type.domain}", written.span)
-    for axis in reversed(ctx.plates):
-        drawn = collect(drawn, axis)
-    return cast_to(broadcast_to(drawn, v.type.full_shape), v.node.dtype)
+    return cast_to(broadcast_to(collect_over(drawn, ctx.plates), v.type.full_shape), v.node.dtype)
