@@ -46,7 +46,7 @@ y ~ Wide(mu)
 def drawn(program: str, count: int = 4000) -> dict[str, np.ndarray]:
     module = cg.compile(program).program.module
     forwards = ForwardSimulation(outcomes_of(module))
-    return simulate(graph_of(module, Session(None, {}, {}, reading=forwards)), forwards, count, seed=0)
+    return simulate(graph_of(module, Session(None, {}, {}, interpretation=forwards)), forwards, count, seed=0)
 
 
 def test_enumeration_sums_up_the_program():

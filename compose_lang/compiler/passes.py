@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.analyses.properness import check_proper
-from compose_lang.compiler.elaborate.context import Interpretation, Judged, Session
+from compose_lang.compiler.elaborate.context import FactorStatement, Interpretation, Session
 from compose_lang.compiler.elaborate.program import elaborate
 from compose_lang.compiler.elaborate.standard_library import known_names, modules_with
 from compose_lang.compiler.graph.factor_graph import FactorGraph
@@ -100,7 +100,7 @@ def run_passes(graph: FactorGraph, last: str = "", has_all_names: bool = True) -
 
 def graph_of(module: ast.Module, session: Session, last: str = "") -> FactorGraph:
     """A program's factor graph after all passes, or those up to `last`."""
-    return run_passes(elaborate(module, session), last, not session.unknown)
+    return run_passes(elaborate(module, session), last, not session.reported_names)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class CompiledProgram:
     graph: FactorGraph
     diagnostics: tuple[Diagnostic, ...]
     data_hashes: Mapping[str, str]
-    judged: tuple[Judged, ...] = ()  #: its statements of factors
+    statements: tuple[FactorStatement, ...] = ()  #: its statements of factors
     settings: Mapping[str, Any] = field(default_factory=dict)  #: of `infer by auto(chains=…)`
     parts: tuple[
         LearnedFactor, ...
@@ -125,7 +125,7 @@ class CompiledProgram:
         """The factor graph as the pass of a name leaves it; params that are to be fitted are variables of it."""
         is_fitted = self.fitting is not None and not self.params
         return graph_of(
-            self.module, self.session(reading=Likelihood() if is_fitted else Interpretation()), name
+            self.module, self.session(interpretation=Likelihood() if is_fitted else Interpretation()), name
         )
 
 
@@ -160,11 +160,11 @@ def compile_program(
     if not ignore_unknown_data:
         check_data_names(module, data or {})
     anew = sessions(source, data, constants, folder, trust, lints)
-    session = anew(reading=Likelihood() if fits_params(module) else Interpretation())
+    session = anew(interpretation=Likelihood() if fits_params(module) else Interpretation())
     is_misnamed = any(d.severity == "error" for d in lints)
     try:
         graph = graph_of(module, session)
-        fit = fitting(module, graph, session, lambda reading: graph_of(module, anew(reading=reading)))
+        fit = fitting(module, graph, session, lambda reading: graph_of(module, anew(interpretation=reading)))
     except ComposeError as wrong:
         diagnostics = in_order([*lints, *wrong.diagnostics, *timely(session)])
         code = 1 if is_misnamed else wrong.exit_code
@@ -177,9 +177,9 @@ def compile_program(
         without_params(graph),
         tuple(without_allowed([*lints, *timely(session)], source)),
         session.hashes,
-        tuple(session.judged),
+        tuple(session.statements),
         {name: value for r in graph.requests if r.method == "auto" for name, value in r.options.items()},
-        tuple(session.parts.values()),
+        tuple(session.learned_factors.values()),
         anew,
         fit,
     )
@@ -209,12 +209,12 @@ def sessions(
     files = (Path(source.name).resolve(),) if is_file else ()
     unknown = frozenset(d.span.text.partition(".")[0] for d in lints if d.code == "CG0201" and d.span)
     given = dict(data or {}), dict(constants or {})
-    return partial(Session, folder, *given, programs=files, unknown=unknown, is_trusted=trust)
+    return partial(Session, folder, *given, programs=files, reported_names=unknown, is_trusted=trust)
 
 
 def timely(session: Session) -> list[Diagnostic]:
     """What a session has found, less what holds of random variables only: until it is fitted a param is one."""
-    early = ("CG0407", "CG0412") if isinstance(session.reading, Likelihood) else ()
+    early = ("CG0407", "CG0412") if isinstance(session.interpretation, Likelihood) else ()
     return [d for d in session.diagnostics if d.code not in early]
 
 
@@ -227,7 +227,7 @@ def with_params(
     graph = graph_of(program.module, session)
     lints = without_allowed([*session.diagnostics, *findings], program.source)
     diagnostics = (*program.diagnostics, *(d for d in lints if d not in program.diagnostics))
-    parts = tuple(session.parts.values())
+    parts = tuple(session.learned_factors.values())
     return replace(
         program, graph=graph, session=anew, params=dict(params), parts=parts, diagnostics=diagnostics
     )

@@ -77,7 +77,7 @@ def _typed(program: CompiledProgram) -> Iterator[str]:
             kind = "density" if declared.is_density else "factor"
             subjects = ", ".join(subject.span.text for subject in declared.subjects)
             yield f"{kind} {declared.name} over ({subjects})"
-    for statement in program.judged:
+    for statement in program.statements:
         line, _ = statement.span.source.position(statement.span.start)
         kind = "density" if statement.is_density else "factor"
         yield f"line {line}: {kind} over {statement.over}: {statement.what}"

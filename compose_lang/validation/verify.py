@@ -199,13 +199,13 @@ def by_calibration(model: Model, replicates: int, watch: Watch | None, options: 
     settings = model.settings(**options)
     forwards = ForwardSimulation(outcomes_of(module))
     truth = simulate(
-        graph_of(module, model.program.session(reading=forwards)), forwards, replicates, settings.seed
+        graph_of(module, model.program.session(interpretation=forwards)), forwards, replicates, settings.seed
     )
     if not forwards.outcomes:
         text = "no data stands left of a `~`, so there is nothing to infer from"
         raise ComposeError(Diagnostic("CG0605", f"the program cannot be calibrated: {text}"))
     copies = Replicated({name: truth[name] for name in forwards.outcomes}, Axis(replicates, "copy"))
-    graph = graph_of(module, model.program.session(reading=copies))
+    graph = graph_of(module, model.program.session(interpretation=copies))
     beside = Model(replace(model.program, graph=graph), model.constants, trust=model.trust)
     run = beside.sample(watch=watch, **options)
     rng = np.random.default_rng(settings.seed)

@@ -183,7 +183,7 @@ def drawn(case: Case) -> np.ndarray:
     made = draw(context, factor, np.shape(case.xs[0]))
     rng = np.random.default_rng(0)
     source = {"normal": rng.standard_normal, "uniform": rng.random}
-    noise = {id(slot): source[kind]((DRAWS, *slot.shape)) for kind, slot in session.noise}
+    noise = {id(slot): source[kind]((DRAWS, *slot.shape)) for kind, slot in session.noise_slots}
     return np.asarray(interpret(Host(), [made], noise)[0], float)
 
 

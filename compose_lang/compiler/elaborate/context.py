@@ -21,7 +21,7 @@ from compose_lang.compiler.elaborate.values import (
     SymbolTable,
     as_node,
 )
-from compose_lang.compiler.graph.factor_graph import Term, Variable
+from compose_lang.compiler.graph.factor_graph import LocationScale, Term, Variable
 from compose_lang.compiler.graph.learned_factor import Fit, Joint, LearnedFactor
 from compose_lang.compiler.ir.build import node
 from compose_lang.compiler.ir.node import Axis, Node
@@ -50,7 +50,7 @@ class PoisonedUse(Exception):  # noqa: N818 - what it tells is no error
 
 
 @dataclass(frozen=True)
-class Judged:
+class FactorStatement:
     """A statement of a factor: what it is over, and whether it is a density of that or a factor."""
 
     span: Span
@@ -101,24 +101,34 @@ class Session:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)  #: where each datum was read, and how many rows
-    stated: list[Any] = field(default_factory=list)  #: `noncentre.Statement`s
-    noise: list[tuple[str, Node]] | None = None  #: what a `draw` has asked for, while one is elaborated
-    later: dict[str, Span] = field(default_factory=dict)  #: names whose values come after all constants
-    applied: dict[tuple[str, ...], int] = field(
+    location_scales: list[LocationScale] = field(
+        default_factory=list
+    )  #: statements of location-scale families
+    noise_slots: list[tuple[str, Node]] | None = None  #: what a `draw` has asked for, while one is elaborated
+    known_later: dict[str, Span] = field(default_factory=dict)  #: names whose values come after all constants
+    applications: dict[tuple[str, ...], int] = field(
         default_factory=dict
     )  #: how often each factor was, by its path
-    inlined: int = 0  #: applications of functions and factors so far
-    judged: list[Judged] = field(default_factory=list)  #: the program's statements of factors, in order
-    reading: Interpretation = field(default_factory=Interpretation)  #: what the program is elaborated for
+    inlined_calls: int = 0  #: applications of functions and factors so far
+    statements: list[FactorStatement] = field(
+        default_factory=list
+    )  #: the program's statements of factors, in order
+    interpretation: Interpretation = field(
+        default_factory=Interpretation
+    )  #: what the program is elaborated for
     prefix: str = ""  #: before the names of data that another program reads
     programs: tuple[Path, ...] = ()  #: the files being elaborated, each used by the one before
-    parts: dict[int, LearnedFactor] = field(default_factory=dict)  #: learned ones, by their declarations
+    learned_factors: dict[int, LearnedFactor] = field(
+        default_factory=dict
+    )  #: learned ones, by their declarations
     is_trusted: bool = False  #: whether foreign code may run
     params: Mapping[str, np.ndarray] = field(default_factory=dict)  #: the values of params that are fitted
     joint: Joint | None = None  #: the statement that fits nets together, while it is elaborated
-    is_joint_lost: bool = False  #: whether such a statement has failed
+    has_joint_failed: bool = False  #: whether such a statement has failed
     fits: list[Fit] = field(default_factory=list)  #: what `learn … by maximum_likelihood` asks for
-    unknown: frozenset[str] = frozenset()  #: names that have been reported: their uses are not reported again
+    reported_names: frozenset[str] = (
+        frozenset()
+    )  #: names that have been reported: their uses are not reported again
 
     def warn(
         self, code: str, message: str, span: Span, help: str = "", labels: tuple[Label, ...] = ()
@@ -171,11 +181,11 @@ class Context:
         try:
             value = self.scope.find(name)
         except KeyError:
-            if name in self.session.unknown:
+            if name in self.session.reported_names:
                 raise PoisonedUse from None
-            if name in self.session.later:
+            if name in self.session.known_later:
                 text = f"`{name}` is not known at compile time, when constants, data and types are"
-                labels = (Label(self.session.later[name], "declared here"),)
+                labels = (Label(self.session.known_later[name], "declared here"),)
                 fail("CG0208", text, span, help="constants, params and data are known then", labels=labels)
             fail("CG0201", f"unknown name `{name}`", span, help=did_you_mean(name, self.scope.all_names()))
         return usable(value, span)
@@ -195,7 +205,7 @@ MAX_INLINED = 30_000
 
 def count_inlined(ctx: Context, what: str, span: Span) -> None:
     """Functions and factors are inlined; those that apply each other twice over grow without bound (CG0801)."""
-    ctx.session.inlined += 1
-    if ctx.session.inlined > MAX_INLINED:
+    ctx.session.inlined_calls += 1
+    if ctx.session.inlined_calls > MAX_INLINED:
         text = f"functions and factors are applied more than {MAX_INLINED:,} times, at last {what}"
         fail("CG0801", text, span, help="name a value that is used twice with `let`")

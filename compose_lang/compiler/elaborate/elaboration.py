@@ -65,7 +65,7 @@ class Elaboration:
         self.requests: list[Request] = []
         self.directed: dict[str, Span] = {}
         self.pending = bodies.PendingArrays(module.statements)
-        is_unclamped = self.session.reading.is_unclamped
+        is_unclamped = self.session.interpretation.is_unclamped
         self.observing = [s for s in module.statements if any(observes([s])) and not is_unclamped]
         self.found: list[Diagnostic] = []
         self.exit_code = 1
@@ -86,7 +86,7 @@ class Elaboration:
         ordered += [
             s for s in self.module.statements if isinstance(s, ast.Infer)
         ]  # of all variables, factors' too
-        self.session.later.update(
+        self.session.known_later.update(
             {s.name: s.span for s in self.module.statements if isinstance(s, ast.Var | ast.Let)}
         )
         for statement in ordered:

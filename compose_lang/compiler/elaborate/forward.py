@@ -98,9 +98,9 @@ def can_draw(factor: WithInputs, ctx: Context) -> bool:
 
 def drawn(ctx: Context, factor: WithInputs, subjects: Sequence[Node], span: Span) -> list[Drawn]:
     """A draw of each subject, of all independent copies that its leading axes mean."""
-    ctx.session.noise = []
+    ctx.session.noise_slots = []
     made = draw_of(replace(ctx, is_drawn=True), factor, subjects, span)
-    noise, ctx.session.noise = tuple(ctx.session.noise), None
+    noise, ctx.session.noise_slots = tuple(ctx.session.noise_slots), None
     return [
         Drawn(collect_over(subject, ctx.plates), collect_over(one, ctx.plates), noise, span)
         for subject, one in zip(subjects, made, strict=True)

@@ -36,7 +36,7 @@ def fit_together(ctx: Context, s: ast.Learn) -> None:
     try:
         of_statement(ctx, s)
     except (ComposeError, PoisonedUse):
-        ctx.session.is_joint_lost = True  # what it should have fitted is not to be reported too
+        ctx.session.has_joint_failed = True  # what it should have fitted is not to be reported too
         raise
     finally:
         ctx.session.joint = None

@@ -56,7 +56,7 @@ def elaborate(module: ast.Module, session: Session) -> FactorGraph:
     """The factor graph of a program as it is written, before any pass."""
     terms: list[Term] = []
     scope = SymbolTable(builtin_scope())
-    program = Elaboration(module, Context(scope, session, terms.append, session.reading.plates))
+    program = Elaboration(module, Context(scope, session, terms.append, session.interpretation.plates))
     program.check_settings()
     program.run()
     graph = FactorGraph(
@@ -66,7 +66,7 @@ def elaborate(module: ast.Module, session: Session) -> FactorGraph:
         tuple(program.requests),
         {s.name: scope.names[s.name] for s in program.data if isinstance(scope.names[s.name], Node)},
     )
-    return graph.with_fact(LocationScales(tuple(session.stated)))
+    return graph.with_fact(LocationScales(tuple(session.location_scales)))
 
 
 # --- declarations ---
@@ -109,7 +109,7 @@ def _data(program: Elaboration, s: ast.Data) -> None:
         return
     value = bind_data.bind(program.ctx, s, declared)
     if isinstance(value, Node):
-        value = program.session.reading.datum(program.ctx, s.name, value, declared.type.domain, s.span)
+        value = program.session.interpretation.datum(program.ctx, s.name, value, declared.type.domain, s.span)
     program.scope.names[s.name] = value
     program.data.append(s)
 
@@ -119,7 +119,9 @@ def _param(program: Elaboration, s: ast.Param) -> None:
     fitted = program.call is None and param_fits.is_fitted(program.module, s.name)
     if fitted and s.name in program.session.params:
         start = program.session.params[s.name]
-    elif fitted and (leaf := program.session.reading.param(program.ctx, s.name, declared, start, s.span)):
+    elif fitted and (
+        leaf := program.session.interpretation.param(program.ctx, s.name, declared, start, s.span)
+    ):
         program.scope.names[s.name] = leaf
         return
     elif program.call is None and joint_training.is_fitted(program.module, s.name):

@@ -111,7 +111,7 @@ def load(session: Session, s: ast.Use, name: str) -> Namespace:
             data={},
             constants={},
             origins={},
-            later={},
+            known_later={},
             programs=chain,
             prefix=f"{session.prefix}{name}.",
         )

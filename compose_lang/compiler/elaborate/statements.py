@@ -9,7 +9,7 @@ import numpy as np
 
 from compose_lang.compiler.elaborate import violations
 from compose_lang.compiler.elaborate.bodies import run_body
-from compose_lang.compiler.elaborate.context import Context, Judged, rule
+from compose_lang.compiler.elaborate.context import Context, FactorStatement, rule
 from compose_lang.compiler.elaborate.factors import algebra, arguments, lints
 from compose_lang.compiler.elaborate.factors.application import applied, with_inputs
 from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs, as_factor
@@ -39,7 +39,7 @@ def add_term(
 ) -> None:
     """State an energy; an array of energies is an instance each."""
     if kind != "require":
-        ctx.session.reading.weigh(ctx, span)
+        ctx.session.interpretation.weigh(ctx, span)
     energy = cast_to(energy, "real")
     plates = ctx.plates
     if energy.shape:
@@ -199,23 +199,23 @@ def apply_to(ctx: Context, subjects: list[Node], written: ast.Expr, span: Span) 
     state(ctx, factor, subjects, span)
 
 
-def judged(factor: Factor, subjects: Sequence[Node], span: Span) -> Judged:
+def statement_of(factor: Factor, subjects: Sequence[Node], span: Span) -> FactorStatement:
     what, is_density = factor.description, factor.normalised
     while isinstance(factor, Applied):
         subjects, factor = factor.subjects, factor.factor
         is_density = factor.normalised
     over = ", ".join(describe(s) for s in subjects)
-    return Judged(span, over or "what its parts are over", what, is_density)
+    return FactorStatement(span, over or "what its parts are over", what, is_density)
 
 
 def state(ctx: Context, factor: Factor, subjects: list[Node], span: Span) -> None:
     """Multiply the program by a factor of some subjects."""
     lints.lint_constant(ctx, factor, subjects, span)
     if not ctx.calls:
-        ctx.session.judged.append(judged(factor, subjects, span))
-    ctx = ctx.session.reading.note(ctx, factor, subjects, span)
+        ctx.session.statements.append(statement_of(factor, subjects, span))
+    ctx = ctx.session.interpretation.note(ctx, factor, subjects, span)
     for term in algebra.terms(factor, ctx, subjects, span):
-        if not ctx.calls and ctx.session.reading.checks_support:
+        if not ctx.calls and ctx.session.interpretation.checks_support:
             arguments.require_possible(term, factor.description, subjects)
         ctx.emit(masked(ctx, term))
 
@@ -231,7 +231,7 @@ def note_location(ctx: Context, subjects: list[Node], factor: Factor) -> None:
         return
     given = [factor.inputs[n][0] for n in names if n in factor.inputs]
     if len(given) == 2 and all(isinstance(x, Node) for x in given):
-        ctx.session.stated.append(LocationScale(subjects[0], *given))
+        ctx.session.location_scales.append(LocationScale(subjects[0], *given))
 
 
 def masked(ctx: Context, term: Term) -> Term:

@@ -106,7 +106,7 @@ def fitting(
     elaborated: the program's graph in another reading. Raises CG0416 where its weight has a total that is not known,
     CG0607 where a param is in no part that says what data follow.
     """
-    reading = session.reading
+    reading = session.interpretation
     if not session.fits or not isinstance(reading, Likelihood):
         return None
     fit = joined(session.fits)

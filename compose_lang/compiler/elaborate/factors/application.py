@@ -352,7 +352,7 @@ def weighing(body: Sequence[ast.Statement]) -> Sequence[ast.Statement]:
 def instance_path(ctx: Context, name: str) -> tuple[str, ...]:
     """Where the own variables of one more application are recorded: `Outer.Noisy`, then `Outer.Noisy.2`."""
     path = (*ctx.path, name)
-    count = ctx.session.applied[path] = ctx.session.applied.get(path, 0) + 1
+    count = ctx.session.applications[path] = ctx.session.applications.get(path, 0) + 1
     return path if count == 1 else (*path, str(count))
 
 

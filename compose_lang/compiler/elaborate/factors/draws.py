@@ -51,7 +51,7 @@ def noise(kind: str) -> Callable[[Context, ast.Call], Node]:
 
 
 def source(ctx: Context, kind: str, shape: tuple[int, ...], e: ast.Call) -> Node:
-    if ctx.session.noise is None:
+    if ctx.session.noise_slots is None:
         name = e.function.span.text
         text = f"`{name}` is randomness, which stands only in a density's `draw`"
         fail("CG0209", text, e.span, help="declare a variable: var z: real ~ Normal(0, 1)")
@@ -61,8 +61,8 @@ def source(ctx: Context, kind: str, shape: tuple[int, ...], e: ast.Call) -> Node
 def fresh(ctx: Context, kind: str, shape: tuple[int, ...] = ()) -> Node:
     """A slot of noise of its own for each instance of the plates."""
     made = slot(kind, shape, ctx.plates)
-    assert ctx.session.noise is not None
-    ctx.session.noise.append((kind, made))
+    assert ctx.session.noise_slots is not None
+    ctx.session.noise_slots.append((kind, made))
     return made
 
 

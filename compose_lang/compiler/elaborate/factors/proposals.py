@@ -58,9 +58,9 @@ def proposal(ctx: Context, targets: Sequence[Variable], written: ast.Expr) -> Pr
     columns = [along(a) for a in ctx.plates]
     subjects = [gather(s, columns) for s in slots]
     inner = replace(ctx, weighed_by="a proposal", is_drawn=True)
-    ctx.session.noise = []
+    ctx.session.noise_slots = []
     drawn = draw_of(inner, factor, subjects, written.span)
-    noise, ctx.session.noise = tuple(ctx.session.noise), None
+    noise, ctx.session.noise_slots = tuple(ctx.session.noise_slots), None
     energy = sum_axes(total(factor, inner, subjects, written.span), ctx.plates)
     values = tuple(whole(ctx, one, v, written) for one, v in zip(drawn, targets, strict=True))
     return Proposal(tuple(v.name for v in targets), values, noise, slots, energy, written.span.text)

@@ -86,11 +86,11 @@ def part_of(factor: DeclaredFactor, ctx: Context) -> LearnedFactor:
     """The part of a declaration, made when it is first asked for."""
     session, decl = ctx.session, factor.decl
     key = id(decl)
-    if key not in session.parts:
+    if key not in session.learned_factors:
         session = replace(session, folder=folder_of(decl, session))
         top = Context(SymbolTable(factor.scope), session, emit=lambda term: None)
-        session.parts[key] = made(top, factor)
-    return session.parts[key]
+        session.learned_factors[key] = made(top, factor)
+    return session.learned_factors[key]
 
 
 def made(ctx: Context, factor: DeclaredFactor) -> LearnedFactor:

@@ -60,7 +60,7 @@ def part_of_net(ctx: Context, decl: ast.FactorDecl, method: ast.Expr | None) -> 
 def required(ctx: Context, name: str, span: Span) -> Joint:
     """The statement that is being elaborated."""
     joint = ctx.session.joint
-    if joint is None and ctx.session.is_joint_lost:
+    if joint is None and ctx.session.has_joint_failed:
         raise PoisonedUse
     if joint is None:
         help = f"a statement does: learn F(x=rows) by {JOINT_METHOD}(), where `{name}` is part of F"
@@ -71,7 +71,7 @@ def required(ctx: Context, name: str, span: Span) -> Joint:
 def value_of_net(ctx: Context, decl: ast.Fn, values: Mapping[str, Any], span: Span) -> Node:
     """What a learned function gives of its arguments, each of its declared shape."""
     session = ctx.session
-    if id(decl) not in session.parts:
+    if id(decl) not in session.learned_factors:
         assert isinstance(decl.value, ast.LearnValue)
         joint = required(ctx, decl.name, decl.span)
         ports = []
@@ -88,10 +88,10 @@ def value_of_net(ctx: Context, decl: ast.Fn, values: Mapping[str, Any], span: Sp
         if kind_of(out.domain) != "real" or any(p.type.domain.kind != "real" for p in ports):
             fail("CG0601", f"a net takes and gives real numbers: `{decl.name}`", decl.span)
         net = net_of(ctx, decl.value.method, LEARNERS[JOINT_METHOD])
-        session.parts[id(decl)] = LearnedFactor(
+        session.learned_factors[id(decl)] = LearnedFactor(
             decl.name, "net", tuple(ports), (), net, {}, {}, decl.span, home=joint.home, joint=joint, out=out
         )
-    part = session.parts[id(decl)]
+    part = session.learned_factors[id(decl)]
     given = [as_node(values[p.name], span) for p in part.subjects]
     for port, value in zip(part.subjects, given, strict=True):
         if value.shape != port.type.full_shape:
@@ -107,5 +107,5 @@ def param(ctx: Context, s: ast.Param, declared: DeclaredType, start: np.ndarray 
         fail("CG0607", text, s.span)
     options = {} if start is None else {"start": start.tolist()}
     part = LearnedFactor(s.name, "param", (), (), None, options, {}, s.span, out=declared.type)
-    ctx.session.parts[id(s)] = part
+    ctx.session.learned_factors[id(s)] = part
     return node("net", part.slot, attrs=(part,))
