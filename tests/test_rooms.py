@@ -23,7 +23,7 @@ TESTS = Path(__file__).parent
 
 #: the rooms, lowest first; each file imports from its own room and from those before it
 ROOMS = (
-    *("diagnostics", "codes", "installed", "grammar"),
+    *("diagnostics", "codes", "installed", "discovery", "grammar"),
     *(
         f"compiler.{room}"
         for room in (

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compose_lang.compiler.graph.learned_factor import LEARNERS, LearnedFactor, Net, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net, Port
 from compose_lang.compiler.ir.types import REAL, Domain, Type
+from compose_lang.discovery import LEARNERS
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from compose_lang.compiler.graph.learned_factor import LEARNERS, LearnedFactor, Net, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net, Port
 from compose_lang.compiler.ir.types import REAL, Type
+from compose_lang.discovery import LEARNERS
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned.learners import diffusion
 from compose_lang.runtime.learning.trainer import Trainer

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.graph.learned_factor import EVERY_NET, LEARNERS
 from compose_lang.diagnostics import ComposeError
+from compose_lang.discovery import LEARNERS, NETS
 from compose_lang.runtime.backends import load_backend
 from tests.compiler.points import density_of
 
@@ -27,7 +27,7 @@ FINITE = {
 REAL = {"r: real": "0.5", "v: real[2] = none": "[0.1, -0.2]", "p: positive": "1.5"}
 SMALL: dict[str, dict[str, Any]] = {"ebm": {"buffer": 32, "langevin": 2}, "flow": {"layers": 1}}
 LONG = {("diffusion", net) for net in ("attention", "conv", "gnn", "unet")} | {
-    ("ebm", net) for net in EVERY_NET - {"mlp"}
+    ("ebm", net) for net in set(NETS) - {"mlp"}
 }
 WAYS = [
     pytest.param(method, net, marks=[pytest.mark.slow] if (method, net) in LONG else [])

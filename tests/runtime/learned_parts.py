@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from compose_lang.compiler.graph.learned_factor import LEARNERS, LearnedFactor, Net, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net, Port
 from compose_lang.compiler.ir.types import BOOL, REAL, Domain, Type
+from compose_lang.discovery import LEARNERS
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned.learners import load_learner
 from compose_lang.runtime.learning.trainer import Trainer

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from compose_lang.compiler.graph.learned_factor import LEARNERS, LearnedFactor, Net, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net, Port
 from compose_lang.compiler.ir.types import REAL, Type
+from compose_lang.discovery import LEARNERS
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned import nets
 from compose_lang.runtime.learned.net import Ports

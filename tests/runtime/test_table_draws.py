@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.compiler.graph.learned_factor import LEARNERS, LearnedFactor, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Port
 from compose_lang.compiler.ir.types import BOOL, Domain, Type
+from compose_lang.discovery import LEARNERS
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned.learners import categorical
 from tests.runtime.checks import BROKEN, SOUND

@@ -93,7 +93,7 @@ def can_draw(factor: WithInputs, ctx: Context) -> bool:
     if not factor.factor.is_learned:
         return False
     learner = part_of(factor.factor, ctx).learner
-    return learner is not None and bool(learner.draw)
+    return learner is not None and bool(learner.draws_from)
 
 
 def drawn(ctx: Context, factor: WithInputs, subjects: Sequence[Node], span: Span) -> list[Drawn]:

@@ -16,16 +16,12 @@ from compose_lang.compiler.elaborate.factors.algebra import total
 from compose_lang.compiler.elaborate.factors.values import WithInputs
 from compose_lang.compiler.elaborate.learned.arguments import home, option, ports
 from compose_lang.compiler.elaborate.values import DeclaredFactor, describe
-from compose_lang.compiler.graph.learned_factor import (
-    JOINT_METHOD,
-    LEARNERS,
-    Joint,
-    kind_of,
-)
+from compose_lang.compiler.graph.learned_factor import JOINT_METHOD, Joint, kind_of
 from compose_lang.compiler.ir.build import gather, slot, transform
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.names.symbols import names_in
 from compose_lang.diagnostics import ComposeError, Span, did_you_mean, fail
+from compose_lang.discovery import LEARNERS
 from compose_lang.grammar import ast
 
 # --- the statement ---

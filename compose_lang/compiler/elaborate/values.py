@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import EVERY_NET, LEARNERS
 from compose_lang.compiler.ir.build import cast_to
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.types import Type
 from compose_lang.diagnostics import Span, fail
+from compose_lang.discovery import LEARNERS, NETS
 from compose_lang.grammar import ast
 
 
@@ -83,7 +83,7 @@ class DeclaredFactor:
         """Whether it has a net, or nothing, in place of an objective: a statement fits it with others."""
         if self.decl.body is None and self.decl.value is None:
             return True
-        return self.learning_method in EVERY_NET
+        return self.learning_method in NETS
 
     @property
     def normalised(self) -> bool:

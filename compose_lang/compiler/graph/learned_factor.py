@@ -1,8 +1,7 @@
 """Learned parts: what is known at compile time of a factor that is learned from data, loaded, or foreign code.
 
-A `LearnedFactor` says what to learn and from what; the weights are no part of it. `LEARNERS` tells, of every method of
-`learn`, what the checker and the planner must know, so that neither imports an array library; a conformance test
-holds the table against `runtime/learning/`.
+A `LearnedFactor` says what to learn and from what; the weights are no part of it. What may be said of a method of
+`learn` is declared by its file (`LearnerDeclaration`), which is found by its name and imports no array library.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from compose_lang.compiler.ir.node import Axis, Node, postorder
 from compose_lang.compiler.ir.operation import op_of
 from compose_lang.compiler.ir.types import Domain, Type
 from compose_lang.diagnostics import Span
+from compose_lang.discovery import LEARNERS
 
 REVISION = 2
 """Raised when what a part learns from the same data changes: weights of an earlier revision are learned anew."""
@@ -43,58 +43,30 @@ JOINT_METHOD = "diffusion"
 
 
 @dataclass(frozen=True)
-class Learner:
-    """What the compiler knows of a method of `learn`."""
+class Net:
+    """A net as the program writes it: `unet(32, 64)`."""
 
-    domains: frozenset[str]  #: of subjects: real (unbounded), bounded, finite
-    options: Mapping[str, Any]  #: with their defaults; None: derived
-    net: tuple[str, tuple[int, ...]] | None  #: the default net; None: the method has none
-    nets: frozenset[str] = frozenset()
+    kind: str
+    sizes: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}({', '.join(map(str, self.sizes))})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerDeclaration:
+    """What is said of a way of learning before anything is learned: its file's `LEARNER` adds how it is done."""
+
+    name: str
+    summary: str  #: one line for the reference
+    domains: frozenset[str] = frozenset()  #: of subjects: real (unbounded), bounded, finite
+    options: Mapping[str, Any] = field(default_factory=dict)  #: with their defaults; None: derived
+    net: Net | None = None  #: the default net; None: it has none
+    nets: frozenset[str] = frozenset()  #: those that it can take
     normalised: bool = False  #: whether the energies sum to 1 over the subjects
     constant_a_input: bool = False  #: whether they are known up to a constant for each input
     levels: bool = False  #: whether it is a family of densities over noise levels
-    draw: str = ""  #: what it is drawn outright from, one number an element: uniform, normal; "": nothing is
-
-
-EVERY_NET = frozenset({"mlp", "conv", "unet", "attention", "gnn"})
-TRAINING = {"steps": 3000, "batch": 256, "rate": 1e-3, "seed": 0, "patience": 0}
-
-LEARNERS: dict[str, Learner] = {
-    "diffusion": Learner(
-        frozenset({"real"}),
-        {**TRAINING, "batch": 512, "rate": 5e-3, "form": "energy", "ema": 0.999,
-         "finest": 0.01, "coarsest": 20.0, "drop": 0.1},
-        ("mlp", (64, 64, 64)),
-        EVERY_NET,
-        normalised=True,
-        constant_a_input=True,
-        levels=True,
-    ),
-    "ebm": Learner(
-        frozenset({"real", "bounded"}),
-        {**TRAINING, "rate": 5e-3, "ema": 0.99, "buffer": 10_000, "langevin": 40, "step": None, "drop": 0.1},
-        ("mlp", (64, 64)),
-        EVERY_NET,
-        constant_a_input=True,
-    ),
-    "flow": Learner(
-        frozenset({"real"}),
-        {**TRAINING, "layers": 8, "ema": 0.995, "drop": 0.1},
-        ("mlp", (64, 64)),
-        frozenset({"mlp"}),
-        normalised=True,
-        draw="normal",
-    ),
-    "autoregressive": Learner(
-        frozenset({"finite"}),
-        {**TRAINING, "ema": 0.99, "drop": 0.1},
-        ("mlp", (64, 64)),
-        frozenset({"mlp"}),
-        normalised=True,
-        draw="uniform",
-    ),
-    "categorical": Learner(frozenset({"finite"}), {"smoothing": 0.5}, None, normalised=True, draw="uniform"),
-}  # fmt: skip
+    draws_from: Literal["", "uniform", "normal"] = ""  #: the noise of a draw, one number an element; "": none
 
 
 @dataclass(frozen=True)
@@ -109,17 +81,6 @@ class Port:
         return {"name": self.name, "type": str(self.type), "optional": self.is_optional}
 
 
-@dataclass(frozen=True)
-class Net:
-    """A net as the program writes it: `unet(32, 64)`."""
-
-    kind: str
-    sizes: tuple[int, ...]
-
-    def __str__(self) -> str:
-        return f"{self.kind}({', '.join(map(str, self.sizes))})"
-
-
 @dataclass(frozen=True, eq=False)
 class LearnedFactor:
     """A factor whose energy is learned.
@@ -128,7 +89,7 @@ class LearnedFactor:
     """
 
     name: str
-    method: str  #: of LEARNERS, one of FOREIGN, or `net` and `param` of what is fitted with others
+    method: str  #: the name of a learner, one of FOREIGN, or `net` and `param` of what is fitted with others
     subjects: tuple[Port, ...]
     inputs: tuple[Port, ...]
     net: Net | None
@@ -152,7 +113,7 @@ class LearnedFactor:
         return (*self.subjects, *self.inputs)
 
     @property
-    def learner(self) -> Learner | None:
+    def learner(self) -> LearnerDeclaration | None:
         return LEARNERS.get(self.method)
 
     @property

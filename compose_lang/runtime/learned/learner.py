@@ -1,4 +1,4 @@
-"""What a way of learning is: `LEARNER` in a file of `learners/`, found by the file's name.
+"""What a way of learning is: `LEARNER` in a file of `learners/`, found by the file's name, all that is said of it.
 
 A learner is written over array operations as kernels are, and noise is an argument: what it needs of each row it
 declares. Weights are a dict of arrays: those named `net.…` are trained, the others (the scale of the data, constants
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import LearnedFactor
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, LearnerDeclaration
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
 from compose_lang.runtime.learned.net import Weight
@@ -27,12 +27,14 @@ def nothing(*args: Any) -> dict[str, Any]:
     return {}
 
 
-@dataclass(frozen=True)
-class Learner:
+TRAINING: Mapping[str, Any] = {"steps": 3000, "batch": 256, "rate": 1e-3, "seed": 0, "patience": 0}
+"""What a `Trainer` can be told, with its defaults: the options of all learners that have a loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner(LearnerDeclaration):
     """A way of learning as its file exports it."""
 
-    name: str
-    summary: str  #: one line for the reference
     begin: Callable[[LearnedFactor], dict[str, np.ndarray]]
     """Weights before training."""
     energy: Callable[[LearnedFactor, Backend, Weights, Array, Sequence[Array], Sequence[Array | None]], Array]
@@ -60,7 +62,7 @@ class Learner:
     """Before each step: rows that the loss sees beside the data's, and the state after it."""
     draw: Callable[[LearnedFactor, Backend, Weights, Sequence[Array | None], Array], Array] | None = None
     """(part, backend, weights, inputs (n, *shape or None), noise (n, d)) -> all elements (n, d) of the subjects in row
-    order, drawn outright; the kind of noise stands in the compiler's table."""
+    order, drawn outright from noise of the kind `draws_from`."""
     finish: Callable[[LearnedFactor, Backend, Weights], dict[str, np.ndarray]] | None = None
     """Weights to be added after training: constants of the density."""
 

@@ -40,7 +40,13 @@ def learner_of(part: LearnedFactor | Joint, others: Learned | None = None) -> Le
     if isinstance(part, LearnedFactor):
         return load_learner(part.method)
     first = partial(begin, others=others or {})
-    return Learner("together", "parts of one density", first, energy, noise=noise, loss=loss)  # type: ignore[arg-type]
+    how: dict[str, Any] = {
+        "begin": first,
+        "energy": energy,
+        "noise": noise,
+        "loss": loss,
+    }  # of a whole, not a part
+    return Learner(name="together", summary="parts of one density", **how)
 
 
 def own(joint: Joint, weights: Weights, part: LearnedFactor) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from compose_lang.compiler.elaborate.factors.values import Mixture, WithInputs, 
 from compose_lang.compiler.elaborate.learned.declarations import inputs_of, part_of
 from compose_lang.compiler.elaborate.plates import array_over, collect_over, one_copy
 from compose_lang.compiler.elaborate.values import Cell, Factor, SymbolTable, as_node, static_int
-from compose_lang.compiler.graph.learned_factor import LEARNERS, LEVEL
+from compose_lang.compiler.graph.learned_factor import LEVEL
 from compose_lang.compiler.ir.build import (
     add_all,
     along,
@@ -37,6 +37,7 @@ from compose_lang.compiler.ir.build import (
 from compose_lang.compiler.ir.node import Axis, Node
 from compose_lang.compiler.ir.operation import broadcast_shapes
 from compose_lang.diagnostics import Span, fail
+from compose_lang.discovery import LEARNERS
 from compose_lang.grammar import ast
 
 
@@ -127,13 +128,13 @@ def draw_of(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) 
 def learned_draw(ctx: Context, call: Call) -> list[Node]:
     """A draw of a learned density in the shapes of its subjects, made by what has learned it."""
     part = part_of(call.factor, ctx)
-    if part.learner is None or not part.learner.draw:
-        known = ", ".join(name for name, learner in LEARNERS.items() if learner.draw)
+    if part.learner is None or not part.learner.draws_from:
+        known = ", ".join(name for name, learner in LEARNERS.items() if learner.draws_from)
         text = f"`{part.name}` is learned by `{part.method}`, which does not draw outright"
         fail("CG0606", text, call.span, help=f"densities learned by {known} do")
     sizes = [math.prod(p.type.full_shape) for p in part.subjects]
     given, inputs = inputs_of(ctx, part, call.arguments)
-    numbers = fresh(ctx, part.learner.draw, (sum(sizes),))
+    numbers = fresh(ctx, part.learner.draws_from, (sum(sizes),))
     whole = node("learned_draw", part.slot, LEVEL, numbers, *inputs, attrs=(part, given))
     found, start = [], 0
     for port, size in zip(part.subjects, sizes, strict=True):

@@ -15,7 +15,7 @@ import numpy as np
 from compose_lang.compiler.elaborate.context import Context, Session
 from compose_lang.compiler.elaborate.declarations.declared_types import bind_shape, declared_type, rank_of
 from compose_lang.compiler.elaborate.values import as_node, describe, static_int
-from compose_lang.compiler.graph.learned_factor import Learner, Net, Port
+from compose_lang.compiler.graph.learned_factor import LearnerDeclaration, Net, Port
 from compose_lang.compiler.ir.build import constant
 from compose_lang.compiler.ir.types import Type
 from compose_lang.compiler.sources.convert import bind_data
@@ -68,7 +68,7 @@ def checked(rows: np.ndarray, port: Port, span: Span) -> np.ndarray:
     return bind_data(rows, wanted, port.name, span, f"the data for {port.name}")
 
 
-def net_of(ctx: Context, written: ast.Expr, learner: Learner) -> Net:
+def net_of(ctx: Context, written: ast.Expr, learner: LearnerDeclaration) -> Net:
     """`mlp(64, 64)` as a net."""
     call = written if isinstance(written, ast.Call) else None
     name = call.function if call is not None else written

@@ -18,18 +18,12 @@ from compose_lang.compiler.elaborate.learned.pretrained import part_of_folder
 from compose_lang.compiler.elaborate.learned.weights_header import ENDING, folder_of, part_of_file
 from compose_lang.compiler.elaborate.values import DeclaredFactor, Nothing, SymbolTable, as_node, describe
 from compose_lang.compiler.graph.factor_graph import Term
-from compose_lang.compiler.graph.learned_factor import (
-    LEARNERS,
-    LEVEL,
-    LearnedFactor,
-    Net,
-    Port,
-    kind_of,
-)
+from compose_lang.compiler.graph.learned_factor import LEVEL, LearnedFactor, Port, kind_of
 from compose_lang.compiler.ir.build import node
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.sources.formats import resolve_path
 from compose_lang.diagnostics import Span, did_you_mean, fail
+from compose_lang.discovery import LEARNERS
 from compose_lang.grammar import ast
 
 WORDS = {"finite": "discrete values", "real": "unbounded reals", "bounded": "bounded reals"}
@@ -137,7 +131,7 @@ def learned(ctx: Context, decl: ast.FactorDecl, method: ast.Expr) -> LearnedFact
     parameters = {p.name: p for p in (*decl.subjects, *decl.inputs)}
     options, rows, net = dict(learner.options), {}, None
     if learner.net is not None:
-        net = Net(*learner.net)
+        net = learner.net
     for a in arguments:
         if a.name in parameters:
             rows[a.name] = (ctx.evaluate(a.value), a.value.span)

@@ -15,18 +15,11 @@ from compose_lang.compiler.elaborate.context import Context, PoisonedUse
 from compose_lang.compiler.elaborate.declarations.declared_types import declared_type
 from compose_lang.compiler.elaborate.learned.arguments import net_of, ports
 from compose_lang.compiler.elaborate.values import DeclaredType, as_node, describe
-from compose_lang.compiler.graph.learned_factor import (
-    JOINT_METHOD,
-    LEARNERS,
-    Joint,
-    LearnedFactor,
-    Net,
-    Port,
-    kind_of,
-)
+from compose_lang.compiler.graph.learned_factor import JOINT_METHOD, Joint, LearnedFactor, Port, kind_of
 from compose_lang.compiler.ir.build import node
 from compose_lang.compiler.ir.node import Node
 from compose_lang.diagnostics import Span, fail
+from compose_lang.discovery import LEARNERS
 from compose_lang.grammar import ast
 
 
@@ -35,7 +28,7 @@ def part_of_net(ctx: Context, decl: ast.FactorDecl, method: ast.Expr | None) -> 
     joint = required(ctx, decl.name, decl.span)
     learner = LEARNERS[JOINT_METHOD]
     assert learner.net is not None
-    net = Net(*learner.net) if method is None else net_of(ctx, method, learner)
+    net = learner.net if method is None else net_of(ctx, method, learner)
     subjects, inputs = ports(ctx, decl, {}, decl.span)
     for port in subjects:
         if kind_of(port.type.domain) != "real":

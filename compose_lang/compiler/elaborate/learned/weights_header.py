@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from compose_lang.compiler.elaborate.context import Context, Session
-from compose_lang.compiler.graph.learned_factor import LEARNERS, LearnedFactor, Net, Port, kind_of
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net, Port, kind_of
 from compose_lang.compiler.sources.formats import resolve_path
 from compose_lang.diagnostics import Span, did_you_mean, fail
+from compose_lang.discovery import LEARNERS
 from compose_lang.grammar import ast
 
 ENDING = ".safetensors"

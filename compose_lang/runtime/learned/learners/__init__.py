@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
+from compose_lang.discovery import LEARNERS
 from compose_lang.runtime.learned.learner import Learner
 
 
 def load_learner(name: str) -> Learner:
     """The learner that a file exports."""
-    learner: Learner = import_module(f"compose_lang.runtime.learned.learners.{name}").LEARNER
+    learner: Learner = LEARNERS[name]
     return learner
 
 

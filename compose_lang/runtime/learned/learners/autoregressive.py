@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import LearnedFactor
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned import features, net
-from compose_lang.runtime.learned.learner import Learner, Rows, Weights, of_net
+from compose_lang.runtime.learned.learner import TRAINING, Learner, Rows, Weights, of_net
 from compose_lang.runtime.learned.nets import load_net
 
 MOST_NUMBERS = 4096
@@ -151,10 +151,16 @@ def draw(
 
 
 LEARNER = Learner(
-    "autoregressive",
-    "each discrete element given those before it, by one masked perceptron",
-    begin,
-    energy,
+    name="autoregressive",
+    summary="each discrete element given those before it, by one masked perceptron",
+    domains=frozenset({"finite"}),
+    options={**TRAINING, "ema": 0.99, "drop": 0.1},
+    net=Net("mlp", (64, 64)),
+    nets=frozenset({"mlp"}),
+    normalised=True,
+    draws_from="uniform",
+    begin=begin,
+    energy=energy,
     wanted=wanted,
     beside=features.shapes_of_input_scales,
     loss=loss,

@@ -145,10 +145,14 @@ def decoded(part: LearnedFactor, b: Backend, state: Array) -> Array:
 
 
 LEARNER = Learner(
-    "categorical",
-    "a table of counted joint values, for each value of the inputs",
-    begin,
-    energy,
+    name="categorical",
+    summary="a table of counted joint values, for each value of the inputs",
+    domains=frozenset({"finite"}),
+    options={"smoothing": 0.5},
+    normalised=True,
+    draws_from="uniform",
+    begin=begin,
+    energy=energy,
     beside=beside,
     draw=draw,
 )

@@ -23,13 +23,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, logsumexp
 
-from compose_lang.compiler.graph.learned_factor import LearnedFactor, Port
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net, Port
+from compose_lang.discovery import NETS
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned import features, net
-from compose_lang.runtime.learned.learner import Learner, Rows, Weights, of_net
+from compose_lang.runtime.learned.learner import TRAINING, Learner, Rows, Weights, of_net
 from compose_lang.runtime.learned.nets import load_net
 
 
@@ -280,6 +280,8 @@ def constants(
     given: list[bool],
 ) -> np.ndarray:
     """log Z (LEVELS,) from some rows of the data."""
+    from scipy.special import logsumexp
+
     scale = float(np.asarray(weights["scale"])[0])
     sigmas = np.geomspace(part.options["finest"], part.options["coarsest"], LEVELS)
     n = min(MOST_ROWS, max(len(rows), 500))
@@ -322,6 +324,8 @@ def constants(
 
 def bennett(forth: np.ndarray, back: np.ndarray) -> float:
     """log Z' / Z from E' - E at draws of exp(-E) and E - E' at as many draws of exp(-E')."""
+    from scipy.special import expit
+
     low, high = -float(forth.max()) - 10.0, float(back.max()) + 10.0
     for _ in range(60):  # the difference below falls with the guess
         guess = 0.5 * (low + high)
@@ -351,14 +355,24 @@ def score(
 
 
 LEARNER = Learner(
-    "diffusion",
-    "densities over noise levels, learned by removing noise",
-    begin,
-    energy,
+    name="diffusion",
+    summary="densities over noise levels, learned by removing noise",
+    domains=frozenset({"real"}),
+    options={
+        **TRAINING, "batch": 512, "rate": 5e-3, "form": "energy", "ema": 0.999, "finest": 0.01, "coarsest": 20.0,
+        "drop": 0.1,
+    },
+    net=Net("mlp", (64, 64, 64)),
+    nets=frozenset(NETS),
+    normalised=True,
+    constant_a_input=True,
+    levels=True,
+    begin=begin,
+    energy=energy,
     wanted=wanted,
     beside=beside,
     noise=noise,
     loss=loss,
     score=score,
     finish=finish,
-)
+)  # fmt: skip

@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import LearnedFactor
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net
+from compose_lang.discovery import NETS
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
 from compose_lang.runtime.learned import features, net
-from compose_lang.runtime.learned.learner import Learner, Rows, Weights, of_net
+from compose_lang.runtime.learned.learner import TRAINING, Learner, Rows, Weights, of_net
 from compose_lang.runtime.learned.nets import load_net
 
 REBORN = 0.05  #: share of the chains that begin anew at each visit
@@ -175,10 +176,23 @@ def loss(part: LearnedFactor, b: Backend, weights: Weights, rows: Rows, drawn: M
 
 
 LEARNER = Learner(
-    "ebm",
-    "an energy without a known total, learned from draws of itself",
-    begin,
-    energy,
+    name="ebm",
+    summary="an energy without a known total, learned from draws of itself",
+    domains=frozenset({"real", "bounded"}),
+    options={
+        **TRAINING,
+        "rate": 5e-3,
+        "ema": 0.99,
+        "buffer": 10_000,
+        "langevin": 40,
+        "step": None,
+        "drop": 0.1,
+    },
+    net=Net("mlp", (64, 64)),
+    nets=frozenset(NETS),
+    constant_a_input=True,
+    begin=begin,
+    energy=energy,
     wanted=wanted,
     beside=features.shapes_of_scales,
     noise=noise,

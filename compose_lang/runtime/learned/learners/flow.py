@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import LearnedFactor
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned import features, net, splines
-from compose_lang.runtime.learned.learner import Learner, Rows, Weights, of_net
+from compose_lang.runtime.learned.learner import TRAINING, Learner, Rows, Weights, of_net
 from compose_lang.runtime.learned.nets import load_net
 
 NUMBERS = splines.NUMBERS + 2  #: a coordinate's map: of the spline, and its log-scale and shift before it
@@ -151,10 +151,16 @@ def draw(
 
 
 LEARNER = Learner(
-    "flow",
-    "an invertible map of the data onto a normal, by couplings of splines",
-    begin,
-    energy,
+    name="flow",
+    summary="an invertible map of the data onto a normal, by couplings of splines",
+    domains=frozenset({"real"}),
+    options={**TRAINING, "layers": 8, "ema": 0.995, "drop": 0.1},
+    net=Net("mlp", (64, 64)),
+    nets=frozenset({"mlp"}),
+    normalised=True,
+    draws_from="normal",
+    begin=begin,
+    energy=energy,
     wanted=wanted,
     beside=beside,
     loss=loss,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
+from compose_lang.discovery import NETS
 from compose_lang.runtime.learned.net import Net
 
 
 def load_net(kind: str) -> Net:
     """The net that a file exports."""
-    net: Net = import_module(f"compose_lang.runtime.learned.nets.{kind}").NET
+    net: Net = NETS[kind]
     return net
 
 
