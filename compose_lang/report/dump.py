@@ -12,7 +12,8 @@ from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.compiler.ir.node import postorder
 from compose_lang.compiler.passes import PASSES, CompiledProgram
 from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
-from compose_lang.grammar.ast import FactorDecl, Node
+from compose_lang.grammar.ast import FactorDecl
+from compose_lang.grammar.node import Node
 
 AFTER = "after:"
 STAGES = ("ast", "typed", "graph", "energy", *(f"{AFTER}{each.name}" for each in PASSES))
