@@ -113,7 +113,11 @@ class Screen:
                             progress.add_task(name, total=settings.sweeps, rate="compiling") for name in names
                         ]
                     part = "warm-up" if lane.sweeps < settings.warmup else "sampling"
-                    rate = f"{lane.pace.rate:,.0f} sweeps/s, {part}" if lane.pace.rate else "compiling"
+                    rate = (
+                        f"{lane.chunk_size.rate:,.0f} sweeps/s, {part}"
+                        if lane.chunk_size.rate
+                        else "compiling"
+                    )
                     for task in tasks[lane.number]:
                         progress.update(task, completed=lane.sweeps, rate=rate)
 

@@ -51,7 +51,7 @@ def distance(at: Field, truth: Callable[[float], np.ndarray]) -> float:
     b, rng = at.backend, np.random.default_rng(1)
     x, y = drawn_from(truth(COARSE), rng), drawn_from(truth(FINE), rng)
     s, t = (b.asarray(np.full(PAIRS, level), b.real) for level in (COARSE, FINE))
-    normals = {name: b.asarray(rng.standard_normal((PAIRS, 1)), b.real) for name in ("carry", "noise")}
+    normals = {name: b.asarray(rng.standard_normal((PAIRS, 1)), b.real) for name in ("step", "noise")}
     position = [{"x": b.asarray(u[:, None], b.real)} for u in (x, y)]
     up, down, probability = exchange.proposed(at, *position, s, t, normals)
     taken = rng.random(PAIRS) < np.asarray(b.to_numpy(probability))

@@ -87,7 +87,7 @@ class Levelled:
         """Positions where the noisiest level nearly is a Gaussian, the normal (n, D) they are drawn by, its spread."""
         b = self.backend
         self._settle()
-        position = start_elsewhere(self.field, self._keys(numbers, START_STREAM), self._at(0))
+        position = start_of_others(self.field, self._keys(numbers, START_STREAM), self._at(0))
         block, keys = self.field.block, self._keys(numbers, MOVE_STREAM)
         normal = noise.draw({"normal": NoiseSpec("normal", (block.size,))}, keys, b.asarray(-1), b)["normal"]
         mean, spread, _ = self._gaussian(position)
@@ -125,7 +125,7 @@ class Levelled:
         if field.softening.curvatures is not None:
             return
         n = softening.PROBES
-        position = start_elsewhere(field, self._keys(np.arange(n), START_STREAM), self._at(0))
+        position = start_of_others(field, self._keys(np.arange(n), START_STREAM), self._at(0))
         mean, _, loose = self._gaussian(position)
         rng = np.random.default_rng(0)
         points = np.asarray(b.to_numpy(mean)) + spread * rng.standard_normal((n, field.block.size))
@@ -217,8 +217,8 @@ def schedule(
     return Schedule(levels, float(np.mean(scales)) if scales else SCALE)
 
 
-def start_elsewhere(field: Field, keys: Array, level: Array) -> Position:
-    """A position of finite energy at a level for each key (n, 2)."""
+def start_of_others(field: Field, keys: Array, level: Array) -> Position:
+    """A position for each key (n, 2) whose other variables, those without noise, have finite energy at a level."""
     density, anneal = field.density, field.anneal
     settled = {*anneal.transported, *(c.variable.name for c in anneal.choices)}
     if all(v.name in settled or not v.free_sites for v in density.graph.variables):

@@ -1,9 +1,9 @@
 """A population along the levels: what stands in a sweeper's place for a program with levels of noise.
 
 A chain is a population of as many particles as draws are asked for. Its warm-up is the walk down the levels; at each
-the particles are carried on (see `carrying`), weighed, resampled where their weights have grown apart, and moved by
-MCMC that leaves the level's density invariant. At the last level all weights are equal again, and the particles are the
-draws.
+the particles make a step of the reverse process (`reverse_step`), are weighed, resampled where their weights have grown
+apart, and moved by MCMC that leaves the level's density invariant. At the last level all weights are equal again, and
+the particles are the draws.
 """
 
 from __future__ import annotations
@@ -135,13 +135,15 @@ class Walker:
         self.backend = sweeper.backend
 
     def level(self, p: Population, k: Array) -> Population:
-        """Carry a population from level k - 1 to level k (at the first there is nothing to carry), and move it."""
+        """Take a population from level k - 1 to level k (at the first it stays where it is), and move it."""
         xp = self.backend.xp
         b, sweeper, field = self.backend, self.sweeper, self.field
         size = field.block.size
-        drawn = noise.draw({"carry": NoiseSpec("normal", (size,))}, p.keys, k * 1000, b)
+        drawn = noise.draw({"step": NoiseSpec("normal", (size,))}, p.keys, k * 1000, b)
         previous = xp.where(k > 0, k - 1, k)
-        position, change = carried(field, p.position, sweeper._at(previous), sweeper._at(k), drawn["carry"])
+        position, change = reverse_step(
+            field, p.position, sweeper._at(previous), sweeper._at(k), drawn["step"]
+        )
         log_weights = p.log_weights + change
         log_weights = xp.where(xp.isnan(log_weights), -xp.inf, log_weights)
         if not sweeper.annealing.weights:  # what is forbidden still dies
@@ -218,7 +220,7 @@ def drift_of(push: Array, dv: Array, field: Field) -> Array:
     return -xp.clip(dv[:, None] * xp.where(xp.isfinite(push), push, xp.zeros_like(push)), -width, width)
 
 
-def carried(
+def reverse_step(
     field: Field, position: Position, level: Array, next_level: Array, normal: Array
 ) -> tuple[Position, Array]:
     """A step of the reverse process between two levels, (1,) or (n,), and the change (n,) of the log weights."""

@@ -24,7 +24,7 @@ from compose_lang.runtime.annealing.path import (
     Levelled,
     parts,
 )
-from compose_lang.runtime.annealing.population import carried
+from compose_lang.runtime.annealing.population import reverse_step
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Position, Tree
@@ -70,7 +70,7 @@ class ReplicaSweeper(Levelled):
     # --- what the driver calls ---
 
     def start(self, chains: Sequence[int]) -> Replicas:
-        """A chain whose replicas all come from the noisiest level, each carried to its own without weights."""
+        """A chain whose replicas all come from the noisiest level, each taken to its own without weights."""
         (chain,) = chains
         numbers = chain * MOST_PARTICLES + np.arange(self.count)
         b, xp = self.backend, self.backend.xp
@@ -102,7 +102,7 @@ class ReplicaSweeper(Levelled):
     # --- chunks ---
 
     def _descended(self, constants: Tree, keys: tuple[Array, ...], position: Position) -> Position:
-        """Replicas at the noisiest level, each carried down as far as its own."""
+        """Replicas at the noisiest level, each taken down as far as its own."""
         b, field = self.backend, self.field_with(constants)
         spec = {"normal": NoiseSpec("normal", (field.block.size,))}
         own = b.xp.arange(self.count, dtype=b.integer)
@@ -110,7 +110,7 @@ class ReplicaSweeper(Levelled):
         def level(k: Any, position: Position) -> Position:
             k = b.asarray(k, b.integer)
             normal = noise.draw(spec, keys[1], k, b)["normal"]
-            lower, _ = carried(field, position, self._at(k - 1), self._at(k), normal)
+            lower, _ = reverse_step(field, position, self._at(k - 1), self._at(k), normal)
             return {n: choose(own >= k, x, position[n], b) for n, x in lower.items()}
 
         found: Position = b.loop(1, self.count, level, position)
@@ -245,7 +245,7 @@ class Walker:
         b, xp = self.backend, self.backend.xp
         field, n = self.field, self.sweeper.count
         normal = NoiseSpec("normal", (field.block.size,))
-        spec = {"carry": normal, "noise": normal, "accept": NoiseSpec("uniform", ())}
+        spec = {"step": normal, "noise": normal, "accept": NoiseSpec("uniform", ())}
         first = t % 2
         upper = first + 2 * xp.arange(n // 2, dtype=b.integer)  # with an even count the last odd pair is none
         is_pair = upper < n - 1

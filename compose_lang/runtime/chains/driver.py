@@ -38,8 +38,11 @@ MOST_LANES = 8
 
 
 @dataclass
-class Pace:
-    """What chunks took so far. rate: sweeps a second, all counted, in the last one; 0 before it."""
+class ChunkSize:
+    """How many sweeps make a chunk, by what chunks took so far.
+
+    rate: sweeps a second, all counted, in the last one; 0 before it.
+    """
 
     rate: float = 0.0
     each: float = 0.0  #: seconds a sweep, without what a chunk takes by itself
@@ -76,7 +79,7 @@ class LaneRun:
     number: int
     chains: list[int]
     sweeps: int = 0
-    pace: Pace = field(default_factory=Pace)
+    chunk_size: ChunkSize = field(default_factory=ChunkSize)
     batch: Any = field(default=None, repr=False)
 
     def __lt__(self, other: LaneRun) -> bool:
@@ -209,7 +212,7 @@ class Driver:
         began = monotonic()
         result = self.sampler.advance(lane.batch, lane.sweeps, draws, sweeps)
         if self.compiled:  # the first chunk's time is the compiler's
-            lane.pace.learn(draws * sweeps, monotonic() - began)
+            lane.chunk_size.learn(draws * sweeps, monotonic() - began)
         self.compiled = True
         self._require_numbers(lane, result)
         lane.batch = result.batch
@@ -219,7 +222,7 @@ class Driver:
 
     def _chunk(self, lane: LaneRun) -> tuple[int, int]:
         """Draws and sweeps a draw of the lane's next chunk; warm-up counts as one draw, which is not kept."""
-        wanted = lane.pace.sweeps_in(CHUNK_SECONDS)
+        wanted = lane.chunk_size.sweeps_in(CHUNK_SECONDS)
         if lane.sweeps < self.settings.warmup:
             return 1, min(wanted, self.settings.warmup - lane.sweeps)
         left = (self.settings.sweeps - lane.sweeps) // self.settings.thin

@@ -1,5 +1,5 @@
-"""What kernels see of a density's variables, a file each; `runtime/kernels/common/kernel.py` has the protocols.
+"""What kernels see of a density's variables, a file each; `kernels/common/kernel.py` has the protocols.
 
-`coordinates` are continuous variables, `sites` a finite one; the others are what some kernels need to know besides.
-`seen` makes them for a plan.
+In: a density, a plan's blocks, and what the compiler has found of them. Out: blocks for kernels, at any level of the
+energy; `views` makes them for a plan. Before: `planning`. After: the samplers of `chains` and `annealing`.
 """

@@ -6,16 +6,16 @@ import random
 
 import pytest
 
-from compose_lang.runtime.chains.driver import Pace
+from compose_lang.runtime.chains.driver import ChunkSize
 
 
 @pytest.mark.parametrize("fixed", [0.0, 0.1, 3.0])
 @pytest.mark.parametrize("each", [1e-6, 1e-3, 0.2, 2.0])
 def test_sweeps_take_half_a_second_or_as_long_as_all_else(fixed: float, each: float) -> None:
-    noise, pace, sweeps = random.Random(1), Pace(), []
+    noise, size, sweeps = random.Random(1), ChunkSize(), []
     for _ in range(60):
-        sweeps.append(pace.sweeps_in(0.5))
-        pace.learn(sweeps[-1], (fixed + each * sweeps[-1]) * noise.uniform(0.95, 1.1))
+        sweeps.append(size.sweeps_in(0.5))
+        size.learn(sweeps[-1], (fixed + each * sweeps[-1]) * noise.uniform(0.95, 1.1))
     assert max(sweeps) * each <= max(8.0, 4 * each)
     wanted = max(0.5, fixed)
     mean = sum(sweeps[30:]) / 30 * each
@@ -23,7 +23,7 @@ def test_sweeps_take_half_a_second_or_as_long_as_all_else(fixed: float, each: fl
 
 
 def test_a_rate_of_all_would_stay_at_one_sweep() -> None:
-    pace = Pace()
+    size = ChunkSize()
     for _ in range(10):
-        pace.learn(pace.sweeps_in(0.5), 1.0 + 1e-3 * pace.sweeps_in(0.5))
-    assert pace.sweeps_in(0.5) > 100
+        size.learn(size.sweeps_in(0.5), 1.0 + 1e-3 * size.sweeps_in(0.5))
+    assert size.sweeps_in(0.5) > 100
