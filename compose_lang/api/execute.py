@@ -31,7 +31,7 @@ from compose_lang.runtime.annealing.path import schedule
 from compose_lang.runtime.annealing.population import PopulationSweeper
 from compose_lang.runtime.annealing.replicas import REACH, ReplicaSweeper
 from compose_lang.runtime.annealing.softening import Softening
-from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.backends import facts, load_backend
 from compose_lang.runtime.chains.driver import Driver, Sampler, Watch, ctrl_c_sets, lanes_of
 from compose_lang.runtime.chains.independent import BestPoint, IndependentSweeper
 from compose_lang.runtime.chains.optimise import Optimiser
@@ -106,7 +106,7 @@ def launch(
     else:
         runs_on = settings.backend if solved is None else solved.backend.name
         together = max((block.chains_together for block in plan.blocks), default=1)
-        lanes = [Lane(chains) for chains in lanes_of(settings.chains, runs_on, together)]
+        lanes = [Lane(chains) for chains in lanes_of(settings.chains, facts(runs_on).lanes, together)]
     manifest = Manifest(
         program={
             "name": program.source.name,
@@ -310,6 +310,5 @@ def _hashes_of_weights(lessons: Iterable[TrainedWeights]) -> dict[str, str]:
 
 def _versions(backend: str) -> dict[str, str]:
     """The versions of what decides the bits of a draw."""
-    libraries = {"jax": ("jax", "jaxlib", "numpyro"), "torch": ("torch",)}.get(backend, ())
-    found = installed(("compose_lang", "numpy", *libraries))
+    found = installed(dict.fromkeys(("compose_lang", "numpy", *facts(backend).libraries)))
     return {name: value for name, value in found.items() if value is not None}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.graph.learned_factor import used_by
-from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.backends import DEFAULT, load_backend
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.learning.obtain import by_part, obtain
 from compose_lang.runtime.views.coordinates import Coordinates
@@ -57,7 +57,7 @@ def integrate(graph: FactorGraph) -> Integrated:
     """The program on a grid; a program that `is_flat`."""
     names = tuple(v.name for v in graph.variables if v.free_sites)
     sites = tuple((v.name, k) for v in graph.variables for k in range(v.free_sites))
-    density = Density(graph, load_backend("jax"), by_part(obtain(used_by(graph))))
+    density = Density(graph, load_backend(DEFAULT), by_part(obtain(used_by(graph))))
     d = len(sites)
     turns = (np.arange(COARSE[d]) + 0.5) / COARSE[d] - 0.5
     axes = (np.tan(math.pi * turns),) * d

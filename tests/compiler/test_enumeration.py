@@ -60,7 +60,7 @@ def sampled(views: Views, settle: int, keep: int) -> list[Values]:
                 after.append(state)
             return position, after
 
-        run = backend.compile(sweep) if backend.whole_programs else sweep
+        run = backend.compile(sweep) if backend.compiles_whole else sweep
         found = []
         for t in range(settle + keep):
             position, states = run(position, states, backend.asarray(t))

@@ -83,7 +83,7 @@ def swept(
             kernel = load_kernel("gibbs").bind(views.on(constants).block((name,)), b, {}, 0)
             return kernel.step(position, {}, noise.draw(kernel.noise, keys, t, b), t)[0]
 
-        run = b.compile(step) if b.whole_programs else step
+        run = b.compile(step) if b.compiles_whole else step
         position: Any = {name: b.asarray(start)}
         for t in range(first, first + sweeps):
             position = run(views.constants, position, b.asarray(t))

@@ -20,7 +20,7 @@ import numpy as np
 from compose_lang.compiler.ir.types import REAL, Domain, Type
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Position
-from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.backends import facts, load_backend
 from compose_lang.runtime.chains.driver import Driver, Outcome, lanes_of
 from compose_lang.runtime.chains.sweep import Sweeper
 from compose_lang.runtime.density.columns import Column
@@ -169,7 +169,7 @@ def drive(
     with backend.scope():
         density = StandInDensity(backend, {"scale": backend.asarray(scale)})
     blocks = [StandInBlock("all")]
-    lanes = lanes_of(settings.chains, settings.backend)
+    lanes = lanes_of(settings.chains, facts(settings.backend).lanes)
     kept = [column for column in density.columns if column.name in keep]
     manifest = Manifest(
         program={"name": "stand_in.cg", "text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()},

@@ -147,7 +147,7 @@ def summing_error(programs: Any, backend_name: str) -> float:
         found = []
         for block, at in ((ours, there), (theirs, here)):
             evaluate = block.energy if backend_name == "numpy" else block.energy_and_gradient
-            evaluate = backend.compile(evaluate) if backend.whole_programs else evaluate
+            evaluate = backend.compile(evaluate) if backend.compiles_whole else evaluate
             out = evaluate(u, at)
             found.append(out if isinstance(out, tuple) else (out,))
         return max(

@@ -53,7 +53,7 @@ class PopulationSweeper(Levelled):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        if self.backend.whole_programs:
+        if self.backend.compiles_whole:
             self._walk = self.backend.compile(self._walk_in_one)
         else:
             self._walk = self._walk_by_levels

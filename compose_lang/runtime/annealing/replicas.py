@@ -62,7 +62,7 @@ class ReplicaSweeper(Levelled):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.capacity = max(1, min(self.capacity, CHUNK_BYTES // (8 * (self.field.block.size + self.count))))
-        whole = self.backend.whole_programs
+        whole = self.backend.compiles_whole
         self._advance = self.backend.compile(self._advance_in_one) if whole else self._advance_by_sweeps
         self._keep = self.backend.compile(self._kept) if whole else self._kept
         self._descend = self.backend.compile(self._descended) if whole else self._descended

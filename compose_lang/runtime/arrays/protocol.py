@@ -1,20 +1,18 @@
 """The protocol behind which numpy, JAX and PyTorch stand: an array-API namespace and a few members more.
 
-A backend is one file in `backends/` that exports `BACKEND`, a function `(precision) -> Backend`; it is passed
-to what needs it, never global. Energies are batch-first, `(chains, ...) -> (chains,)`, so the gradient of
-their sum is the gradient of each and no `vmap` is needed.
+A backend is one file in `backends/` that exports `BACKEND`, a class called as `(precision) -> Backend`; it is passed
+to what needs it, never global. What the planner asks of it the class states by literals (`backends.facts`). Energies
+are batch-first, `(chains, ...) -> (chains,)`, so the gradient of their sum is the gradient of each and no `vmap` is
+needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from compose_lang.runtime.arrays.threefry import ROUNDS
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.backends.native import NativeKernel
 
 Array = Any  # an array of the backend's own library
 Tree = Any  # nested dicts, tuples and NamedTuples with arrays as leaves
@@ -23,14 +21,38 @@ Position = dict[str, Array]
 Precision = Literal["float32", "float64"]
 
 
+class NativeKernel(Protocol):
+    """A kernel in C."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def name(self) -> str:
+        """What tells it from all others."""
+        ...
+
+    @property
+    def handler(self) -> Any:
+        """The kernel as XLA calls it."""
+        ...
+
+    def __call__(self, changed: int, *arrays: Any) -> tuple[Any, ...]:
+        """The first `changed` of some NumPy arrays as the kernel leaves them."""
+        ...
+
+
 class Backend(Protocol):
     """What the evaluator, the kernels and the driver ask of an array library."""
 
     name: str
-    whole_programs: (
+    has_gradient: bool  #: whether `value_and_grad` is there
+    compiles_whole: (
         bool  #: whether `compile` takes whole sweeps with their loops, or energies and gradients only
     )
-    has_gradient: bool  #: whether `value_and_grad` is there
+    lanes: int  #: groups of chains that gain by running side by side, in threads
+    libraries: tuple[
+        str, ...
+    ]  #: whose versions decide the bits of its draws; the first is that of its arrays
     xp: Any  #: array-API namespace: numpy, jax.numpy or array_api_compat.torch
     special: (
         Any  #: gammaln, digamma, erf, erfc, ndtr, ndtri, log_ndtr, i0e, betaln … under scipy.special's names

@@ -7,13 +7,18 @@ Before: `arrays`. After: all that computes.
 from __future__ import annotations
 
 import ast
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
 from pkgutil import iter_modules
+from typing import Any
 
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.arrays.protocol import Backend, Precision
+
+DEFAULT = "jax"  #: what runs where nothing is said
+REFERENCE = "numpy"  #: what needs no compiler: one operation at a time
 
 
 def load_backend(name: str, precision: Precision = "float64") -> Backend:
@@ -22,7 +27,7 @@ def load_backend(name: str, precision: Precision = "float64") -> Backend:
         module = import_module(f"compose_lang.runtime.backends.{name}")
     except ModuleNotFoundError as missing:
         if missing.name and missing.name.startswith("compose_lang"):
-            text = f"there is no backend `{name}`; there are jax, torch and numpy"
+            text = f"there is no backend `{name}`; there are {', '.join(backend_names())}"
             raise ComposeError(Diagnostic("CG0603", text), exit_code=2) from None
         hint = f'install it: python -m pip install "compose_lang[{name}]"'
         text = f"the backend `{name}` needs the package `{missing.name}`, which is not installed"
@@ -31,21 +36,45 @@ def load_backend(name: str, precision: Precision = "float64") -> Backend:
     return backend
 
 
+def backend_names() -> tuple[str, ...]:
+    """The backends that there are, in alphabetical order: a file each."""
+    return tuple(sorted(m.name for m in iter_modules(__path__) if not m.ispkg))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a backend before its library, slow to load, is imported (see `Backend`)."""
+
+    has_gradient: bool = False
+    compiles_whole: bool = False
+    lanes: int = 1
+    libraries: tuple[str, ...] = ()
+
+
 @cache
-def has_gradient(name: str) -> bool:
-    """Whether a backend differentiates, read off its file: its library, slow to load, is not imported."""
+def facts(name: str) -> Facts:
+    """What the class in a backend's file states by literals, `has_gradient: ClassVar[bool] = True`."""
     source = files(__name__).joinpath(f"{name}.py")
     if not source.is_file():
-        return False
-    stated = (
-        n for n in ast.walk(ast.parse(source.read_text(encoding="utf-8"))) if isinstance(n, ast.AnnAssign)
-    )
-    return any(
-        ast.unparse(n.target) == "has_gradient" and ast.unparse(n.value or n) == "True" for n in stated
-    )
+        return Facts()
+    asked = {field.name for field in fields(Facts)}
+    stated: dict[str, Any] = {}
+    for n in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if (
+            isinstance(n, ast.AnnAssign)
+            and isinstance(n.target, ast.Name)
+            and n.target.id in asked
+            and n.value
+        ):
+            stated[n.target.id] = ast.literal_eval(n.value)
+    return Facts(**stated)
 
 
-@cache
+def has_gradient(name: str) -> bool:
+    """Whether a backend differentiates."""
+    return facts(name).has_gradient
+
+
 def with_gradients() -> tuple[str, ...]:
     """The names of the backends that differentiate, in alphabetical order."""
-    return tuple(sorted(m.name for m in iter_modules(__path__) if not m.ispkg and has_gradient(m.name)))
+    return tuple(filter(has_gradient, backend_names()))

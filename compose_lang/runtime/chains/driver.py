@@ -33,7 +33,6 @@ from compose_lang.runtime.runs.storage import RunFolder
 CHUNK_SECONDS = 0.5
 LOOK_SECONDS = 0.1  #: how often the screen is told
 
-MOST_LANES = 8
 """Lanes are no function of the machine: the shape of a batch decides the last bits of what it computes."""
 
 
@@ -98,15 +97,14 @@ class Outcome:
 Watch = Callable[[Sequence[LaneRun]], None]
 
 
-def lanes_of(chains: int, backend_name: str, together: int = 1) -> list[list[int]]:
+def lanes_of(chains: int, most: int, together: int = 1) -> list[list[int]]:
     """Split chains 0 … into lanes of equal size; the last is filled up with chains that nobody asked for.
 
-    together: how many chains a kernel likes to have in one lane, as far as two lanes remain.
+    most: lanes of the backend. together: how many chains a kernel likes to have in one lane, as far as two lanes remain.
 
     JAX computes outside Python's lock, so lanes run side by side. PyTorch and NumPy hold it between their
-    small operations: two threads were slower than one there, so all chains go into one lane.
+    small operations: two threads were slower than one there, so all chains go into one lane (`Backend.lanes`).
     """
-    most = MOST_LANES if backend_name == "jax" else 1
     size = max(math.ceil(chains / most), min(together, math.ceil(chains / 2)))
     count = math.ceil(chains / size)
     return [list(range(i * size, (i + 1) * size)) for i in range(count)]

@@ -162,7 +162,7 @@ class Optimiser(Sweeper):
             for chain in range(len(start)):
                 at = {name: x[chain : chain + 1] for name, x in found.position.items()}
                 evaluate = self._evaluation(at)
-                gradients = b.name != "numpy"
+                gradients = b.has_gradient
                 result = minimize(
                     evaluate,
                     start[chain],
@@ -181,7 +181,7 @@ class Optimiser(Sweeper):
 
         def evaluate(u: NDArray[Any]) -> Any:
             w = b.asarray(u[None], b.real)
-            if b.name == "numpy":
+            if not b.has_gradient:
                 assert self.block is not None
                 energy = self.density.energy_without_jacobian(self.block.unravel(position, w))
                 value = float(np.asarray(energy)[0])

@@ -79,7 +79,7 @@ def energy_of(density: Density, level: Level) -> Any:
     def energy(constants: Any, position: Position) -> Array:
         return density.with_constants(constants).energy(position, level)
 
-    return density.backend.compile(energy) if density.backend.whole_programs else energy
+    return density.backend.compile(energy) if density.backend.compiles_whole else energy
 
 
 def select(xp: Any, take: Array, new: Array, old: Array) -> Array:
@@ -194,7 +194,7 @@ def search(density: Density, keys: Array, start: Position, level: Level, is_plac
             0, SWEEPS, lambda i, c: sweep(constants, price, c[0], c[1], t + i), (position, states)
         )
 
-    advance = backend.compile(round_of) if backend.whole_programs else round_of
+    advance = backend.compile(round_of) if backend.compiles_whole else round_of
     evaluate = energy_of(density, level)
     first = level._replace(price=backend.asarray([1.0], backend.real))
     states: Any = tuple(k.init(start, keys) for k in views.kernels(ROUNDS * SWEEPS, first))
@@ -219,7 +219,7 @@ def searched_blocks(density: Density, is_placed: bool) -> list[Block]:
         is_discrete = density.variables[b.variables[0]].is_discrete
         if load_kernel(b.kernel).view != "sites" or (is_discrete and is_placed):
             continue
-        continuous = "mh" if density.backend.name == "numpy" else "hmc"
+        continuous = "hmc" if density.backend.has_gradient else "mh"
         blocks.append(Block(b.variables, b.kernel if is_discrete else continuous))
     return blocks
 

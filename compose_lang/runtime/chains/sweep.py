@@ -77,7 +77,7 @@ class Sweeper:
         self.stored = {column.name: stored_dtype(column.type.domain) for column in kept}
         values = sum(int(np.prod(column.type.full_shape, dtype=int)) for column in kept)
         self.capacity = max(1, min(CHUNK_DRAWS, CHUNK_BYTES // max(1, 8 * chains * values)))
-        if self.backend.whole_programs:
+        if self.backend.compiles_whole:
             self._start_kernels = self.backend.compile(self._start_kernels_of)
             self._advance = self.backend.compile(self._advance_in_one)
             self._one_sweep = self.backend.compile(

@@ -159,7 +159,7 @@ class Passes:
         self, body: Callable[[Tree, Tree], tuple[Tree, Tree]], carry: Tree, xs: Tree, rounds: int
     ) -> tuple[Tree, Tree]:
         """Fold over rounds; what each leaves is stacked where programs are compiled whole, and listed elsewhere."""
-        if self.backend.whole_programs:
+        if self.backend.compiles_whole:
             if rounds > 1:
                 return self.backend.scan(body, carry, xs)
             carry, y = body(carry, at_round(xs, 0))

@@ -93,7 +93,7 @@ class Joint:
         held = [backend.without_gradient(t) for t in tables]
         up = passes.upward(passes.gather(held))
         total = up.energy + self.loose(tables)
-        if backend.name == "numpy":
+        if not backend.has_gradient:
             return total
         for table, share in zip(tables, passes.of_tables(passes.beliefs(up), held), strict=True):
             rate = backend.without_gradient(share)

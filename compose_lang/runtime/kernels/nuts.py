@@ -132,6 +132,6 @@ KERNEL = Kernel(
         "max_depth": Option(MOST_DEPTH, "doublings of a trajectory at most", "whole number"),
     },
     needs_gradient=True,
-    backends=frozenset({"jax"}),
+    wraps="numpyro",
     at_shares=hmc.KERNEL.name,
 )

@@ -20,7 +20,7 @@ from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.likelihood.fitting import Fitting
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
-from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.backends import DEFAULT, load_backend
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learning.model_chains import Coordinate, ModelChains, PersistentChains
@@ -41,7 +41,7 @@ class Objective:
 
     def __init__(self, fitting: Fitting, learned: Learned) -> None:
         self.fitting = fitting
-        self.backend = load_backend("jax")
+        self.backend = load_backend(DEFAULT)
         graph, targets, options = fitting.graph, fitting.fit.targets, fitting.fit.options
         self.params = tuple(v.name for v in graph.variables if v.name in targets)
         self.rest = tuple(v.name for v in graph.variables if v.free_sites and v.name not in targets)
@@ -65,7 +65,7 @@ class Objective:
         """How chains of some variables of a graph move."""
         if not names:
             return Plan(())
-        found = plan(replace(graph, variables=tuple(v for v in graph.variables if v.name in names)), "jax")
+        found = plan(replace(graph, variables=tuple(v for v in graph.variables if v.name in names)), DEFAULT)
         if found.annealing is not None:
             moved = ", ".join(found.annealing.anneal.transported)
             text = f"{moved} live at levels of noise, over which maximum likelihood cannot sum them out"

@@ -19,7 +19,7 @@ from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend
-from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.backends import DEFAULT, load_backend
 from compose_lang.runtime.chains.sweep import named_leaves, rebuilt
 from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learned.learner import Learner, trained
@@ -57,7 +57,7 @@ class Trainer:
         self.part: Any = part  #: a `LearnedFactor` or a `Joint`, whichever its learner takes
         self.learner: Learner = learner_of(part, others)
         self.begun = self.learner.begin(part)  # a ValueError says in the user's words what does not fit
-        self.backend: Backend = load_backend("jax", "float32")
+        self.backend: Backend = load_backend(DEFAULT, "float32")
         options = part.options
         self.steps = int(options.get("steps", 0))
         rows = len(next(iter(part.data.values())))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from compose_lang.compiler.graph.factor_graph import Proposal, Request, Variable
 from compose_lang.diagnostics import did_you_mean, fail
-from compose_lang.runtime.backends import with_gradients
+from compose_lang.runtime.backends import backend_names
 from compose_lang.runtime.kernels import discover, find_kernel, kernel_names
 from compose_lang.runtime.kernels.common.kernel import Kernel
 from compose_lang.runtime.kernels.common.method import Method, Option
@@ -52,7 +52,7 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
         method = method_of(r)
         check_options(r, method.options)
         if not method.runs_on(backend):
-            help = f"`{r.method}` runs on {', '.join(sorted(method.backends or with_gradients()))}"
+            help = f"`{r.method}` runs on {', '.join(filter(method.runs_on, backend_names()))}"
             instead = find_kernel(method.at_shares) if isinstance(method, Kernel) else None
             if instead is not None and instead.runs_on(backend):
                 help += f"; `{instead.name}` runs on {backend} too"

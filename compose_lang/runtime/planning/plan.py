@@ -16,6 +16,8 @@ from compose_lang.compiler.analyses.relaxation import informed_block
 from compose_lang.compiler.analyses.sum_out import Exact
 from compose_lang.compiler.constraints.moves import keeping_blocks
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Request, Variable, moved_with
+from compose_lang.runtime.backends import backend_names, has_gradient
+from compose_lang.runtime.kernels import find_kernel
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.discrete import discrete_block
 from compose_lang.runtime.planning.exact import choose
@@ -141,11 +143,16 @@ def summing(block: Block, summed: tuple[tuple[str, ...], ...]) -> Block:
 
 
 def continuous_block(graph: FactorGraph, names: tuple[str, ...], backend: str) -> Block:
-    if backend == "jax":
-        return Block(names, "nuts", why="continuous with a gradient: trajectories tune their own length")
-    if backend == "torch":
-        return Block(names, "hmc", why="continuous with a gradient; nuts runs on jax only")
-    return Block(names, "mh", why="continuous; the numpy backend has no gradients")
+    """The block of continuous variables: by the kernel that asks most of the backend."""
+    nuts = find_kernel("nuts")
+    if nuts is not None and nuts.runs_on(backend):
+        return Block(names, nuts.name, why="continuous with a gradient: trajectories tune their own length")
+    if has_gradient(backend):
+        why = "continuous with a gradient"
+        if nuts is not None:
+            why += f"; {nuts.name} runs on {', '.join(filter(nuts.runs_on, backend_names()))} only"
+        return Block(names, "hmc", why=why)
+    return Block(names, "mh", why=f"continuous; the {backend} backend has no gradients")
 
 
 def approximations(blocks: Sequence[Block]) -> list[str]:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pkgutil import iter_modules
 from typing import Any
 
 from compose_lang.diagnostics import ComposeError, Diagnostic
-from compose_lang.runtime import backends
+from compose_lang.runtime.backends import DEFAULT, backend_names
 
-BACKENDS = tuple(
-    sorted(module.name for module in iter_modules(backends.__path__) if not module.ispkg)
-)  # a file each
 PRECISIONS = ("float32", "float64")
 LEAST = {"chains": 1, "draws": 1, "warmup": 0, "thin": 1, "seed": 0}
 ENVIRONMENT = "COMPOSE_"
@@ -29,7 +25,7 @@ class Settings:
     thin: int = 1  #: sweeps a draw
     keep: tuple[str, ...] | None = None  #: names to store; None: all
     method: str | None = None  #: a kernel for every variable; None: as the program says, or planned
-    backend: str = "jax"
+    backend: str = DEFAULT
     precision: str = "float64"
 
     def __post_init__(self) -> None:
@@ -39,8 +35,8 @@ class Settings:
                 raise _wrong(name, value, f"a whole number of at least {least}")
         if self.seed >= 2**64:
             raise _wrong("seed", self.seed, "below 2^64")
-        if self.backend not in BACKENDS:
-            raise _wrong("backend", self.backend, "one of " + ", ".join(BACKENDS))
+        if self.backend not in backend_names():
+            raise _wrong("backend", self.backend, "one of " + ", ".join(backend_names()))
         if self.precision not in PRECISIONS:
             raise _wrong("precision", self.precision, "one of " + ", ".join(PRECISIONS))
 

@@ -140,7 +140,7 @@ class Views:
 
     def compiled(self, key: Any, view: Callable[[Views, Level], Any], level: Level) -> Compiled | None:
         """The methods of a view at a level, where they are compiled by themselves. key: of their programs."""
-        if self.backend.whole_programs or self.density.recurs or any(v.loops for v in self.views.values()):
+        if self.backend.compiles_whole or self.density.recurs or any(v.loops for v in self.views.values()):
             return None
 
         def run(method: str) -> Callable[..., Any]:
@@ -200,7 +200,7 @@ def joint(
         found = exact(graph, [v for v in graph.variables if v.name in names], math.inf)
         if isinstance(found, str):
             raise InternalError(f"{', '.join(names)} cannot be summed out: {found}")
-    summed = Summed(found, found.elimination(COMPILED if backend.whole_programs else 1.0))
+    summed = Summed(found, found.elimination(COMPILED if backend.compiles_whole else 1.0))
     return View(
         [t.energy for t in found.tables],
         integers(summed.index, backend),
@@ -228,7 +228,7 @@ def groves(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> V
     """Classes of sites that hang together as trees."""
     found = forests(graph, v)
     assert not isinstance(found, str), found
-    padding = COMPILED if backend.whole_programs else 1.0
+    padding = COMPILED if backend.compiles_whole else 1.0
     classes = [planted(v, part, padding) for part in found]
     return View(
         [t.energy for part in found for t in part.tables],

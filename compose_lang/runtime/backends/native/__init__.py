@@ -1,6 +1,6 @@
 """Kernels in C, compiled where they run: by the system's C compiler, once, into the user's cache folder.
 
-In: a source of this folder and the macros that fit it to a program. Out: a `NativeKernel`, which the backends call by
+In: a source of this folder and the macros that fit it to a program. Out: a `CompiledKernel`, which the backends call by
 `Backend.native` on arrays in memory: JAX through XLA's foreign-function interface, within compiled programs, the others
 directly. What they compute the array operations of `runtime/kernels/pairwise` compute too, to the bit.
 
@@ -34,7 +34,7 @@ WIDE = ("-mprefer-vector-width=512",)  #: where the processor has vectors so wid
 
 
 @dataclass(frozen=True)
-class NativeKernel:
+class CompiledKernel:
     """A compiled source: `name` tells it from all others."""
 
     name: str
@@ -58,14 +58,14 @@ def pointers(arrays: Sequence[NDArray[Any]]) -> Any:
     return (ctypes.c_void_p * len(arrays))(*(a.ctypes.data for a in arrays))
 
 
-def native_kernel(source: str, macros: Mapping[str, Any], generated: str = "") -> NativeKernel:
+def native_kernel(source: str, macros: Mapping[str, Any], generated: str = "") -> CompiledKernel:
     """The kernel of a source; generated is C that it includes as `generated.h`. CG0603 if it does not compile."""
     defines = tuple(f"-D{name}={value}" for name, value in sorted(macros.items()))
     return compiled(source, defines, generated)
 
 
 @cache
-def compiled(source: str, defines: tuple[str, ...], generated: str) -> NativeKernel:
+def compiled(source: str, defines: tuple[str, ...], generated: str) -> CompiledKernel:
     texts = [(HERE / name).read_text(encoding="utf-8") for name in (source, "threefry.h", "xla.h")]
     include = xla_include()
     flags = [*FLAGS, *(WIDE if platform.machine() == "x86_64" else ()), *defines]
@@ -95,7 +95,7 @@ def compiled(source: str, defines: tuple[str, ...], generated: str) -> NativeKer
                 help = "COMPOSE_NATIVE=0 runs the same in array operations"
                 raise ComposeError(Diagnostic("CG0603", text, help=help))
             made.replace(path)  # whole or not at all, whoever else compiles it
-    return NativeKernel(name, ctypes.CDLL(str(path)))
+    return CompiledKernel(name, ctypes.CDLL(str(path)))
 
 
 def xla_include() -> str | None:

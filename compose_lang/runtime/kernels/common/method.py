@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from compose_lang.compiler.graph.factor_graph import Kind
-from compose_lang.runtime.backends import has_gradient
+from compose_lang.runtime.backends import facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +24,13 @@ class Method:
     serves: frozenset[Kind]
     options: Mapping[str, Option] = field(default_factory=dict)
     needs_gradient: bool = False
-    backends: frozenset[str] | None = None  #: None: all, or all with gradients
+    wraps: str = ""  #: the library whose sampler it is: it runs where the arrays are that library's
     approximate: str = ""  #: how draws fail to follow the density, or empty where they do
 
     def runs_on(self, backend: str) -> bool:
         """Whether a backend has what the method needs."""
-        return backend in (self.backends or (backend,)) and (not self.needs_gradient or has_gradient(backend))
+        there = facts(backend)
+        return (not self.wraps or self.wraps in there.libraries) and there.has_gradient >= self.needs_gradient
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from compose_lang.compiler.analyses.thresholds import Levels, Step
 from compose_lang.runtime.arrays.protocol import Array, Tree
-from compose_lang.runtime.backends.native import NativeKernel, native_kernel
+from compose_lang.runtime.backends.native import CompiledKernel, native_kernel
 from compose_lang.runtime.kernels.pairwise.bits import Bits, bit_tables, levels_of, word_shape
 from compose_lang.runtime.kernels.pairwise.native_lattice import (
     geometry,
@@ -34,7 +34,7 @@ class NativeBits(Bits):
         return self.backend.native(kernel, 2, *arrays)
 
 
-def compiled(few: Levels) -> NativeKernel:
+def compiled(few: Levels) -> CompiledKernel:
     """The kernel of a lattice."""
     macros = {
         **geometry(word_shape(few.lattice), [s.offset for g in few.groups for s in g]),

@@ -10,7 +10,7 @@ import numpy as np
 
 from compose_lang.compiler.analyses.lattice import Lattice
 from compose_lang.runtime.arrays.protocol import Array, Tree
-from compose_lang.runtime.backends.native import NativeKernel, native_kernel
+from compose_lang.runtime.backends.native import CompiledKernel, native_kernel
 from compose_lang.runtime.kernels.pairwise.native_lattice import (
     geometry,
     in_three,
@@ -33,7 +33,7 @@ class NativeWeights(Weights):
         return self.backend.native(kernel, 2, *held, noise["key"], counts, *tables["bits"], *tables["ratios"])
 
 
-def compiled(lattice: Lattice, precision: str) -> NativeKernel:
+def compiled(lattice: Lattice, precision: str) -> CompiledKernel:
     """The kernel of a lattice."""
     offsets = [d.offset for d in lattice.directions]
     macros = {

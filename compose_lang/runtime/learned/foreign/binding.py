@@ -119,7 +119,7 @@ def bound(part: LearnedFactor, b: Backend) -> Foreign:
 def tested(part: LearnedFactor, b: Backend, function: Any) -> Any:
     """The code as the first library, and the first dtype, in which it passes."""
     told = part.options.get("library") or library_of(function)
-    libraries = [told] if told else [TORCH, JAX] if b.name == TORCH else [JAX, TORCH]
+    libraries = [told] if told else [TORCH, JAX] if TORCH in b.libraries else [JAX, TORCH]
     failures: dict[str, ComposeError] = {}
     for library in libraries:
         for make in CODES[library](part, function, b):
@@ -158,13 +158,13 @@ CODES: dict[str, Callable[[LearnedFactor, Any, Backend], list[Callable[[], Code]
 
 def bridged(code: Any, b: Backend) -> Any:
     """What gives the energies of a library's code to a backend's programs."""
-    if b.name == code.library and code.is_traceable:
+    if code.library in b.libraries and code.is_traceable:
         return code
-    if b.name == JAX:
+    if JAX in b.libraries:
         from compose_lang.runtime.learned.foreign.in_jax import InJax
 
         return InJax(code, b.real)
-    if b.name == TORCH:
+    if TORCH in b.libraries:
         from compose_lang.runtime.learned.foreign.in_torch import ClosedJax, ClosedTorch, InTorch
 
         return InTorch(ClosedTorch(code) if code.library == TORCH else ClosedJax(code))
