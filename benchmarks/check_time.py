@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from compose_lang.compiler.pipeline import check
+from compose_lang.api.check import check
 from tests.test_limits import thousands
 
 

@@ -28,9 +28,10 @@ def measure(size: int, backend: str) -> tuple[float, float, float]:
     import numpy as np
 
     import compose_lang as cg
-    from compose_lang.compiler.plan import plan
-    from compose_lang.runtime.backend import load_backend
-    from compose_lang.runtime.density import Density
+    from compose_lang.runtime.backends import load_backend
+    from compose_lang.runtime.density.density import Density
+    from compose_lang.runtime.planning.plan import plan
+    from compose_lang.runtime.views.views import views_of
 
     library = load_backend(backend)
     y = np.random.default_rng(0).normal(size=size)
@@ -38,18 +39,19 @@ def measure(size: int, backend: str) -> tuple[float, float, float]:
         library.to_numpy(library.asarray(np.ones(2)) + 1)  # what starting the library takes is not ours
         times = [time.perf_counter()]
         model = cg.compile(PROGRAM.format(size=size), data={"y": y})
-        density = Density(model.program.graph, plan(model.program.graph, backend, []), library)
+        chosen = plan(model.program.graph, backend, [])
+        views = views_of(Density(model.program.graph, library), chosen.blocks)
         times.append(time.perf_counter())
-        (names,) = (block.variables for block in density.plan.blocks)
+        (names,) = (block.variables for block in chosen.blocks)
 
         def gradient(constants: object, u: object) -> object:
-            block = density.with_constants(constants).block(names)
+            block = views.on(constants).block(names)
             return block.energy_and_gradient(u, {})
 
         compiled = library.compile(gradient)
         u = library.asarray(np.zeros((4, 2)))
         for _ in range(2):
-            library.to_numpy(compiled(density.constants, u)[1])
+            library.to_numpy(compiled(views.constants, u)[1])
             times.append(time.perf_counter())
     return tuple(np.diff(times))
 

@@ -121,7 +121,7 @@ def measured(method: str, how: str | None, task: Task) -> dict[str, Any]:
     run = cg.sample(task.text, task.data, method=how, **SETTINGS)
     x = np.asarray(run.posterior["x"]).reshape(SETTINGS["chains"], SETTINGS["draws"], -1).astype(float)
     weights = np.random.default_rng(3).choice([-1.0, 1.0], (x.shape[-1], PROJECTIONS))
-    from compose_lang.runtime.convergence import convergence
+    from compose_lang.runtime.results.convergence import convergence
 
     found = convergence(x @ weights)
     ess, sweeps = float(found.ess_bulk.min()), SETTINGS["chains"] * SETTINGS["draws"]

@@ -25,13 +25,14 @@ from pathlib import Path
 import numpy as np
 
 import compose_lang as cg
-from compose_lang.bindings import requested
-from compose_lang.compiler.colour import colour
-from compose_lang.compiler.plan import Plan, plan
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.driver import available_cores, lanes_of
-from compose_lang.runtime.sweep import Sweeper
+from compose_lang.api.bindings import requested
+from compose_lang.compiler.analyses.colouring import colour
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.driver import available_cores, lanes_of
+from compose_lang.runtime.chains.sweep import Sweeper
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.plan import Plan, plan
+from compose_lang.runtime.views.views import views_of
 
 HERE = Path(__file__).parent
 BETA = 0.44
@@ -92,9 +93,9 @@ def compose(
     """The timed kernel of a model, and the form that its plan names."""
     backend = load_backend("jax")
     chosen = change(plan(model.program.graph, "jax", requested("gibbs")))
-    density = Density(model.program.graph, chosen, backend)
+    views = views_of(Density(model.program.graph, backend), chosen.blocks)
     lanes = lanes_of(chains, "jax", max(b.chains_together for b in chosen.blocks))
-    sweeper = Sweeper(density, chosen.blocks, backend, seed=0, warmup=0, chains=len(lanes[0]), keep=["m"])
+    sweeper = Sweeper(views, seed=0, warmup=0, chains=len(lanes[0]), keep=["m"])
     batches = [sweeper.start(lane) for lane in lanes]
     sites, done = model.program.graph.variables[0].free_sites, 0
     pool = ThreadPoolExecutor(available_cores())

@@ -3,18 +3,18 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compose_lang.api import Model, compile, sample
+    from compose_lang.api.model import Model, compile, sample
     from compose_lang.diagnostics import ComposeError
-    from compose_lang.runtime.samples import Run
+    from compose_lang.runtime.results.run import Run
 
 __all__ = ["ComposeError", "Model", "Run", "compile", "sample"]
 
 _HOMES = {
     "ComposeError": "compose_lang.diagnostics",
-    "Model": "compose_lang.api",
-    "Run": "compose_lang.runtime.samples",
-    "compile": "compose_lang.api",
-    "sample": "compose_lang.api",
+    "Model": "compose_lang.api.model",
+    "Run": "compose_lang.runtime.results.run",
+    "compile": "compose_lang.api.model",
+    "sample": "compose_lang.api.model",
 }
 
 

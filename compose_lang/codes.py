@@ -90,6 +90,7 @@ CODES: dict[str, str] = {
     "CG0711": "a fit has not converged",
     "CG0712": "levels of noise, or shares of the energy, are too far apart",
     "CG0713": "moves may not reach every solution of the constraints",
+    "CG0714": "something is still to be learned",
     # 08 limits
     "CG0801": "too large",
     "CG0802": "time limit reached",

@@ -1,6 +1,6 @@
 """What can be wrong with a user's program, and where: sources, spans, diagnostics, and the error that carries them.
 
-Every stage reports through `Diagnostic`; `render` (in `compose_lang.render`) turns one into text. Line and
+Every stage reports through `Diagnostic`; `render` (in `compose_lang.report.render`) turns one into text. Line and
 column are computed only there. A `ComposeError` is the user's to mend and never shows a traceback; an
 `InternalError` is ours.
 """
@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NoReturn
 
 Severity = Literal["error", "warning", "note"]
 
@@ -121,3 +121,16 @@ def edits(one: str, two: str) -> int:
                 cost = min(cost, older[j - 1] + 1)
             row.append(cost)
     return row[-1]
+
+
+def fail(
+    code: str,
+    message: str,
+    span: Span | None,
+    help: str = "",
+    labels: tuple[Label, ...] = (),
+    label: str = "",
+) -> NoReturn:
+    """Report an error of the user's program; a limit (CG08) ends with exit code 5."""
+    exit_code = 5 if code.startswith("CG08") else 1
+    raise ComposeError(Diagnostic(code, message, span, help=help, labels=labels, label=label), exit_code)

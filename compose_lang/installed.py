@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 
 NEEDED = (
     "compose_lang",
@@ -25,17 +23,21 @@ OPTIONAL = ("torch", "ortools", "arviz", "matplotlib", "pyarrow", "zarr", "diffu
 
 def installed(packages: Iterable[str]) -> dict[str, str | None]:
     """The version of each package, None where it is not installed."""
-    found: dict[str, str | None] = {}
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions: dict[str, str | None] = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = None
-    return found
+            versions[package] = None
+    return versions
 
 
 def examination() -> dict[str, str | None]:
     """Python, machine, packages, and the compiler that PyTorch uses."""
+    import platform
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "python": platform.python_version(),
@@ -43,3 +45,10 @@ def examination() -> dict[str, str | None]:
         **installed((*NEEDED, *OPTIONAL)),
         "C++ compiler": os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++"),
     }
+
+
+def c_compiler() -> str | None:
+    """The system's C compiler, or that of the variable CC."""
+    if os.environ.get("COMPOSE_NATIVE") == "0":
+        return None
+    return shutil.which(os.environ.get("CC") or "cc")

@@ -17,16 +17,16 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from compose_lang.api import Model
-from compose_lang.compiler.pipeline import compile_program, without_data
-from compose_lang.compiler.plan import plan
+from compose_lang.api.check import checked_program, without_data
+from compose_lang.api.model import Model
 from compose_lang.diagnostics import ComposeError, Source
-from compose_lang.dump import dump_stage
 from compose_lang.grammar.automaton import Automaton
 from compose_lang.grammar.build_ast import Builder
 from compose_lang.grammar.parser import parse
 from compose_lang.grammar.printer import print_module
 from compose_lang.grammar.tokens import Token
+from compose_lang.report.dump import dump_stage
+from compose_lang.runtime.planning.plan import plan
 from tests.compiler.program_strategies import programs
 from tests.grammar.strategies import modules
 from tests.test_bad_input import GOOD, mutant
@@ -45,7 +45,7 @@ def examine(name: str, text: str, measure: Measure = calls) -> float:
     def check() -> None:
         nonlocal program
         try:
-            program = compile_program(source)
+            program = checked_program(source)
         except ComposeError as wrong:
             assert without_data(wrong.diagnostics)
 

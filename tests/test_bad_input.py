@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from compose_lang.api.check import check
 from compose_lang.cli import main
-from compose_lang.compiler.pipeline import check
 from compose_lang.diagnostics import ComposeError, Source
 from tests.work import calls
 

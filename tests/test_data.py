@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save_file
 
-from compose_lang.compiler.data import bind_data, read_file, resolve_path, violation
-from compose_lang.compiler.files import READERS
-from compose_lang.compiler.types import BOOL, INT, POSITIVE, REAL, TEXT, UNIT, Domain, Type
+from compose_lang.compiler.ir.types import BOOL, INT, POSITIVE, REAL, TEXT, UNIT, Domain, Type
+from compose_lang.compiler.sources.convert import bind_data, read_file, resolve_path, violation
+from compose_lang.compiler.sources.formats import READERS
 from compose_lang.diagnostics import ComposeError
 
 ANY = -1

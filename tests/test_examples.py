@@ -20,10 +20,10 @@ from scipy import stats
 
 import compose_lang as cg
 from benchmarks.composition import discovered_parts, scenes, shapes, style, tapestry
-from compose_lang.compiler.pipeline import check
-from compose_lang.compiler.standard_library import known_names, library_modules
-from compose_lang.runtime.convergence import ess_bulk, mcse_mean, rhat
-from compose_lang.runtime.enumeration import enumerate_states
+from compose_lang.api.check import check
+from compose_lang.compiler.elaborate.standard_library import known_names, library_modules
+from compose_lang.runtime.results.convergence import ess_bulk, mcse_mean, rhat
+from compose_lang.validation.enumeration import enumerate_states
 from examples.discovered_parts.make_data import drawn
 
 ROOT = Path(__file__).parent.parent
@@ -195,7 +195,7 @@ def test_couplings_of_a_spin_glass_come_back(tmp_path: Path, monkeypatch: pytest
     """At the maximum the model has the data's means of what each param multiplies: exact draws of it show them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     shutil.copytree(EXAMPLES / "inverse_ising", tmp_path / "it", ignore=shutil.ignore_patterns("*.learned"))
-    model = cg.compile(str(tmp_path / "it/inverse_ising.cg"))
+    model = cg.compile(str(tmp_path / "it/inverse_ising.cg")).fitted()
     data = np.load(tmp_path / "it/snapshots.npz")
     found = model.params
     away = np.concatenate([np.ravel(found[name] - data[name]) for name in ("right", "down", "field")])

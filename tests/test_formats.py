@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from compose_lang.api.check import check
 from compose_lang.cli import main
-from compose_lang.compiler.pipeline import check
-from compose_lang.render import Format, render
-from compose_lang.screen import in_colour
+from compose_lang.report.render import Format, render
+from compose_lang.report.screen import in_colour
 
 FOLDER = Path(__file__).parent / "golden" / "formats"
 FORMATS: tuple[Format, ...] = ("full", "concise", "json", "github")

@@ -16,21 +16,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compose_lang.api import Model
-from compose_lang.compiler.data import violation
-from compose_lang.compiler.graph import FactorGraph
-from compose_lang.compiler.pipeline import CompiledProgram, compile_program
-from compose_lang.compiler.plan import plan
+from compose_lang.api.model import Model
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.compiler.passes import CompiledProgram, compile_program
+from compose_lang.compiler.sources.convert import violation
 from compose_lang.diagnostics import Source
-from compose_lang.dump import dump_stage
-from compose_lang.explanation import explain_block
 from compose_lang.grammar.layout import format_source
 from compose_lang.grammar.parser import parse
 from compose_lang.grammar.printer import print_module
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.report.dump import dump_stage
+from compose_lang.report.explain import explain_block
+from compose_lang.runtime.planning.plan import plan
 from tests.compiler import reference
-from tests.compiler.points import energies, random_values
+from tests.compiler.points import density_of, energies, random_values
 
 FOLDER = Path(__file__).parent / "golden" / "good"
 PROGRAMS = sorted(FOLDER.glob("*.cg"))
@@ -80,7 +78,7 @@ def test_a_good_program_passes_every_stage(program: Path) -> None:
 def check_energy(source: Source, graph: FactorGraph, has_reference: bool, finite: bool = False) -> None:
     """At random points the energy is the reference interpreter's: where constraints fail, infinite."""
     values = random_values(graph, np.random.default_rng(0), POINTS)
-    found = energies(Density(graph, plan(graph, "numpy", []), load_backend("numpy")), values)
+    found = energies(density_of(graph), values)
     assert not np.isnan(found).any() and (np.isfinite(found).all() or not finite)
     if has_reference:
         data = {name: node.value for name, node in graph.data.items()}

@@ -137,7 +137,7 @@ A_LINE = {"scalars": 3500, "factors": 1000, "lets": 1000}
 @pytest.mark.parametrize("kind", A_LINE)
 def test_a_check_takes_so_much_work_for_a_line(kind, tmp_path):
     """However many lines there are: a thousand are checked within seconds, which `benchmarks/check_time.py` takes."""
-    from compose_lang.compiler.pipeline import check
+    from compose_lang.api.check import check
 
     def work(lines: int) -> int:
         path = tmp_path / "p.cg"

@@ -18,11 +18,12 @@ import scipy.stats as st
 from scipy.special import logsumexp
 
 import compose_lang
-from compose_lang.compiler.graph import FactorGraph
-from compose_lang.compiler.pipeline import compile_program
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.compiler.passes import compile_program
 from compose_lang.grammar.parser import read_source
-from compose_lang.runtime.convergence import mcse_mean, rhat
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.results.convergence import mcse_mean, rhat
+from compose_lang.runtime.views.coordinates import Coordinates
 from tests.compiler.points import Values, density_of, random_values
 
 PROGRAMS = Path(__file__).parent / "posteriordb"
@@ -124,7 +125,7 @@ def test_energy_is_that_of_the_stan_model(name: str) -> None:
 def log_jacobian(density: Density, u: np.ndarray) -> float:
     """log |d values / d u| by central differences; of a simplex the first k - 1 coordinates are its values."""
     names = tuple(v.name for v in density.graph.variables)
-    block = density.block(names)
+    block = Coordinates(density, names)
 
     def coordinates(at: np.ndarray) -> np.ndarray:
         values, _ = density.constrain(block.unravel({}, at))
@@ -144,7 +145,7 @@ def test_coordinates_have_the_jacobian_of_their_transform(name: str) -> None:
     density = density_of(graph_of(name))
     values = random_values(density.graph, np.random.default_rng(1), 1)
     position = density.position_of(values)
-    block = density.block(tuple(v.name for v in density.graph.variables))
+    block = Coordinates(density, tuple(v.name for v in density.graph.variables))
     expected = density.energy_of_values(values) - log_jacobian(density, block.ravel(position))
     np.testing.assert_allclose(density.energy(position), expected, rtol=1e-7)
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from compose_lang.diagnostics import Diagnostic, Label, Source, Span
-from compose_lang.render import as_json, render
+from compose_lang.report.render import as_json, render
 
 
 def mark(source: Source, text: str, after: int = 0) -> Span:

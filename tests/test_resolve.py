@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from compose_lang.compiler.foreign_names import BUGS, RENAMED, SAID
-from compose_lang.compiler.resolve import resolve
-from compose_lang.compiler.standard_library import known_names
+from compose_lang.compiler.elaborate.standard_library import known_names, modules_with
+from compose_lang.compiler.names.resolve import resolve
+from compose_lang.compiler.names.suggestions import BUGS, RENAMED, SAID
 from compose_lang.diagnostics import Diagnostic, Source
 from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse
@@ -22,7 +22,7 @@ KNOWN = {
 
 
 def found(text: str) -> list[Diagnostic]:
-    return resolve(parse(Source("test.cg", text)), KNOWN)
+    return resolve(parse(Source("test.cg", text)), KNOWN, modules_with)
 
 
 def codes(text: str) -> list[str]:
@@ -153,7 +153,7 @@ def test_spans_are_those_of_the_names() -> None:
 @given(modules)
 def test_no_program_breaks_the_resolver(module: ast.Module) -> None:
     again = parse(Source("test.cg", print_module(module)))
-    for diagnostic in resolve(again, KNOWN):
+    for diagnostic in resolve(again, KNOWN, modules_with):
         assert diagnostic.span.source.name == "test.cg"
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.context import Session
-from compose_lang.compiler.elaborate import elaborate
-from compose_lang.compiler.simulation import Forwards, outcomes_of
+from compose_lang.compiler.elaborate.context import Session
+from compose_lang.compiler.elaborate.forward import ForwardSimulation, outcomes_of
+from compose_lang.compiler.passes import graph_of
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.ancestral import simulate
-from compose_lang.runtime.enumeration import enumerate_states
-from compose_lang.runtime.quadrature import integrate
-from compose_lang.verify import share_check, uniform_p, verify
+from compose_lang.validation.ancestral import simulate
+from compose_lang.validation.enumeration import enumerate_states
+from compose_lang.validation.quadrature import integrate
+from compose_lang.validation.verify import share_check, uniform_p, verify
 
 SMALL = """
 type Colour = {red, green}
@@ -45,8 +45,8 @@ y ~ Wide(mu)
 
 def drawn(program: str, count: int = 4000) -> dict[str, np.ndarray]:
     module = cg.compile(program).program.module
-    forwards = Forwards(outcomes_of(module))
-    return simulate(elaborate(module, Session(None, {}, {}, reading=forwards)), forwards, count, seed=0)
+    forwards = ForwardSimulation(outcomes_of(module))
+    return simulate(graph_of(module, Session(None, {}, {}, interpretation=forwards)), forwards, count, seed=0)
 
 
 def test_enumeration_sums_up_the_program():

@@ -33,9 +33,9 @@ from scipy.stats import wilcoxon
 
 import compose_lang as cg
 from benchmarks import metrics
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.learning.obtain import by_part
 from examples.data_efficiency import truth
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +97,7 @@ def nats(target: str, model: cg.Model) -> float:
     points = np.stack(np.meshgrid(GRID, GRID, indexing="ij"), axis=2).reshape(-1, 2)
     many = TARGETS[target](np.random.default_rng(2**20), 10_000)
     with b.scope():
-        weigh = Density(model.program.graph, Plan(()), b).energy_of_values
+        weigh = Density(model.program.graph, b, by_part(model.learn())).energy_of_values
         at_grid, at_draws = (np.asarray(weigh({"x": x})) for x in (points, many))
     return float(at_draws.mean() + logsumexp(-at_grid) + 2 * np.log(GRID[1] - GRID[0]))
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 import compose_lang as cg
-from compose_lang.runtime.convergence import ess_bulk
-from compose_lang.runtime.enumeration import enumerate_states
+from compose_lang.runtime.results.convergence import ess_bulk
+from compose_lang.validation.enumeration import enumerate_states
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "examples/learned_proposal/walk.cg"

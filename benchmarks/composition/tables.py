@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import compose_lang as cg
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.learning.obtain import by_part
 from examples.tables import truth
 
 EXAMPLE = Path(__file__).parents[2] / "examples/tables"
@@ -35,7 +35,7 @@ FIELDS = ["k", "size", "seed", "model", "kl"]
 
 def divergence(p: NDArray[np.float64], model: cg.Model) -> float:
     """KL of the truth (k, k, k, k) from a program, over all states."""
-    density = Density(model.program.graph, Plan(()), load_backend("numpy"))
+    density = Density(model.program.graph, load_backend("numpy"), by_part(model.learn()))
     states = np.stack([g.reshape(-1) for g in np.indices(p.shape)])
     energy = np.asarray(density.energy_of_values(dict(zip(truth.NAMES, states, strict=True))))
     log_z = np.log(np.exp(-energy).sum())

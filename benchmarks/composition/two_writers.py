@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 import compose_lang as cg
 from benchmarks.metrics import total_variation
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.learning.obtain import by_part
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/two_writers"
@@ -40,7 +40,7 @@ def tabulated(program: Path, variable: str = LINE, **constants: Any) -> Table:
     text = program.read_text(encoding="utf-8").replace(LINE, variable)
     data = dict(np.load(program.parent / "words.npz"))
     model = cg.compile(text, data=data, constants=constants)
-    density = Density(model.program.graph, Plan(()), load_backend("numpy"))
+    density = Density(model.program.graph, load_backend("numpy"), by_part(model.learn()))
     energy = np.asarray(density.energy_of_values({"w": WORDS}))
     weights = np.exp(energy.min() - energy)
     found: Table = weights / weights.sum()

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from compose_lang.cli.verb import MOST_ROWS, verb
-from compose_lang.screen import Screen
+from compose_lang.cli.verb import verb
+from compose_lang.report.screen import Screen
 
 RunFolderPath = Annotated[Path, typer.Argument(metavar="DIR", help="A run's folder.", show_default=False)]
 
@@ -20,15 +20,13 @@ def summary(
     every: Annotated[bool, typer.Option("--all", help="Show every row.")] = False,
 ) -> None:
     """Summarise the draws of an earlier run."""
-    from compose_lang.runtime.optimum import shown
-    from compose_lang.runtime.samples import Run
-    from compose_lang.runtime.summary import document
+    from compose_lang.runtime.results.run import Run
 
     done = Run.open(folder)
     if screen.json:
-        screen.document(document(done))
+        screen.document(done.document())
         return
-    screen.out.print(shown(done, None if every else MOST_ROWS))
+    screen.out.print(done.table(every))
     screen.report(done.findings())
 
 
@@ -43,8 +41,8 @@ def plot(
     form: Annotated[str, typer.Option("--format", help="png or svg.")] = "png",
 ) -> None:
     """Draw pictures of an earlier run."""
-    from compose_lang.plots import plot
-    from compose_lang.runtime.samples import Run
+    from compose_lang.report.plots import plot
+    from compose_lang.runtime.results.run import Run
 
     chosen = tuple(name.strip() for name in (names or "").split(",") if name.strip())
     made = [str(path) for path in plot(Run.open(folder), chosen, output or folder / "plots", form)]
@@ -59,8 +57,8 @@ def export(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write [DIR.nc ...].")] = None,
 ) -> None:
     """Write an earlier run's draws for ArviZ and other tools."""
-    from compose_lang.export import export
-    from compose_lang.runtime.samples import Run
+    from compose_lang.report.export import export
+    from compose_lang.runtime.results.run import Run
 
     path = export(Run.open(folder), to, output)
     screen.document({"out": str(path)}) if screen.json else print(path)

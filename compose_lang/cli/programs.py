@@ -10,9 +10,18 @@ from typing import Annotated
 
 import typer
 
-from compose_lang.cli.verb import FAULTS, NOTHING, DataFlag, Program, SetFlag, TrustFlag, model_of, verb
+from compose_lang.cli.verb import (
+    FAULTS,
+    NOTHING,
+    DataFlag,
+    Program,
+    SetFlag,
+    TrustFlag,
+    model_of,
+    verb,
+)
 from compose_lang.diagnostics import ComposeError, Diagnostic
-from compose_lang.screen import Screen, in_colour
+from compose_lang.report.screen import Screen, in_colour
 
 
 class Style(StrEnum):
@@ -24,38 +33,42 @@ class Style(StrEnum):
     github = "github"
 
 
-class Stage(StrEnum):
-    """A stage of the compiler that `check --dump` shows."""
-
-    ast = "ast"
-    typed = "typed"
-    graph = "graph"
-    energy = "energy"
-
-
 @verb
 def check(
     screen: Screen,
     programs: Annotated[list[Path], typer.Argument(metavar="F.cg...", help="Programs.", show_default=False)],
     style: Annotated[Style, typer.Option("--format", help="How diagnostics are printed.")] = Style.full,
-    dump: Annotated[Stage | None, typer.Option(help="Print what a stage of the compiler makes.")] = None,
+    dump: Annotated[
+        str,
+        typer.Option(
+            metavar="STAGE",
+            help="Print what a stage of the compiler makes: ast, typed, graph, energy; after:PASS, the graph that"
+            " a pass leaves; or passes, their list.",
+            show_default=False,
+        ),
+    ] = "",
     data: DataFlag = NOTHING,
     constants: SetFlag = NOTHING,
     trust: TrustFlag = False,
 ) -> int:
     """Find errors and lints, without running anything."""
-    from compose_lang.compiler.pipeline import without_data
-    from compose_lang.dump import dump_stage
-    from compose_lang.render import render
+    from compose_lang.api.check import without_data
+    from compose_lang.report.dump import check_stage, dump_stage, list_passes
+    from compose_lang.report.render import render
 
     found: list[Diagnostic] = []
     code = 0
+    if dump == "passes":
+        print(list_passes())
+        dump = ""
+    elif dump:
+        check_stage(dump)
     for path in programs:
         try:
             model = model_of(path, data, constants, trust)
             found += model.diagnostics
             if dump:
-                print(dump_stage(model.program, dump.value))
+                print(dump_stage(model.program, dump))
         except ComposeError as wrong:
             told = without_data(wrong.diagnostics)
             if any(diagnostic.severity == "error" for diagnostic in told):
@@ -83,7 +96,7 @@ def fmt(
     diff: Annotated[bool, typer.Option("--diff", help="Write nothing; print what would change.")] = False,
 ) -> int:
     """Lay programs out in the canonical way; comments stay."""
-    from compose_lang.fmt import STDIN, formatted, programs_in, write
+    from compose_lang.cli.fmt import STDIN, formatted, programs_in, write
 
     changed: list[str] = []
     found: list[Diagnostic] = []
@@ -105,7 +118,7 @@ def fmt(
         if not (check or diff) and str(path) != STDIN:
             write(done)
     if screen.json:
-        from compose_lang.render import as_json
+        from compose_lang.report.render import as_json
 
         screen.document({"changed": changed, "diagnostics": [as_json(diagnostic) for diagnostic in found]})
     else:
@@ -130,7 +143,7 @@ def explain(
     trust: TrustFlag = False,
 ) -> None:
     """Explain a program's plan, or what a diagnostic's code means."""
-    from compose_lang.explanation import explain_code
+    from compose_lang.report.explain import explain_code
 
     if re.fullmatch(r"[A-Za-z]{2}\d{1,5}", what):
         text = explain_code(what.upper())
@@ -139,8 +152,8 @@ def explain(
     model = model_of(Path(what), data, constants, trust)
     settings = {"backend": backend, "method": method}
     if screen.json:
-        from compose_lang.explanation import plan_as_json
-        from compose_lang.lessons import parts_as_json
+        from compose_lang.report.explain import plan_as_json
+        from compose_lang.report.training import parts_as_json
 
         plan = plan_as_json(model.plan(model.settings(**settings)))
         learned = {"learned": parts_as_json(model.program.parts)} if model.program.parts else {}
@@ -163,8 +176,8 @@ def learn(
     trust: TrustFlag = False,
 ) -> None:
     """Train a program's learned factors ahead; a run finds their weights."""
-    from compose_lang.lessons import params_table, table
-    from compose_lang.render import as_json
+    from compose_lang.report.render import as_json
+    from compose_lang.report.training import params_table, table
 
     screen.failure = {"program": str(program), "parts": []}
     model = model_of(program, data, constants, trust)
@@ -174,6 +187,7 @@ def learn(
     screen.report(model.diagnostics)
     with screen.learning() as learning:
         lessons = model.learn(out=out, learning=learning)
+    model = model.fitted()
     screen.tell(lessons, is_all=True)
     if screen.json:
         found = [*model.diagnostics, *(f for lesson in lessons for f in lesson.findings)]
@@ -181,8 +195,8 @@ def learn(
         screen.document(screen.failure | {"parts": parts, "diagnostics": [as_json(d) for d in found]})
     else:
         screen.out.print(table(lessons))
-        if model.program.params:
-            print(params_table(model.program.params))
+        if model.params:
+            print(params_table(model.params))
 
 
 @verb
@@ -197,7 +211,7 @@ def graph(
     trust: TrustFlag = False,
 ) -> None:
     """Draw a program's factor graph, with plates as plates."""
-    from compose_lang.drawing import as_json, draw
+    from compose_lang.report.picture import as_json, draw
 
     model = model_of(program, data, constants, trust)
     if screen.json:
@@ -227,7 +241,7 @@ def verify(
     trust: TrustFlag = False,
 ) -> int:
     """Test that a program is sampled as it says: against enumeration, or by calibration on simulated data."""
-    from compose_lang.verify import table, verify
+    from compose_lang.validation.verify import table, verify
 
     model = model_of(program, data, constants, trust)
     given = {

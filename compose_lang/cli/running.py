@@ -10,7 +10,6 @@ import typer
 
 from compose_lang.cli.verb import (
     FAULTS,
-    MOST_ROWS,
     NOTHING,
     DataFlag,
     Program,
@@ -20,7 +19,7 @@ from compose_lang.cli.verb import (
     verb,
 )
 from compose_lang.diagnostics import ComposeError, Diagnostic
-from compose_lang.screen import INTERRUPTED, Screen
+from compose_lang.report.screen import INTERRUPTED, Screen
 
 ENDS = {"interrupted": INTERRUPTED, "time limit": 5}  #: exit codes of a run that did not finish
 DOCUMENT = (
@@ -59,14 +58,12 @@ def run(
     screen.failure = dict.fromkeys(DOCUMENT) | {"program": str(program)}
     if device != "cpu":
         raise ComposeError(Diagnostic("CG0901", f"the device `{device}` is not built yet: there is `cpu`"))
-    from compose_lang.compiler.parts import used_by
-    from compose_lang.explanation import explain_block, explain_settings, plan_as_json
-    from compose_lang.launch import earlier_settings, launch
-    from compose_lang.launch import learn as learned_by
-    from compose_lang.lessons import params_table
-    from compose_lang.render import as_json
-    from compose_lang.runtime.optimum import shown
-    from compose_lang.runtime.summary import document
+    from compose_lang.api.execute import earlier_settings, launch
+    from compose_lang.api.execute import learn as learned_by
+    from compose_lang.compiler.graph.learned_factor import used_by
+    from compose_lang.report.explain import explain_block, explain_settings, plan_as_json
+    from compose_lang.report.render import as_json
+    from compose_lang.report.training import params_table
 
     earlier = earlier_settings(folder) if resume else {}
     model = model_of(program, data, constants, trust, earlier.pop("set", {}))
@@ -77,7 +74,7 @@ def run(
     }  # fmt: skip
     settings = model.settings(**earlier | {name: value for name, value in given.items() if value is not None})
     with screen.learning() as learning:
-        model.fitted(learning)
+        model = model.fitted(learning)
     screen.tell(model.lessons, screen.verbose)
     plan = model.plan(settings)
     screen.failure |= {
@@ -110,9 +107,9 @@ def run(
         )  # fmt: skip
     if screen.json:
         learned = {"learned": [lesson.as_json() for lesson in lessons]} if lessons else {}
-        screen.document({**document(done), **learned})
+        screen.document({**done.document(), **learned})
     elif done.draws:
-        screen.out.print(shown(done, None if every else MOST_ROWS))
+        screen.out.print(done.table(every))
     findings = [finding for finding in found if finding not in model.diagnostics]
     screen.report(findings)
     status = done.manifest.status

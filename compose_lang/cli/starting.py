@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from compose_lang.cli.verb import verb
-from compose_lang.screen import Screen
+from compose_lang.report.screen import Screen
 
 
 @verb
@@ -34,7 +34,7 @@ def new(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.", show_default=False)],
 ) -> None:
     """Start a program: a small one with its data."""
-    from compose_lang.starter import new
+    from compose_lang.cli.starter import new
 
     made = new(folder)
     screen.document({"files": [str(path) for path in made]}) if screen.json else print(*made, sep="\n")
@@ -52,7 +52,7 @@ def examples(
     ] = None,
 ) -> None:
     """List the examples, or copy one out to try it."""
-    from compose_lang.starter import copy_example, examples
+    from compose_lang.cli.starter import copy_example, examples
 
     if name is not None:
         path = copy_example(name, folder or Path(name))

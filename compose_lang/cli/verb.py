@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from compose_lang.screen import Screen
+from compose_lang.report.screen import Screen
 
 if TYPE_CHECKING:
-    from compose_lang.api import Model
+    from compose_lang.api.model import Model
 
 app = typer.Typer(
     name="compose",
@@ -26,7 +26,6 @@ app = typer.Typer(
 )
 
 FAULTS = 3  #: exit code where draws have faults, of `run --strict` and of `verify`
-MOST_ROWS = 200  #: of a summary on the screen
 EVERY_VERB: dict[str, Any] = {
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors and results.")],
     "verbose": Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")],
@@ -83,8 +82,8 @@ def model_of(
     earlier: Mapping[str, Any] | None = None,
 ) -> Model:
     """Compile a program with what the flags bind; constants of an earlier run hold where no flag sets them."""
-    from compose_lang.api import compile, data_names
-    from compose_lang.bindings import bound_constants, bound_data
+    from compose_lang.api.bindings import bound_constants, bound_data
+    from compose_lang.api.model import compile, data_names
 
     declared = data_names(program) if data else ()
     bound = {**(earlier or {}), **bound_constants(constants)}

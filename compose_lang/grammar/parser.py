@@ -15,14 +15,7 @@ from compose_lang.diagnostics import ComposeError, Diagnostic, Source, Span
 from compose_lang.grammar import ast
 from compose_lang.grammar.automaton import Automaton
 from compose_lang.grammar.build_ast import Builder
-from compose_lang.grammar.tokens import (
-    CLOSERS,
-    OPENERS,
-    OPERATORS,
-    VALUE,
-    Token,
-    tokenize,
-)
+from compose_lang.grammar.tokens import CLOSERS, OPENERS, OPERATORS, VALUE, Token, tokenize
 
 MAX_ERRORS = 50
 HEADERS = frozenset({"FOR", "IF", "FN", "FACTOR", "DENSITY"})

@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose_lang.bindings import bound_constants, bound_data
-from compose_lang.compiler.application import DeclaredFactor, WithInputs
-from compose_lang.compiler.calls import Builtin
-from compose_lang.compiler.ir import Node
-from compose_lang.compiler.types import BOOL, INT, REAL, Type
-from compose_lang.compiler.values import Function, NamedType, Texts, describe
+from compose_lang.api.bindings import bound_constants, bound_data
+from compose_lang.compiler.elaborate.expressions.calls import Builtin
+from compose_lang.compiler.elaborate.factors.values import WithInputs
+from compose_lang.compiler.elaborate.values import DeclaredFactor, Function, NamedType, Texts, describe
+from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.types import BOOL, INT, REAL, Type
 from compose_lang.diagnostics import ComposeError, Diagnostic, Source, did_you_mean
 from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse, read_source
 from compose_lang.repl import pictures
 from compose_lang.repl.session import Session, Value
-from compose_lang.screen import Screen
+from compose_lang.report.screen import Screen
 
 if TYPE_CHECKING:
-    from compose_lang.runtime.learn.prepare import Lesson
+    from compose_lang.runtime.learning.obtain import TrainedWeights
 
 MOST_SHOWN = 1000  #: numbers of an array that are printed
 ROWS = 30  #: of a summary
@@ -97,8 +97,8 @@ class Repl:
             print(signature(value.value))
 
     def summarise(self, text: str, value: Value) -> None:
-        from compose_lang.runtime.columns import Column
-        from compose_lang.runtime.summary import summarise_column, table
+        from compose_lang.runtime.density.columns import Column
+        from compose_lang.runtime.results.summary import summarise_column, table
 
         assert value.draws is not None
         kinds = {"real": REAL, "int": INT, "bool": BOOL}
@@ -232,7 +232,7 @@ def _sample(repl: Repl, text: str) -> None:
     repl.screen.report(run.findings())
 
 
-def _taught(repl: Repl) -> list[Lesson]:
+def _taught(repl: Repl) -> list[TrainedWeights]:
     """What the program's parts have learned, before the sampler's bars are drawn."""
     with repl.screen.learning() as learning:
         lessons = repl.session.model().learn(learning=learning)
@@ -241,7 +241,7 @@ def _taught(repl: Repl) -> list[Lesson]:
 
 
 def _learn(repl: Repl, text: str) -> None:
-    from compose_lang.lessons import table
+    from compose_lang.report.training import table
 
     lessons = _taught(repl)
     if not lessons:
@@ -252,7 +252,7 @@ def _learn(repl: Repl, text: str) -> None:
 
 
 def _summary(repl: Repl, text: str) -> None:
-    from compose_lang.runtime.summary import table
+    from compose_lang.runtime.results.summary import table
 
     if repl.session.run is None:
         _taught(repl)
@@ -264,7 +264,7 @@ def _summary(repl: Repl, text: str) -> None:
 
 def _explain(repl: Repl, text: str) -> None:
     if re.fullmatch(r"[A-Za-z]{2}\d{1,5}", text):
-        from compose_lang.explanation import explain_code
+        from compose_lang.report.explain import explain_code
 
         print(explain_code(text.upper()), end="")
         return
@@ -272,7 +272,7 @@ def _explain(repl: Repl, text: str) -> None:
 
 
 def _graph(repl: Repl, text: str) -> None:
-    from compose_lang.drawing import draw
+    from compose_lang.report.picture import draw
 
     graph = repl.session.model().program.graph
     if text:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from compose_lang.compiler.builtins import BUILTINS, CONSTANTS
-from compose_lang.compiler.declared_types import TYPE_NAMES
-from compose_lang.compiler.standard_library import known_names
+from compose_lang.compiler.elaborate.declarations.declared_types import TYPE_NAMES
+from compose_lang.compiler.elaborate.expressions.builtins import BUILTINS, CONSTANTS
+from compose_lang.compiler.elaborate.standard_library import known_names
 from compose_lang.diagnostics import ComposeError, Source
 from compose_lang.grammar import ast
 from compose_lang.grammar.automaton import load_tables
@@ -220,7 +220,7 @@ def command_words(repl: Repl, line: str, start: str) -> Iterable[str]:
 
 def repl_names(repl: Repl) -> dict[str, str]:
     """The program's own names and their kinds."""
-    from compose_lang.compiler.name_scopes import declarations
+    from compose_lang.compiler.names.symbols import declarations
 
     module = parse(Source("<session>", repl.session.text))
     return {d.name: d.kind for s in module.statements for d in declarations(s)}
@@ -228,9 +228,8 @@ def repl_names(repl: Repl) -> dict[str, str]:
 
 def arguments_of(repl: Repl, name: str) -> list[str]:
     """`mu=` and so on: the parameters of a factor or function."""
-    from compose_lang.compiler.application import DeclaredFactor
-    from compose_lang.compiler.standard_library import builtin_scope
-    from compose_lang.compiler.values import Function
+    from compose_lang.compiler.elaborate.standard_library import builtin_scope
+    from compose_lang.compiler.elaborate.values import DeclaredFactor, Function
 
     module = parse(Source("<session>", repl.session.text))
     found: Any = next(

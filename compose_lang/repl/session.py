@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.api import Model
-from compose_lang.compiler.context import Session as CompilerSession
-from compose_lang.compiler.fitting import fits
-from compose_lang.compiler.inspection import value_in
-from compose_lang.compiler.ir import Node, constant
-from compose_lang.compiler.name_scopes import declarations
-from compose_lang.compiler.pipeline import compile_program
+from compose_lang.api.check import checked_program
+from compose_lang.api.model import Model
+from compose_lang.compiler.elaborate.context import Session as CompilerSession
+from compose_lang.compiler.elaborate.inspection import value_in
+from compose_lang.compiler.ir.build import constant
+from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.likelihood.fitting import fits_params
+from compose_lang.compiler.names.symbols import declarations
 from compose_lang.diagnostics import ComposeError, Diagnostic, Label, Source, Span
 from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse, parse_expression
 from compose_lang.grammar.tokens import CLOSERS, OPENERS, OPERATORS, RESERVED, tokenize
 
 if TYPE_CHECKING:
-    from compose_lang.runtime.driver import Watch
-    from compose_lang.runtime.learn.trainer import Watch as Learning
-    from compose_lang.runtime.samples import Run
+    from compose_lang.runtime.chains.driver import Watch
+    from compose_lang.runtime.learning.loop import Watch as Learning
+    from compose_lang.runtime.results.run import Run
 
 UNFINISHED = frozenset({"CG0301", "CG0402"})
 """What a program may still lack while it is written: data to be bound, a variable's distribution."""
@@ -145,7 +146,7 @@ class Session:
         """The diagnostics of a program of cells, placed in them; a ComposeError where there is an error."""
         source = program_of(cells)
         try:
-            found: Sequence[Diagnostic] = compile_program(source, data, constants, self.folder).diagnostics
+            found: Sequence[Diagnostic] = checked_program(source, data, constants, self.folder).diagnostics
         except ComposeError as wrong:
             if any(d.severity == "error" and d.code not in UNFINISHED for d in wrong.diagnostics):
                 raise ComposeError([placed(d, source, cells) for d in wrong.diagnostics]) from None
@@ -185,7 +186,7 @@ class Session:
         """The program compiled; a ComposeError says what it still lacks."""
         source = program_of(self.cells)
         try:
-            program = compile_program(source, self.data, self.constants, self.folder)
+            program = checked_program(source, self.data, self.constants, self.folder)
         except ComposeError as wrong:
             raise ComposeError(
                 [placed(d, source, self.cells) for d in wrong.diagnostics], wrong.exit_code
@@ -203,7 +204,7 @@ class Session:
         source = program_of(self.cells)
         try:
             module = parse(source)
-            params = self.model().params if fits(module) else {}
+            params = self.model().fitted(learning).params if fits_params(module) else {}
             compiler = CompilerSession(self.folder, dict(self.data), dict(self.constants), params=params)
             value = value_in(module, compiler, expr)
         except ComposeError as wrong:
@@ -267,8 +268,8 @@ def on_draws(value: Node, compiler: CompilerSession, run: Run) -> NDArray[Any]:
 
 def evaluated(value: Node, bindings: Mapping[int, Any]) -> NDArray[Any]:
     """A node by NumPy, (n or 1, *shape), given its leaves."""
-    from compose_lang.compiler.interpret import interpret
-    from compose_lang.runtime.backend import load_backend
+    from compose_lang.compiler.ir.interpret import interpret
+    from compose_lang.runtime.backends import load_backend
 
     backend = load_backend("numpy")
     with backend.scope(), np.errstate(all="ignore"):

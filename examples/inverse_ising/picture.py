@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    found = cg.compile(str(HERE / "inverse_ising.cg")).params
+    found = cg.compile(str(HERE / "inverse_ising.cg")).fitted().params
     truth = np.load(HERE / "snapshots.npz")
     figure, axes = plt.subplots(figsize=(4.5, 4.2), layout="constrained")
     axes.axline((0, 0), slope=1, color="0.8", zorder=0)

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import compose_lang as cg
-from compose_lang.runtime.enumeration import enumerate_states
+from compose_lang.validation.enumeration import enumerate_states
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parents[1] / "benchmarks/composition/learned_proposal.json"

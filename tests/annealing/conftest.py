@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.runtime.learners import diffusion
+from compose_lang.runtime.learned.learners import diffusion
 
 from .exact_diffusion import LEARNER, SD
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.parts import Part
-from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.learn import features
-from compose_lang.runtime.learner import Learner, Weights
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
+from compose_lang.runtime.arrays.protocol import Array, Backend
+from compose_lang.runtime.learned import features
+from compose_lang.runtime.learned.learner import Learner, Weights
 
 SD = 0.1
 
 
-def begin(part: Part) -> dict[str, np.ndarray]:
+def begin(part: LearnedFactor) -> dict[str, np.ndarray]:
     n = len(part.data[part.subjects[0].name])
     rows = np.concatenate([part.data[p.name].reshape(n, -1) for p in part.subjects], axis=1)
     return {"scale": np.array([features.rms(rows)]), "rows": rows.astype(np.float64)}
@@ -36,7 +36,7 @@ def parts(b: Backend, weights: Weights, level: Array, subjects: Sequence[Array])
 
 
 def energy(
-    part: Part,
+    part: LearnedFactor,
     b: Backend,
     weights: Weights,
     level: Array,
@@ -50,7 +50,7 @@ def energy(
 
 
 def score(
-    part: Part,
+    part: LearnedFactor,
     b: Backend,
     weights: Weights,
     level: Array,

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.plan import plan
 from compose_lang.runtime.annealing import exchange
 from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.annealing.softening import Softening
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.planning.plan import plan
+from tests.compiler.points import density_of
 
 from .conftest import ROWS, program
 from .exact_diffusion import SD
@@ -32,7 +31,7 @@ def field(statements: str, form: str = "energy") -> Field:
     assert made.annealing is not None
     found = made.annealing.anneal
     gentle = (0.0,) * len(found.tempered)
-    density = Density(found.graph, made, load_backend("torch"))
+    density = density_of(found.graph, "torch")
     return Field(found, density, Softening(4.0, 0.01, gentle, gentle))
 
 
@@ -52,7 +51,7 @@ def distance(at: Field, truth: Callable[[float], np.ndarray]) -> float:
     b, rng = at.backend, np.random.default_rng(1)
     x, y = drawn_from(truth(COARSE), rng), drawn_from(truth(FINE), rng)
     s, t = (b.asarray(np.full(PAIRS, level), b.real) for level in (COARSE, FINE))
-    normals = {name: b.asarray(rng.standard_normal((PAIRS, 1)), b.real) for name in ("carry", "noise")}
+    normals = {name: b.asarray(rng.standard_normal((PAIRS, 1)), b.real) for name in ("step", "noise")}
     position = [{"x": b.asarray(u[:, None], b.real)} for u in (x, y)]
     up, down, probability = exchange.proposed(at, *position, s, t, normals)
     taken = rng.random(PAIRS) < np.asarray(b.to_numpy(probability))

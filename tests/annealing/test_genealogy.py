@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from compose_lang.runtime.annealing import resampling
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.genealogy import effective, worth
+from compose_lang.runtime.annealing import population as resampling
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.results.genealogy import effective, worth
 
 B = load_backend("numpy")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.anneal import Anneal, anneal
+from compose_lang.compiler.analyses.noise_levels import Anneal, anneal
 from compose_lang.diagnostics import ComposeError
 
 from .conftest import program

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from compose_lang.runtime.annealing import moves
-from compose_lang.runtime.annealing.moves import MOVES, Move, Point, step
-from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.annealing.moves import Point, step
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.planning.moves import MOVES, Move
 
 B = load_backend("numpy")
 MEANS, SD = np.array([-1.0, 1.5]), 0.5

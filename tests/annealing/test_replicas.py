@@ -15,10 +15,10 @@ import pytest
 
 import compose_lang as cg
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime import findings
 from compose_lang.runtime.annealing import exchange
 from compose_lang.runtime.annealing import replicas as replicas_module
-from compose_lang.runtime.learners import diffusion
+from compose_lang.runtime.learned.learners import diffusion
+from compose_lang.runtime.results import findings
 
 from .conftest import GRID, MEASURES, program, weight, worst, z_score
 from .exact_diffusion import LEARNER

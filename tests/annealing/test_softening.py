@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from compose_lang.runtime.annealing.softening import STRIDE, Softening, measured
-from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.backends import load_backend
 
 B = load_backend("numpy")
 LEVELS = np.geomspace(20.0, 0.01, 50)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.runtime.samples import Run
+from compose_lang.runtime.results.run import Run
 
 SCHOOLS = """\
 data y: real[_]

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from compose_lang.api import compile
+from compose_lang.api.check import check
+from compose_lang.api.model import compile
 from compose_lang.codes import CODES
-from compose_lang.compiler.pipeline import check
-from compose_lang.explanation import PROGRAM, explanations
+from compose_lang.report.explain import PROGRAM, explanations
 
 PROGRAMS = [
     (code, kind, program)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from compose_lang.compiler.parts import Part
-from compose_lang.runtime.learn import trainer
-from compose_lang.runtime.samples import Run
+from compose_lang.compiler.graph.learned_factor import LearnedFactor
+from compose_lang.runtime.learning import trainer
+from compose_lang.runtime.results.run import Run
 from tests.cli.conftest import COMMAND
 
 PROGRAM = """\
@@ -114,7 +114,7 @@ def test_other_weights_make_another_run(learned):
 
 
 def test_other_verbs_say_what_will_be_learned_and_learn_nothing(learned, monkeypatch):
-    def refuse(self: trainer.Trainer, part: Part) -> None:
+    def refuse(self: trainer.Trainer, part: LearnedFactor) -> None:
         raise AssertionError("nothing may be trained")
 
     monkeypatch.setattr(trainer.Trainer, "__init__", refuse)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compose_lang.runtime import driver
-from compose_lang.runtime.samples import Run
+from compose_lang.runtime.chains import driver
+from compose_lang.runtime.results.run import Run
 from tests.cli.conftest import COMMAND, MIXED, QUICK
 
 FIELDS = [
@@ -175,7 +175,7 @@ def test_our_own_bug_is_a_short_report(compose, monkeypatch):
     def broken(*arguments: object) -> None:
         raise RuntimeError("a wheel came off")
 
-    monkeypatch.setattr("compose_lang.compiler.plan.plan", broken)
+    monkeypatch.setattr("compose_lang.runtime.planning.plan.plan", broken)
     result = compose("run", "mixed.cg", "--json")
     assert result.code == 70
     assert "bug in Compose" in result.err and "Traceback" not in result.err

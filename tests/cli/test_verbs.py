@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from compose_lang.codes import CODES
+from compose_lang.compiler.passes import PASSES
 from tests.cli.conftest import QUICK
 
 HEAVY = ("jax", "torch", "numpyro", "xarray", "networkx", "scipy", "pandas", "arviz", "matplotlib")
@@ -56,6 +57,27 @@ def test_check_as_json(compose):
 )
 def test_check_dumps_a_stage(compose, stage, shown):
     assert shown in compose("check", "mixed.cg", "--dump", stage).out
+
+
+def test_check_lists_the_passes(compose):
+    lines = compose("check", "mixed.cg", "--dump", "passes").out.splitlines()
+    assert [line.split()[0] for line in lines] == [each.name for each in PASSES]
+    assert all(line.endswith(each.why_here) for line, each in zip(lines, PASSES, strict=True))
+
+
+def test_check_dumps_the_graph_that_a_pass_leaves(compose):
+    Path("bounded.cg").write_text("var x: real ~ Normal(0, 1)\nrequire x >= 0.5\n")
+    assert "support" not in compose("check", "bounded.cg", "--dump", "after:integer_bounds").out
+    assert (
+        "support of x: real(lower=0.5)"
+        in compose("check", "bounded.cg", "--dump", "after:tighten_bounds").out
+    )
+
+
+def test_check_dumps_no_unknown_stage(compose):
+    result = compose("check", "mixed.cg", "--dump", "after:tighten_bound")
+    assert result.code == 2 and "after:tighten_bounds" in result.err and not result.out
+    assert "passes and after:PASS" in compose("check", "mixed.cg", "--dump", "everything").err
 
 
 def test_explain_a_program(compose):

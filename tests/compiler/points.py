@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from compose_lang.compiler.graph import FactorGraph, Variable
-from compose_lang.compiler.pipeline import compile_program
-from compose_lang.compiler.plan import plan
-from compose_lang.compiler.types import Domain
+from compose_lang.compiler.constraints.relations import HardConstraints
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
+from compose_lang.compiler.graph.learned_factor import used_by
+from compose_lang.compiler.ir.types import Domain
+from compose_lang.compiler.passes import compile_program
 from compose_lang.diagnostics import Source
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.learning.obtain import by_part, obtain
+from compose_lang.runtime.planning.plan import Plan, plan
+from compose_lang.runtime.views.views import Views, views_of
 
 Values = dict[str, np.ndarray]
 
@@ -24,9 +29,17 @@ def graph_of(text: str, data: Mapping[str, Any] | None = None) -> FactorGraph:
     return compile_program(Source("<test>", text), data).graph
 
 
-def density_of(graph: FactorGraph, backend: str = "numpy") -> Density:
-    """The density of a graph as the planner would run it with no variable drawn exactly."""
-    return Density(graph, plan(graph, backend, exactly=False), load_backend(backend))
+def density_of(graph: FactorGraph, backend: str | Backend = "numpy") -> Density:
+    """The density of a graph on a backend, with the weights of what it learns."""
+    library = load_backend(backend) if isinstance(backend, str) else backend
+    return Density(graph, library, by_part(obtain(used_by(graph))))
+
+
+def views_on(graph: FactorGraph, backend: str | Backend = "numpy", chosen: Plan | None = None) -> Views:
+    """What the kernels of a plan see of a graph; unless it is given, of one that draws no variable exactly."""
+    density = density_of(graph, backend)
+    chosen = plan(graph, density.backend.name, exactly=False) if chosen is None else chosen
+    return views_of(density, chosen.blocks, chosen.exact)
 
 
 def random_values(graph: FactorGraph, rng: Generator, points: int) -> Values:
@@ -82,3 +95,10 @@ def energies(density: Density, values: Values) -> np.ndarray:
         )
         found = np.asarray(backend.to_numpy(evaluate(density.constants, arrays)))
     return np.broadcast_to(found, (points,))
+
+
+def hard_of(graph: FactorGraph) -> HardConstraints:
+    """The hard constraints that a graph has."""
+    hard = graph.fact(HardConstraints)
+    assert hard is not None
+    return hard

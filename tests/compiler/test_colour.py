@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compose_lang.compiler.colour import LARGEST_CLIQUE, colour
+from compose_lang.compiler.analyses.colouring import LARGEST_CLIQUE, colour
 from tests.work import calls
 
 Pairs = list[tuple[int, int]]

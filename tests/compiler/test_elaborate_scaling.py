@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compose_lang.compiler.graph import FactorGraph
-from compose_lang.compiler.ir import postorder
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.compiler.ir.node import postorder
 from tests.compiler.points import graph_of
 from tests.work import calls
 

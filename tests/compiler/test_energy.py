@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import compose_lang as cg
+from compose_lang.runtime.views.coordinates import Coordinates
 from tests.compiler import program_strategies, reference
 from tests.compiler.points import Values, density_of, energies, graph_of, random_values
 from tests.compiler.programs import PROGRAMS
@@ -117,7 +118,7 @@ def test_gradient_is_that_of_differences(name: str) -> None:
     position = exact.position_of(values)
     names = tuple(v.name for v in graph.variables if v.free_sites and not v.is_discrete)
     rng = np.random.default_rng(2)
-    block = exact.block(names)
+    block = Coordinates(exact, names)
     u = np.asarray(block.ravel(position))
     direction = rng.normal(size=u.shape)
     step = 1e-6
@@ -126,7 +127,7 @@ def test_gradient_is_that_of_differences(name: str) -> None:
         density = density_of(graph, backend)
         with density.backend.scope():
             there = {n: density.backend.asarray(x) for n, x in position.items()}
-            of = density.block(names)
+            of = Coordinates(density, names)
 
             def slopes(there: Any, of: Any = of) -> Any:
                 return of.energy_and_gradient(of.ravel(there), there)[1]

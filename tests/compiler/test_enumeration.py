@@ -15,38 +15,39 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from compose_lang.compiler.block import Block
-from compose_lang.compiler.graph import FactorGraph, Variable
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime import noise
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
+from compose_lang.runtime.arrays import noise
+from compose_lang.runtime.chains.starts import find_start
+from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels import load_kernel
+from compose_lang.runtime.planning.block import Block
+from compose_lang.runtime.planning.plan import Plan
+from compose_lang.runtime.views.views import Views
 from tests.compiler.discrete_programs import DISCRETE, ORDERINGS
-from tests.compiler.points import density_of, graph_of
+from tests.compiler.points import density_of, graph_of, views_on
 
 CHAINS, SETTLE, KEEP = 600, 25, 25
 MOST_SIGMAS = 5.0  # about 2,000 statistics are compared: one in a thousand runs would exceed this by chance
 Values = dict[str, np.ndarray]
 
 
-def assigned(graph: FactorGraph, discrete: str, continuous: str = "mh", backend: str = "numpy") -> Density:
-    """The density with these kernels."""
+def assigned(graph: FactorGraph, discrete: str, continuous: str = "mh", backend: str = "numpy") -> Views:
+    """What these kernels see of the density."""
     blocks = [
         Block((v.name,), discrete if v.is_discrete else continuous) for v in graph.variables if v.free_sites
     ]
-    return Density(graph, Plan(tuple(blocks)), load_backend(backend))
+    return views_on(graph, backend, Plan(tuple(blocks)))
 
 
-def sampled(density: Density, settle: int, keep: int) -> list[Values]:
+def sampled(views: Views, settle: int, keep: int) -> list[Values]:
     """Values of all variables after each of the kept sweeps."""
-    backend = density.backend
+    density, backend = views.density, views.backend
     chains = np.arange(CHAINS)
     with backend.scope():
-        position = density.initial(noise.chain_keys(1, chains, 0, backend), backend)
+        position = find_start(density, noise.chain_keys(1, chains, 0, backend))
         kernels, states = [], []
-        for place, block in enumerate(density.plan.blocks):
-            kernel = load_kernel(block.kernel).bind(density.block(block.variables), backend, {}, settle)
+        for place, block in enumerate(views.blocks):
+            kernel = load_kernel(block.kernel).bind(views.block(block.variables), backend, {}, settle)
             kernels.append((kernel, noise.chain_keys(1, chains, place + 1, backend)))
             states.append(kernel.init(position, kernels[-1][1]))
 
@@ -59,7 +60,7 @@ def sampled(density: Density, settle: int, keep: int) -> list[Values]:
                 after.append(state)
             return position, after
 
-        run = backend.compile(sweep) if backend.whole_programs else sweep
+        run = backend.compile(sweep) if backend.compiles_whole else sweep
         found = []
         for t in range(settle + keep):
             position, states = run(position, states, backend.asarray(t))
@@ -199,7 +200,7 @@ def test_mixed_programs_agree_with_quadrature(name: str) -> None:
 
 
 def flipped(graph: FactorGraph) -> FactorGraph:
-    from compose_lang.compiler.ir import node
+    from compose_lang.compiler.ir.build import node
 
     return replace(graph, groups=tuple(replace(g, energy=node("neg", g.energy)) for g in graph.groups))
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compose_lang.compiler import local
-from compose_lang.runtime.blocks.arrangements import Arrangements
-from compose_lang.runtime.blocks.sites import Sites
-from compose_lang.runtime.density import Density
+from compose_lang.compiler.analyses import local
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.views.arrangements import OrderingView
+from compose_lang.runtime.views.sites import Sites
 from tests.compiler.discrete_programs import DISCRETE, ORDERINGS
-from tests.compiler.points import density_of, graph_of, random_values
+from tests.compiler.points import density_of, graph_of, random_values, views_on
 from tests.once import once
 
 POINTS = 12
@@ -61,7 +61,8 @@ def check_sites(density: Density, block: Sites) -> int:
 
 
 def blocks_of(density: Density) -> list[Sites]:
-    blocks = [density.block(b.variables, b.kernel) for b in density.plan.blocks]
+    views = views_on(density.graph, density.backend)
+    blocks = [views.block(b.variables, b.kernel) for b in views.blocks]
     return [b for b in blocks if isinstance(b, Sites)]
 
 
@@ -160,12 +161,13 @@ def test_a_dropped_group_is_seen() -> None:
 # --- orderings --------------------------------------------------------------------------------------------
 
 
-def arrangements_of(density: Density) -> list[Arrangements]:
-    blocks = [density.block(b.variables, b.kernel) for b in density.plan.blocks]
-    return [b for b in blocks if isinstance(b, Arrangements)]
+def arrangements_of(density: Density) -> list[OrderingView]:
+    views = views_on(density.graph, density.backend)
+    blocks = [views.block(b.variables, b.kernel) for b in views.blocks]
+    return [b for b in blocks if isinstance(b, OrderingView)]
 
 
-def check_orderings(density: Density, block: Arrangements) -> None:
+def check_orderings(density: Density, block: OrderingView) -> None:
     """What an exchange, and any other ordering, changes is what it changes in the whole program."""
     backend = density.backend
     rng = np.random.default_rng(5)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compose_lang.compiler.graph import FactorGraph
-from compose_lang.compiler.pipeline import compile_program
-from compose_lang.compiler.plan import plan
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.compiler.passes import compile_program
 from compose_lang.diagnostics import Source
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
 
 HIERARCHY = """
 data y: real[4] = [1, -2, 3, 0.5]
@@ -27,7 +26,7 @@ def graph_of(text: str) -> FactorGraph:
 
 def density_of(text: str, backend: str) -> Density:
     graph = graph_of(text)
-    return Density(graph, plan(graph, backend), load_backend(backend))
+    return Density(graph, load_backend(backend))
 
 
 def values(chains: int) -> dict[str, np.ndarray]:

@@ -7,11 +7,11 @@ import pytest
 from scipy import integrate, stats
 
 import compose_lang as cg
-from compose_lang.compiler import normalise
-from compose_lang.compiler.plan import Plan
+from compose_lang.compiler.elaborate.factors import normalise
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.planning.plan import Plan
+from tests.compiler.points import views_on
 from tests.once import once
 
 FACTORS = """
@@ -91,9 +91,9 @@ def test_the_gradient_follows_the_inputs(backend):
     gradients = []
     for factor in ("normalize(Peak(1, s))", "Normal(1, s)"):
         b = load_backend(backend)
-        density = Density(cg.compile(program + factor).program.graph, Plan(()), b)
+        views = views_on(cg.compile(program + factor).program.graph, b, Plan(()))
         with b.scope():
-            block = density.block(("s",))
+            block = views.block(("s",))
             position = {"s": b.asarray([[0.3], [-2.0]], b.real)}
             slopes = lambda at, of=block: of.energy_and_gradient(of.ravel(at), at)[1]  # noqa: E731
             gradients.append(b.to_numpy(once(b, slopes)(position)))
@@ -159,12 +159,12 @@ def test_a_rough_sum_is_told():
 
 def test_a_wrong_slope_is_caught(monkeypatch):
     """Planted: the change of variable with a wrong Jacobian."""
-    right = normalise.Total.map_of
+    right = normalise.Normaliser.map_of
 
     def wrong(self, domain):
         to_value = right(self, domain)
         return lambda u: (to_value(u)[0], normalise.node("mul", normalise.constant(0.9), to_value(u)[1]))
 
-    monkeypatch.setattr(normalise.Total, "map_of", wrong)
+    monkeypatch.setattr(normalise.Normaliser, "map_of", wrong)
     got = energy("var x: unit ~ normalize(Power(0.5))", x=0.5)
     assert got != pytest.approx(-stats.beta.logpdf(0.5, 1.5, 1), abs=1e-3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.pipeline import compile_program
+from compose_lang.compiler.passes import compile_program
 from compose_lang.diagnostics import ComposeError, Source
 
 X = "var x: real[2, 3] ~ Normal(0, 1)\n"

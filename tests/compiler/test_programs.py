@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.pipeline import check
+from compose_lang.api.check import check
 from compose_lang.diagnostics import ComposeError
 
 SCENE = """

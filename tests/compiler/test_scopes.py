@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compose_lang.compiler.graph import FactorGroup, Variable
-from compose_lang.compiler.interpret import interpret
-from compose_lang.compiler.scopes import scope
-from compose_lang.runtime.density import Density
+from compose_lang.compiler.graph.factor_graph import FactorGroup, Variable
+from compose_lang.compiler.graph.factor_scopes import scope
+from compose_lang.compiler.ir.interpret import interpret
+from compose_lang.runtime.density.density import Density
 from tests.compiler.discrete_programs import DISCRETE
 from tests.compiler.points import density_of, graph_of, random_values
 

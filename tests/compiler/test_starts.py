@@ -5,21 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compose_lang.compiler.pipeline import compile_program
-from compose_lang.compiler.plan import plan
+from compose_lang.compiler.passes import compile_program
 from compose_lang.diagnostics import ComposeError, Source
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.noise import chain_keys
+from compose_lang.runtime.arrays.noise import chain_keys
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.starts import find_start
+from compose_lang.runtime.density.density import Density
 
 CHAINS = np.arange(3)
 
 
 def start(text: str, backend: str) -> dict[str, np.ndarray]:
     graph = compile_program(Source("<text>", text)).graph
-    density = Density(graph, plan(graph, backend), load_backend(backend))
+    density = Density(graph, load_backend(backend))
     with density.backend.scope():
-        position = density.initial(chain_keys(5, CHAINS, 0, density.backend), density.backend)
+        position = find_start(density, chain_keys(5, CHAINS, 0, density.backend))
         assert np.isfinite(density.backend.to_numpy(density.energy(position))).all()
         recorded = density.record(position)
         return {name: np.asarray(density.backend.to_numpy(value)) for name, value in recorded.items()}

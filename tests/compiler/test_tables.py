@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compose_lang.compiler.interpret import interpret
-from compose_lang.compiler.tables import Sites, Table, tabulate
-from compose_lang.runtime.backend import load_backend
+from compose_lang.compiler.analyses.tables import Sites, Table, tabulate
+from compose_lang.compiler.ir.interpret import interpret
+from compose_lang.runtime.backends import load_backend
 from tests.compiler.discrete_programs import DISCRETE
 from tests.compiler.points import density_of, graph_of, random_values
 from tests.compiler.test_scopes import instance_energies

@@ -7,11 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from compose_lang.compiler.pipeline import compile_program
-from compose_lang.compiler.plan import plan
+from compose_lang.compiler.passes import compile_program
 from compose_lang.diagnostics import Source
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
 
 
 def domains(text: str) -> dict[str, tuple[float, float]]:
@@ -46,7 +45,7 @@ def test_bounds(text: str, bounds: tuple[float, float]) -> None:
 def test_energy_is_that_of_the_constraint_and_the_jacobian() -> None:
     text = "var x: real ~ Normal(0, 1)\nrequire x >= 0.5"
     graph = compile_program(Source("<text>", text)).graph
-    density = Density(graph, plan(graph, "numpy"), load_backend("numpy"))
+    density = Density(graph, load_backend("numpy"))
     x = np.array([0.6, 1.0, 3.0])
     with density.backend.scope():
         moved = density.energy(density.position_of({"x": x}))

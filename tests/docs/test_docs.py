@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.builtins import BUILTINS, CONSTANTS
-from compose_lang.compiler.methods import METHODS
-from compose_lang.compiler.parts import EVERY_NET, LEARNERS, Net
-from compose_lang.compiler.pipeline import check
-from compose_lang.compiler.standard_library import known_names
+from compose_lang.api.check import check
+from compose_lang.compiler.elaborate.expressions.builtins import BUILTINS, CONSTANTS
+from compose_lang.compiler.elaborate.standard_library import known_names
 from compose_lang.diagnostics import Source
+from compose_lang.discovery import LEARNERS, NETS
 from compose_lang.grammar.parser import parse
+from compose_lang.runtime.planning.methods import find_method, method_names
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -138,7 +138,9 @@ def test_the_reference_names_every_function_and_density():
 
 def test_the_methods_are_those_of_the_planner():
     table = (DOCS / "inference.md").read_text()
-    for name, method in METHODS.items():
+    for name in method_names():
+        method = find_method(name)
+        assert method is not None
         row = re.search(rf"^\| `{name}` \| .*\|(.*)\|$", table, re.MULTILINE)
         assert row is not None
         assert set(re.findall(r"`(\w+)`", row[1])) == set(method.options)
@@ -194,7 +196,7 @@ def test_the_options_of_learning_are_those_of_the_learners():
                 shown[method][option.strip("`")] = default
     known = {}
     for method, learner in LEARNERS.items():
-        net = {} if learner.net is None else {"net": str(Net(*learner.net))}
+        net = {} if learner.net is None else {"net": str(learner.net)}
         options = {
             name: "adapted" if value is None else str(value) for name, value in learner.options.items()
         }
@@ -203,4 +205,4 @@ def test_the_options_of_learning_are_those_of_the_learners():
     for method, learner in LEARNERS.items():
         (row,) = (line for line in lines if line.startswith(f"| `{method}` |"))
         assert set(re.findall(r"`(\w+)`", cells(row)[2])) == set(learner.nets)
-    assert set(re.findall(r"^\| `(\w+)\([\d, ]+\)` \|", text, re.MULTILINE)) == set(EVERY_NET)
+    assert set(re.findall(r"^\| `(\w+)\([\d, ]+\)` \|", text, re.MULTILINE)) == set(NETS)

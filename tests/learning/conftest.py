@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compose_lang.compiler.parts import LEARNERS, Net, Part, Port
-from compose_lang.compiler.types import REAL, Domain, Type
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net, Port
+from compose_lang.compiler.ir.types import REAL, Domain, Type
+from compose_lang.discovery import LEARNERS
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,9 @@ def cache(monkeypatch, tmp_path) -> Path:
     return tmp_path / "cache" / "compose_lang" / "learned"
 
 
-def part_of(method: str, home: Path | None = None, rows: int = 200, seed: int = 0, **options: Any) -> Part:
+def part_of(
+    method: str, home: Path | None = None, rows: int = 200, seed: int = 0, **options: Any
+) -> LearnedFactor:
     """A part over three choices (or a point) whose data depend on an input that may be left out."""
     rng = np.random.default_rng(seed)
     k = rng.integers(0, 2, rows)
@@ -29,4 +32,4 @@ def part_of(method: str, home: Path | None = None, rows: int = 200, seed: int = 
     given = Port("k", Type(Domain("bool")), True)
     net = Net("mlp", (4,)) if LEARNERS[method].net else None
     chosen = {**LEARNERS[method].options, **options}
-    return Part("P", method, (subject,), (given,), net, chosen, {"x": x, "k": k}, None, home=home)
+    return LearnedFactor("P", method, (subject,), (given,), net, chosen, {"x": x, "k": k}, None, home=home)

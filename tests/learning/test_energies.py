@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from compose_lang.compiler.parts import LEARNERS, Net, Part, Port
-from compose_lang.compiler.types import REAL, Type
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.learn.trainer import Trainer
-from compose_lang.runtime.learners import diffusion
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net, Port
+from compose_lang.compiler.ir.types import REAL, Type
+from compose_lang.discovery import LEARNERS
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.learned.learners import diffusion
+from compose_lang.runtime.learning.trainer import Trainer
 
 SHARE, PLACE, WIDTH = 0.8, 0.5, 0.03
 
@@ -22,8 +23,8 @@ def error_between_modes(seed: int, steps: int, width: int) -> float:
     x = np.where(is_left, -PLACE, PLACE) + WIDTH * rng.standard_normal(2000)
     options = {**LEARNERS["diffusion"].options, "steps": steps, "batch": 256, "rate": 0.01, "seed": seed}
     net = Net("mlp", (width, width))
-    part = Part("P", "diffusion", (Port("x", Type(REAL)),), (), net, options, {"x": x}, None)
-    weights, _ = Trainer(part).run()
+    part = LearnedFactor("P", "diffusion", (Port("x", Type(REAL)),), (), net, options, {"x": x}, None)
+    weights = Trainer(part).run().weights
     level = np.full(2000, WIDTH / 3)
     noised = x + level * rng.standard_normal(2000)
     learned = np.asarray(diffusion.energy(part, load_backend("numpy"), weights, level, [noised], []))

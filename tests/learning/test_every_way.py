@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.parts import EVERY_NET, LEARNERS
-from compose_lang.compiler.plan import Plan
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.discovery import LEARNERS, NETS
+from compose_lang.runtime.backends import load_backend
+from tests.compiler.points import density_of
 
 SUBJECTS = {
     "mlp": "x: real[2, 2]", "conv": "x: real[4, 4]", "unet": "x: real[4, 4]", "attention": "x: real[3, 2]",
@@ -28,7 +27,7 @@ FINITE = {
 REAL = {"r: real": "0.5", "v: real[2] = none": "[0.1, -0.2]", "p: positive": "1.5"}
 SMALL: dict[str, dict[str, Any]] = {"ebm": {"buffer": 32, "langevin": 2}, "flow": {"layers": 1}}
 LONG = {("diffusion", net) for net in ("attention", "conv", "gnn", "unet")} | {
-    ("ebm", net) for net in EVERY_NET - {"mlp"}
+    ("ebm", net) for net in set(NETS) - {"mlp"}
 }
 WAYS = [
     pytest.param(method, net, marks=[pytest.mark.slow] if (method, net) in LONG else [])
@@ -93,7 +92,7 @@ def program(subjects: list[str], inputs: dict[str, str], method: str, options: d
 def energies(model: Any, values: dict[str, np.ndarray], at: str) -> np.ndarray:
     b = load_backend(at)
     with b.scope():
-        density = Density(model.program.graph, Plan(()), b)
+        density = density_of(model.program.graph, b)
         weigh = b.compile(density.energy_of_values) if at == "jax" else density.energy_of_values
         return np.asarray(b.to_numpy(weigh(values)))
 

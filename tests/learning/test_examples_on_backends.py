@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.runtime.convergence import mcse_mean
+from compose_lang.runtime.results.convergence import mcse_mean
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FEW = {"seed": 1, "chains": 1, "draws": 60, "warmup": 60}

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler import parts
+from compose_lang.compiler.graph import learned_factor
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.learn import files, prepare, trainer
-from compose_lang.runtime.learn.trainer import Progress, Trainer
-from compose_lang.runtime.learn.weights import read
+from compose_lang.runtime.learning import files, obtain, trainer
+from compose_lang.runtime.learning.loop import Progress
+from compose_lang.runtime.learning.trainer import Trainer
+from compose_lang.runtime.learning.weights import read
 from tests.learning.conftest import part_of
 
 PROGRAM = """\
@@ -84,39 +85,49 @@ def test_an_input_that_may_be_left_out_and_a_new_revision_change_the_key(monkeyp
     part = part_of("autoregressive")
     other = part_of("autoregressive")
     assert part.key == other.key
-    monkeypatch.setattr(parts, "REVISION", parts.REVISION + 1)
+    monkeypatch.setattr(learned_factor, "REVISION", learned_factor.REVISION + 1)
     assert part_of("autoregressive").key != part.key
     assert part_of("autoregressive", seed=1).key != part.key  # of the data, too
 
 
 def test_a_damaged_file_of_ours_is_learned_anew(tmp_path):
     part = part_of("categorical", home=tmp_path)
-    (lesson,) = prepare.prepare([part])
+    (lesson,) = obtain.obtain([part])
     whole = lesson.path.read_bytes()
     for damaged in (b"", whole[:40], whole[:-4] + b"\0\0\0\1"):
         lesson.path.write_bytes(damaged)
-        (again,) = prepare.prepare([part])
+        (again,) = obtain.obtain([part])
         assert again.how == "learned" and lesson.path.read_bytes()[-20:] == whole[-20:]
-    assert prepare.prepare([part])[0].how == "kept"
+    assert obtain.obtain([part])[0].how == "kept"
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_the_cache_serves(tmp_path, cache):
     (tmp_path / "home").write_text("a file, where a folder should be")
     part = part_of("categorical", home=tmp_path / "home")
-    (lesson,) = prepare.prepare([part])
+    (lesson,) = obtain.obtain([part])
     assert lesson.path.parent == cache
     (told,) = lesson.findings
     assert (told.code, told.severity) == ("CG0707", "warning") and "home cannot be written" in told.message
-    (again,) = prepare.prepare([part])
+    (again,) = obtain.obtain([part])
     assert (again.how, again.path, again.findings) == ("kept", lesson.path, ())
 
 
 def test_where_nothing_can_be_written_it_is_learned_and_told(tmp_path, monkeypatch):
     (tmp_path / "home").write_text("a file")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    (lesson,) = prepare.prepare([part_of("categorical", home=tmp_path / "home")])
+    (lesson,) = obtain.obtain([part_of("categorical", home=tmp_path / "home")])
     assert lesson.how == "learned" and lesson.path is None
     assert "kept nowhere" in lesson.findings[0].message
+
+
+def test_what_exists_is_given_and_nothing_is_trained_for_it(tmp_path):
+    part = part_of("categorical", home=tmp_path)
+    with pytest.raises(ComposeError) as wrong:
+        obtain.existing([part])
+    assert wrong.value.diagnostics[0].code == "CG0714" and not kept_by(tmp_path)
+    (lesson,) = obtain.obtain([part])
+    (known,) = obtain.existing([part])
+    assert known.how == "kept" and known.weights.keys() == lesson.weights.keys()
 
 
 def test_interrupted_it_leaves_a_checkpoint_and_goes_on(tmp_path, monkeypatch):
@@ -124,17 +135,17 @@ def test_interrupted_it_leaves_a_checkpoint_and_goes_on(tmp_path, monkeypatch):
     part = part_of("autoregressive", home=tmp_path, steps=20, batch=16)
     looks = iter(range(4))
     with pytest.raises(ComposeError) as wrong:
-        prepare.prepare([part], stop=lambda: next(looks, None) is None)
+        obtain.obtain([part], stop=lambda: next(looks, None) is None)
     assert wrong.value.exit_code == 130
     (told,) = wrong.value.diagnostics
     assert told.code == "CG0706" and "4 of 20 steps" in told.message and "goes on from there" in told.help
     (name,) = kept_by(tmp_path)
     assert name.endswith(".checkpoint.safetensors")
     seen: list[Progress] = []
-    (lesson,) = prepare.prepare([part], seen.append)
+    (lesson,) = obtain.obtain([part], seen.append)
     assert seen[0].step == 4 and seen[-1].step == 20 == lesson.steps
     assert kept_by(tmp_path) == {lesson.path.name}
-    whole, _ = Trainer(part).run()
+    whole = Trainer(part).run().weights
     for name, array in whole.items():
         np.testing.assert_array_equal(lesson.weights[name], array)
 
@@ -142,7 +153,7 @@ def test_interrupted_it_leaves_a_checkpoint_and_goes_on(tmp_path, monkeypatch):
 def test_two_who_learn_the_same_do_not_write_into_each_other(tmp_path):
     """Many writers of one file: whoever reads it finds a whole one at any time."""
     part = part_of("categorical", home=tmp_path)
-    (lesson,) = prepare.prepare([part])
+    (lesson,) = obtain.obtain([part])
     metadata = {"compose": "{}", "report": "{}"}
 
     def write(number: int) -> None:
@@ -166,7 +177,7 @@ var x: real ~ P
 """
 COMMAND = """
 import sys
-from compose_lang.runtime.learn import checkpoints
+from compose_lang.runtime.learning import checkpoints
 checkpoints.EVERY_SECONDS = 0.1
 from compose_lang.cli import main
 main()

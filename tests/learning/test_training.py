@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.learn import trainer as module
-from compose_lang.runtime.learn.checkpoints import Checkpoint
-from compose_lang.runtime.learn.trainer import Progress, State, Stopped, Trainer
+from compose_lang.runtime.learning import trainer as module
+from compose_lang.runtime.learning.checkpoints import Checkpoint
+from compose_lang.runtime.learning.loop import Progress, Stopped
+from compose_lang.runtime.learning.trainer import State, Trainer
 from tests.learning.conftest import part_of
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -37,19 +38,19 @@ def after(looks: int) -> Any:
 def test_goes_on_as_if_it_had_never_stopped(method, tmp_path, monkeypatch):
     """Weights and scores to the bit, though it is looked at differently: the noise of a step knows its number only."""
     part = part_of(method, steps=300, batch=32, **SMALL[method])
-    whole, end = Trainer(part).run()
+    whole, end, *_ = Trainer(part).run()
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.03)
-    checkpoint, state = Checkpoint(tmp_path / "P.checkpoint.safetensors"), None
+    path, state = tmp_path / "P.checkpoint.safetensors", None
     for looks in (2, 4):
         with pytest.raises(Stopped) as stopped:
             trainer = Trainer(part)
-            begun = checkpoint.read(trainer)
+            begun = Checkpoint(path, trainer).read()
             assert (begun is None) == (state is None) and (state is None or begun.step == state.step)
-            trainer.run(state=begun, stop=after(looks))
+            trainer.run(begun=begun, stop=after(looks))
         state = stopped.value.state
-        assert 0 < state.step < 300 and checkpoint.write(state)
+        assert 0 < state.step < 300 and Checkpoint(path, trainer).write(state)
     trainer = Trainer(part)
-    again, resumed = trainer.run(state=checkpoint.read(trainer))
+    again, resumed, *_ = trainer.run(begun=Checkpoint(path, trainer).read())
     same(again, whole)
     assert (resumed.step, resumed.held_out, resumed.best, resumed.best_step) == (
         300,
@@ -61,21 +62,23 @@ def test_goes_on_as_if_it_had_never_stopped(method, tmp_path, monkeypatch):
 
 def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path):
     part = part_of("autoregressive", steps=2)
-    trainer, checkpoint = Trainer(part), Checkpoint(tmp_path / "c.safetensors")
-    _, state = trainer.run()
+    trainer = Trainer(part)
+    checkpoint = Checkpoint(tmp_path / "c.safetensors", trainer)
+    _, state, *_ = trainer.run()
     assert checkpoint.write(state)
-    found = checkpoint.read(trainer)
+    found = checkpoint.read()
     assert found is not None and found.step == 2
     whole = bytearray(checkpoint.path.read_bytes())
     whole[-3] ^= 1
     checkpoint.path.write_bytes(whole)
-    assert checkpoint.read(trainer) is None
+    assert checkpoint.read() is None
     checkpoint.path.write_bytes(whole[:100])
-    assert checkpoint.read(trainer) is None
+    assert checkpoint.read() is None
     checkpoint.write(state)
-    assert checkpoint.read(Trainer(replace(part, net=replace(part.net, sizes=(5,))))) is None
+    other = Trainer(replace(part, net=replace(part.net, sizes=(5,))))
+    assert Checkpoint(checkpoint.path, other).read() is None
     checkpoint.remove()
-    assert checkpoint.read(trainer) is None
+    assert checkpoint.read() is None
 
 
 def test_held_out_rows_are_not_trained_on():
@@ -89,7 +92,7 @@ def test_held_out_rows_are_not_trained_on():
     def with_changed(places: Any) -> tuple[dict[str, np.ndarray], float]:
         x = part.data["x"].copy()
         x[places] = 1 - x[places]
-        weights, state = Trainer(replace(part, data={**part.data, "x": x})).run()
+        weights, state, *_ = Trainer(replace(part, data={**part.data, "x": x})).run()
         return weights, state.held_out
 
     whole, score = with_changed([])
@@ -106,7 +109,7 @@ def test_held_out_rows_are_not_trained_on():
 def test_the_average_of_weights_is_what_it_should_be(monkeypatch):
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
     states: list[State] = []
-    weights, _ = Trainer(part_of("autoregressive", steps=12, ema=0.3)).run(keep=states.append)
+    weights = Trainer(part_of("autoregressive", steps=12, ema=0.3)).run(keep=states.append).weights
     assert [s.step for s in states] == list(range(1, 13))
     average = np.zeros_like(Trainer(part_of("autoregressive")).begun["net.out.b"])
     for k, state in enumerate(states):
@@ -122,12 +125,12 @@ def test_stops_early_with_the_best_weights(monkeypatch):
     part = replace(part_of("autoregressive", rows=24, steps=2000, patience=60, rate=0.03, ema=0.1, seed=3))
     part = replace(part, data={**part.data, "x": np.random.default_rng(0).integers(0, 2, (24, 3))})
     seen: list[Progress] = []
-    weights, state = Trainer(part).run(watch=seen.append)
+    weights, state, *_ = Trainer(part).run(watch=seen.append)
     scores = {now.step: now.held_out for now in seen if now.step % 20 == 0 and np.isfinite(now.held_out)}
     assert state.step < 2000 and state.step == state.best_step + 60
     assert state.best == min(scores.values()) == scores[state.best_step] < scores[state.step]
     same(weights, {name: np.asarray(a) for name, a in state.best_weights.items()})
-    last, _ = Trainer(replace(part, options={**part.options, "patience": 0, "steps": state.step})).run()
+    last = Trainer(replace(part, options={**part.options, "patience": 0, "steps": state.step})).run().weights
     assert any((last[name] != weights[name]).any() for name in weights)
 
 

@@ -13,9 +13,10 @@ import pytest
 from safetensors.numpy import save_file
 
 import compose_lang as cg
-from compose_lang.compiler.pipeline import check
+from compose_lang.api.check import check
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.learn import files
+from compose_lang.runtime.learning import files
+from tests.compiler.points import density_of
 
 LEARNED = """\
 data xs: real[8, 2] = [[1, 0], [0, 1], [-1, 0], [0, -1], [1, 1], [-1, 1], [1, -1], [-1, -1]]
@@ -72,16 +73,14 @@ def changed(content: bytes, **of_description: Any) -> bytes:
 
 @pytest.mark.parametrize("backend", ["numpy", "jax", "torch"])
 def test_a_file_weighs_as_what_was_learned(tmp_path, whole, backend):
-    from compose_lang.compiler.plan import Plan
-    from compose_lang.runtime.backend import load_backend
-    from compose_lang.runtime.density import Density
+    from compose_lang.runtime.backends import load_backend
 
     points = np.random.default_rng(0).standard_normal((50, 2))
 
     def energies(program: Any, at: str) -> np.ndarray:
         b = load_backend(at)
         with b.scope():
-            density = Density(program.program.graph, Plan(()), b)
+            density = density_of(program.program.graph, b)
             return np.asarray(b.to_numpy(density.energy_of_values({"x": points})))
 
     loaded = cg.compile(beside(tmp_path, whole))

@@ -7,18 +7,20 @@ from typing import Any
 import numpy as np
 
 import compose_lang as cg
-from compose_lang.compiler.block import Block
-from compose_lang.compiler.gibbs_form import Form, is_packable
-from compose_lang.compiler.graph import FactorGraph
-from compose_lang.compiler.lattice import lattice
-from compose_lang.compiler.levels import levels
-from compose_lang.compiler.neighbours import neighbours
-from compose_lang.compiler.pairwise import Pairwise, pairwise
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime import noise
-from compose_lang.runtime.backend import Backend, load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.compiler.analyses.gibbs_form import Form, is_packable
+from compose_lang.compiler.analyses.lattice import lattice
+from compose_lang.compiler.analyses.neighbour_lists import neighbours
+from compose_lang.compiler.analyses.pairwise import Pairwise, pairwise
+from compose_lang.compiler.analyses.thresholds import thresholds
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.runtime.arrays import noise
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels import load_kernel
+from compose_lang.runtime.planning.block import Block
+from compose_lang.runtime.planning.plan import Plan
+from tests.compiler.points import views_on
 
 BACKENDS = ("numpy", "jax", "torch")
 
@@ -42,7 +44,7 @@ def forms_of(graph: FactorGraph) -> dict[str, Form]:
         found["slices"] = Form("slices", on_lattice)
         if on_lattice.values == 2:
             found["slices, C"] = Form("slices", on_lattice, is_native=True)
-        few = levels(on_lattice)
+        few = thresholds(on_lattice)
         if few is not None:
             found["thresholds"] = Form("thresholds", few)
             if is_packable(few):
@@ -74,17 +76,17 @@ def swept(
     b = load_backend(backend) if isinstance(backend, str) else backend
     name = graph.variables[0].name
     with b.scope():
-        density = Density(graph, planned(graph, form), b)
+        views = views_on(graph, b, planned(graph, form))
         keys = noise.chain_keys(seed, np.arange(len(start)) if chains is None else chains, 2, b)
 
         def step(constants: Any, position: Any, t: Any) -> Any:
-            kernel = load_kernel("gibbs").bind(density.with_constants(constants).block((name,)), b, {}, 0)
+            kernel = load_kernel("gibbs").bind(views.on(constants).block((name,)), b, {}, 0)
             return kernel.step(position, {}, noise.draw(kernel.noise, keys, t, b), t)[0]
 
-        run = b.compile(step) if b.whole_programs else step
+        run = b.compile(step) if b.compiles_whole else step
         position: Any = {name: b.asarray(start)}
         for t in range(first, first + sweeps):
-            position = run(density.constants, position, b.asarray(t))
+            position = run(views.constants, position, b.asarray(t))
         return np.asarray(b.to_numpy(position[name]))
 
 
@@ -105,5 +107,5 @@ def energies(graph: FactorGraph, states: np.ndarray) -> np.ndarray:
     """The program's energy (states,) at values of its free sites."""
     backend = load_backend("numpy")
     with backend.scope():
-        density = Density(graph, Plan(()), backend)
+        density = Density(graph, backend)
         return np.asarray(density.energy({graph.variables[0].name: backend.asarray(states)}))

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.compiler.gibbs_form import Form
-from compose_lang.compiler.graph import FactorGraph
-from compose_lang.compiler.neighbours import Neighbours
-from compose_lang.runtime import native
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.pairwise import bits
-from compose_lang.runtime.pairwise.parities import join, split
+from compose_lang.compiler.analyses.gibbs_form import Form
+from compose_lang.compiler.analyses.neighbour_lists import Neighbours
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.runtime.backends import load_backend, native
+from compose_lang.runtime.kernels.pairwise import bits
+from compose_lang.runtime.kernels.pairwise.parities import join, split
 from tests.pairwise.forms import BACKENDS, energies, every_state, forms_of, graph_of, scattered, swept
 from tests.runtime.checks import BROKEN, SOUND, numbers
 
@@ -180,7 +179,7 @@ def test_mistakes_in_bits_are_caught(mutant: str, monkeypatch: pytest.MonkeyPatc
     elif mutant == "the lowest place last":
         sound = bits.bit_tables
         monkeypatch.setattr(
-            "compose_lang.runtime.pairwise.forms.bit_tables",
+            "compose_lang.runtime.kernels.pairwise.forms.bit_tables",
             lambda few: [{**t, "thresholds": t["thresholds"][::-1].copy()} for t in sound(few)],
         )
     else:
@@ -265,7 +264,7 @@ def test_parities_come_apart_and_together(shape: tuple[int, ...]) -> None:
 
 def planted(monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
     """A mistake in the form it is named after."""
-    from compose_lang.runtime.pairwise import lists, slices
+    from compose_lang.runtime.kernels.pairwise import lists, slices
 
     if mutant == "slices: the other neighbour":
         sound = slices.Around.at

@@ -9,9 +9,9 @@ import pytest
 from scipy.special import ellipk
 
 import compose_lang as cg
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.sweep import Sweeper
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.sweep import Sweeper
+from tests.compiler.points import views_on
 from tests.pairwise.forms import forms_of, graph_of, planned
 
 PROGRAM = """
@@ -83,8 +83,8 @@ def measured(
     """Mean and standard error, between chains, of energy and |magnetisation| a site."""
     graph = graph_of(PROGRAM.format(n=n, m=m, beta=beta))
     backend = load_backend("jax")
-    density = Density(graph, planned(graph, forms_of(graph)[kind]), backend)
-    sweeper = Sweeper(density, density.plan.blocks, backend, seed=3, warmup=0, chains=chains, keep=["e", "m"])
+    views = views_on(graph, backend, planned(graph, forms_of(graph)[kind]))
+    sweeper = Sweeper(views, seed=3, warmup=0, chains=chains, keep=["e", "m"])
     batch = sweeper.start(range(chains))
     if start is not None:
         with backend.scope():

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.gibbs_form import gibbs_form
-from compose_lang.compiler.lattice import Lattice, lattice
-from compose_lang.compiler.levels import levels
-from compose_lang.compiler.neighbours import neighbours
-from compose_lang.compiler.pairwise import Pairwise, pairwise
+from compose_lang.compiler.analyses.gibbs_form import gibbs_form
+from compose_lang.compiler.analyses.lattice import Lattice, lattice
+from compose_lang.compiler.analyses.neighbour_lists import neighbours
+from compose_lang.compiler.analyses.pairwise import Pairwise, pairwise
+from compose_lang.compiler.analyses.thresholds import thresholds
 from tests.pairwise.forms import energies, graph_of, pairs_of, scattered
 from tests.work import calls
 
@@ -110,7 +110,7 @@ def test_what_is_no_lattice_of_two_parities(program: str) -> None:
 
 def test_few_fields_have_thresholds_and_many_have_none() -> None:
     even = lattice_of("var s: spin[6, 6]\nfor (p, q) in torus(6, 6) { energy -0.3 * s[p] * s[q] }")
-    few = levels(even)  # type: ignore[arg-type]
+    few = thresholds(even)  # type: ignore[arg-type]
     assert few is not None and len(few.groups) == 1
     odds = {n: 0.3 * (8 - 4 * n) for _, n in few.thresholds}  # E(second) - E(first) with n neighbours up
     for (_, n), threshold in few.thresholds.items():
@@ -118,7 +118,7 @@ def test_few_fields_have_thresholds_and_many_have_none() -> None:
     many = lattice_of(
         "var s: spin[6, 6]\nfor (p, q) in torus(6, 6) { energy -0.01 * (1 + p[0] + 6 * p[1]) * s[p] * s[q] }"
     )
-    assert levels(many) is None  # type: ignore[arg-type]
+    assert thresholds(many) is None  # type: ignore[arg-type]
 
 
 def test_the_plan_names_the_form(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from compose_lang.diagnostics import ComposeError
 from compose_lang.repl.commands import Repl
-from compose_lang.runtime.learn import prepare
-from compose_lang.runtime.learn.trainer import Stopped, Trainer
+from compose_lang.runtime.learning import obtain
+from compose_lang.runtime.learning.loop import Stopped
+from compose_lang.runtime.learning.trainer import Trainer
 
 CELL = """\
 data flips: bool[6] = [true, true, false, true, false, true]
@@ -39,12 +40,12 @@ def test_a_cell_is_learned_once(repl, capsys, monkeypatch):
 
 def test_ctrl_c_ends_the_training_and_not_the_session(repl, monkeypatch):
     def stopped(self: Trainer, *given: object) -> None:
-        raise Stopped(self.start())
+        raise Stopped(self.start(), 0)
 
     repl.enter(CELL)
     repl.enter("var x: bool ~ Coin")
     with monkeypatch.context() as patch:
-        patch.setattr(prepare.Trainer, "run", stopped)
+        patch.setattr(obtain.Trainer, "run", stopped)
         with pytest.raises(ComposeError) as wrong:
             repl.line(":learn")
     assert [d.code for d in wrong.value.diagnostics] == ["CG0706"]

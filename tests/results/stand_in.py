@@ -21,17 +21,18 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.types import REAL, Domain, Type
-from compose_lang.runtime import storage
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.columns import Column
-from compose_lang.runtime.driver import Driver, Outcome, lanes_of
-from compose_lang.runtime.kernel import Kernel, NoiseSpec, Position
-from compose_lang.runtime.manifest import Lane, Manifest
-from compose_lang.runtime.samples import Run
-from compose_lang.runtime.settings import Settings
-from compose_lang.runtime.storage import RunFolder
-from compose_lang.runtime.sweep import Sweeper
+from compose_lang.compiler.ir.types import REAL, Domain, Type
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Position
+from compose_lang.runtime.backends import facts, load_backend
+from compose_lang.runtime.chains.driver import Driver, Outcome, lanes_of
+from compose_lang.runtime.chains.sweep import Sweeper
+from compose_lang.runtime.density.columns import Column
+from compose_lang.runtime.results.run import Run
+from compose_lang.runtime.runs import storage
+from compose_lang.runtime.runs.manifest import Lane, Manifest
+from compose_lang.runtime.runs.settings import Settings
+from compose_lang.runtime.runs.storage import RunFolder
 
 SPIN_PULL = 0.5
 
@@ -76,14 +77,6 @@ class StandInDensity:
     def group_energies(self, groups: Any, values: Position) -> list[Any]:
         return [self.energy(values)]
 
-    def initial(self, keys: Any, backend: Any) -> Position:
-        chains = keys.shape[0]
-        return {
-            "x": backend.asarray(np.zeros((chains, 2))),
-            "phi": backend.asarray(np.full(chains, 3.0)),
-            "s": backend.asarray(np.ones(chains, dtype=int)),
-        }
-
     def energy(self, position: Position) -> Any:
         xp, scale = self.backend.xp, self.constants["scale"]
         return (
@@ -98,8 +91,33 @@ class StandInDensity:
         )
         return {**position, "phi": wrapped, "total": position["x"].sum(-1)}
 
-    def block(self, variables: tuple[str, ...], kernel: str = "") -> StandInDensity:
-        return self
+
+@dataclass(frozen=True, eq=False)
+class StandInViews:
+    density: StandInDensity
+    blocks: tuple[StandInBlock, ...]
+
+    @property
+    def constants(self) -> Any:
+        return {"density": self.density.constants}
+
+    def on(self, constants: Any) -> StandInViews:
+        return replace(self, density=self.density.with_constants(constants["density"]))
+
+    def kernels(self, warmup: int, level: Any) -> list[Any]:
+        return [BoundStandIn(self.density, self.density.backend)]
+
+
+class StandInSweeper(Sweeper):
+    """Chains that start all at one place."""
+
+    def scattered(self, keys: Any) -> Position:
+        chains, backend = keys.shape[0], self.backend
+        return {
+            "x": backend.asarray(np.zeros((chains, 2))),
+            "phi": backend.asarray(np.full(chains, 3.0)),
+            "s": backend.asarray(np.ones(chains, dtype=int)),
+        }
 
 
 @dataclass(frozen=True)
@@ -139,18 +157,6 @@ class BoundStandIn:
         return moved, {**state, "accepted": state["accepted"] + taken}, statistics
 
 
-KERNEL = Kernel(
-    name="stand_in",
-    summary="random-walk Metropolis of a stand-in density",
-    serves="continuous",
-    bind=lambda block, backend, options, warmup: BoundStandIn(block, backend),
-    options={},
-)
-
-
-sys.modules["compose_lang.runtime.kernels.stand_in"] = sys.modules[__name__]
-
-
 def drive(
     out: Path,
     *,
@@ -168,7 +174,7 @@ def drive(
     with backend.scope():
         density = StandInDensity(backend, {"scale": backend.asarray(scale)})
     blocks = [StandInBlock("all")]
-    lanes = lanes_of(settings.chains, settings.backend)
+    lanes = lanes_of(settings.chains, facts(settings.backend).lanes)
     kept = [column for column in density.columns if column.name in keep]
     manifest = Manifest(
         program={"name": "stand_in.cg", "text": text, "sha256": hashlib.sha256(text.encode()).hexdigest()},
@@ -182,10 +188,8 @@ def drive(
     data = {"observed_data.y": np.array([1.0, 2.0]), "constant_data.scale": np.array(scale)}
     folder = (RunFolder.resume if resume else RunFolder.create)(out, manifest, data)
     try:
-        sweeper = Sweeper(
-            density,
-            blocks,
-            backend,
+        sweeper = StandInSweeper(
+            StandInViews(density, tuple(blocks)),
             seed=settings.seed,
             warmup=settings.warmup,
             chains=len(lanes[0]),
@@ -215,7 +219,7 @@ def dies_at(step: int) -> None:
 
 def main() -> None:
     """`stand_in.py OUT SETTINGS [STEP]`, with many small chunks: a process that is killed at a step of the storage."""
-    from compose_lang.runtime import driver
+    from compose_lang.runtime.chains import driver
 
     driver.Pace.sweeps_in = lambda pace, seconds: 50
     out = Path(sys.argv[1])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from compose_lang.runtime import convergence as ours
+from compose_lang.runtime.results import convergence as ours
 
 KINDS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
     "independent": lambda rng, shape: rng.normal(size=shape),

@@ -21,8 +21,9 @@ import stand_in
 from stand_in import drive
 
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime import driver
-from compose_lang.runtime.samples import Run
+from compose_lang.runtime.backends import facts
+from compose_lang.runtime.chains import driver
+from compose_lang.runtime.results.run import Run
 
 NAMES = ("x", "phi", "s", "total")
 
@@ -125,12 +126,12 @@ def test_jax_in_lanes_draws_what_numpy_draws(whole, tmp_path):
 
 def test_lanes_are_of_equal_size_and_cover_the_chains():
     for chains in (1, 3, 8, 9, 30, 1000):
-        lanes = driver.lanes_of(chains, "jax")
+        lanes = driver.lanes_of(chains, facts("jax").lanes)
         assert len({len(lane) for lane in lanes}) == 1
         assert [chain for lane in lanes for chain in lane][:chains] == list(range(chains))
-        assert len(lanes) <= driver.MOST_LANES
+        assert len(lanes) <= facts("jax").lanes
         assert sum(map(len, lanes)) < chains + len(lanes[0])
-    assert len(driver.lanes_of(30, "torch")) == 1
+    assert len(driver.lanes_of(30, facts("torch").lanes)) == 1
 
 
 def test_chains_that_fill_the_last_lane_are_not_shown(tmp_path):

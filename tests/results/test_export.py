@@ -10,8 +10,8 @@ import pytest
 import stand_in
 
 from compose_lang.diagnostics import ComposeError
-from compose_lang.export import ENDINGS, NEEDED, export
-from compose_lang.runtime.samples import Run
+from compose_lang.report.export import ENDINGS, NEEDED, export
+from compose_lang.runtime.results.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import pytest
 from stand_in import drive
 
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime import driver
-from compose_lang.runtime.samples import Run
-from compose_lang.runtime.storage import RunFolder
+from compose_lang.runtime.chains import driver
+from compose_lang.runtime.results.run import Run
+from compose_lang.runtime.runs.storage import RunFolder
 
 
 def test_a_folder_of_other_files_is_left_alone(tmp_path):

@@ -12,10 +12,11 @@ import pytest
 from rich.console import Console
 from stand_in import drive
 
-from compose_lang.compiler.types import BOOL, REAL, Domain, Type
-from compose_lang.runtime.columns import Column
-from compose_lang.runtime.findings import findings
-from compose_lang.runtime.summary import document, rows, summarise, table
+from compose_lang.compiler.ir.types import BOOL, REAL, Domain, Type
+from compose_lang.diagnostics import Diagnostic
+from compose_lang.runtime.density.columns import Column
+from compose_lang.runtime.results.findings import findings
+from compose_lang.runtime.results.summary import rows, summarise, table
 
 SPIN = Domain("spin")
 COLOUR = Domain("category", size=3, names=("red", "green", "blue"))
@@ -31,7 +32,6 @@ def run_of(*columns: tuple[Column, np.ndarray], kernel: str = "stand_in", **stat
         chains=chains,
         draws=draws,
         statistics=statistics,
-        optimum=None,
         manifest=SimpleNamespace(plan=[{"kernel": kernel, "variables": ["x"]}]),
     )
     run.summaries = summarise(run)
@@ -42,8 +42,12 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape)
 
 
+def warnings_of(run) -> list[Diagnostic]:
+    return findings(run, run.summaries)
+
+
 def codes(run) -> list[str]:
-    return [finding.code for finding in findings(run)]
+    return [finding.code for finding in warnings_of(run)]
 
 
 def test_rows_are_named_by_element_and_variables_come_first():
@@ -137,7 +141,7 @@ def test_a_plain_summary_fits_eighty_columns():
 
 def test_the_document_has_the_fields_of_the_contract(tmp_path):
     run, _ = drive(tmp_path / "out")
-    found = document(run)
+    found = run.document()
     assert list(found) == [
         "program", "seed", "backend", "draws", "chains", "plan", "summary", "log_evidence", "diagnostics",
         "seconds", "out",
@@ -154,7 +158,7 @@ def test_good_draws_have_no_findings():
 def test_chains_that_disagree():
     apart = normal(4, 1000, 2)
     apart[0, :, 1] += 3
-    (finding, *_) = findings(run_of((Column("x", Type(REAL, (2,))), apart)))
+    (finding, *_) = warnings_of(run_of((Column("x", Type(REAL, (2,))), apart)))
     assert finding.code == "CG0702"
     assert "x[1]" in finding.message and "x[0]" not in finding.message
     assert finding.help
@@ -174,7 +178,7 @@ def test_divergences_are_counted():
     diverging = np.zeros((4, 1000), dtype=bool)
     assert codes(run_of(x, diverging=diverging)) == []
     diverging[2, 10:13] = True
-    (finding,) = findings(run_of(x, diverging=diverging))
+    (finding,) = warnings_of(run_of(x, diverging=diverging))
     assert finding.code == "CG0704" and "3 of 4000" in finding.message
 
 
@@ -193,7 +197,7 @@ def test_a_discrete_variable_may_be_certain_but_not_stuck():
 
 
 def test_an_approximate_kernel_is_named():
-    (finding,) = findings(run_of((Column("x", Type(REAL)), normal(4, 1000)), kernel="ula"))
+    (finding,) = warnings_of(run_of((Column("x", Type(REAL)), normal(4, 1000)), kernel="ula"))
     assert finding.code == "CG0705" and "without correction" in finding.message
 
 

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from compose_lang.compiler.exact import Exact, exact
-from compose_lang.compiler.plan import Plan
-from compose_lang.runtime.backend import Backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.kernel import BoundKernel, Kernel
-from tests.compiler.points import graph_of
+from compose_lang.compiler.analyses.sum_out import Exact, exact
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, Kernel
+from compose_lang.runtime.planning.plan import Plan
+from tests.compiler.points import graph_of, views_on
 from tests.runtime.program_targets import ProgramTarget
 from tests.runtime.toy_blocks import (
     DiscreteTarget,
@@ -139,7 +138,8 @@ def joint_invariance(kernel: Kernel, backend: Backend, text: str, chains: int = 
     free = [v for v in graph.variables if v.free_sites]
     found = exact(graph, free, 1e6)
     assert isinstance(found, Exact)
-    density = Density(graph, Plan((found.block,), exact={found.names: found}), backend)
+    views = views_on(graph, backend, Plan((found.block,), exact={found.names: found}))
+    density = views.density
     domains = [np.array(v.type.domain.values) for v in free for _ in range(v.free_sites)]
     states = np.array(list(itertools.product(*domains)))
     ends = np.cumsum([v.free_sites for v in free])[:-1]
@@ -151,7 +151,7 @@ def joint_invariance(kernel: Kernel, backend: Backend, text: str, chains: int = 
         placed = {n: backend.asarray(x, backend.integer) for n, x in positions(states).items()}
         share = np.exp(-backend.to_numpy(density.energy(placed)))
         start = positions(np.repeat(states[:1], chains, axis=0))
-        bound = kernel.bind(density.block(found.names), backend, {}, 0)
+        bound = kernel.bind(views.block(found.names), backend, {}, 0)
         end = run(bound, backend, start, 1, compiled=backend.name == "jax").last
     rows = np.concatenate([end[v.name] for v in free], axis=1)
     counts = np.bincount(numbers(states, rows), minlength=len(states))

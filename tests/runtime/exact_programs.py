@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from compose_lang.compiler.elimination import elimination
-from compose_lang.compiler.elimination_order import Buckets, buckets
-from compose_lang.runtime.backend import Backend, load_backend
-from compose_lang.runtime.exact.passes import Passes
-from compose_lang.runtime.tree import tree_map
+from compose_lang.compiler.analyses.elimination import elimination
+from compose_lang.compiler.analyses.elimination_order import Buckets, buckets
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.arrays.tree import tree_map
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.elimination.passes import Passes
 
 
 @dataclass(frozen=True)

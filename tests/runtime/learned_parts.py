@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from compose_lang.compiler.parts import LEARNERS, Net, Part, Port
-from compose_lang.compiler.types import BOOL, REAL, Domain, Type
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.learn.trainer import Trainer
-from compose_lang.runtime.learners import load_learner
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net, Port
+from compose_lang.compiler.ir.types import BOOL, REAL, Domain, Type
+from compose_lang.discovery import LEARNERS
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.learned.learners import load_learner
+from compose_lang.runtime.learning.trainer import Trainer
 from tests.once import once
 
 NUMPY = load_backend("numpy")
@@ -25,14 +26,14 @@ THREE = Domain("category", size=3)
 
 def part(
     method: str, subjects: Sequence[Port], inputs: Sequence[Port], data: dict[str, np.ndarray], **options: Any
-) -> Part:
+) -> LearnedFactor:
     net = Net("mlp", (32, 32)) if LEARNERS[method].net else None
     options = {**LEARNERS[method].options, **options}
-    return Part("P", method, tuple(subjects), tuple(inputs), net, options, data, None)  # type: ignore[arg-type]
+    return LearnedFactor("P", method, tuple(subjects), tuple(inputs), net, options, data, None)  # type: ignore[arg-type]
 
 
 def energies(
-    p: Part,
+    p: LearnedFactor,
     w: Weights,
     subjects: Sequence[np.ndarray],
     inputs: Sequence[np.ndarray | None] = (),
@@ -51,7 +52,7 @@ def energies(
         )
 
 
-def shaken(p: Part, seed: int = 1, size: float = 0.4) -> Weights:
+def shaken(p: LearnedFactor, seed: int = 1, size: float = 0.4) -> Weights:
     """Weights far from where training begins, so that nothing is normalised by being simple."""
     rng = np.random.default_rng(seed)
     begun = load_learner(p.method).begin(p)
@@ -87,7 +88,9 @@ def of_ports(rows: dict[str, np.ndarray], *ports: Port) -> dict[str, np.ndarray]
 
 
 @cache
-def finite_part(method: str, steps: int = 60) -> tuple[Part, tuple[tuple[np.ndarray | None, ...], ...]]:
+def finite_part(
+    method: str, steps: int = 60
+) -> tuple[LearnedFactor, tuple[tuple[np.ndarray | None, ...], ...]]:
     """A part over finite subjects, and ways to give its inputs."""
     rows = finite_rows()
     if method == "categorical":
@@ -115,7 +118,7 @@ def bent_log_density(x: np.ndarray) -> np.ndarray:
 
 
 @cache
-def line() -> tuple[Part, Weights]:
+def line() -> tuple[LearnedFactor, Weights]:
     """In one dimension: two modes whose distance is an input that may be left out."""
     rng = np.random.default_rng(0)
     far = rng.integers(0, 2, 4000)
@@ -126,7 +129,7 @@ def line() -> tuple[Part, Weights]:
 
 
 @cache
-def banana() -> tuple[Part, Weights]:
+def banana() -> tuple[LearnedFactor, Weights]:
     p = part("flow", PLANE, (), {"x": bent_rows(8000)}, steps=700, layers=4, rate=3e-3)
     return p, Trainer(p).run()[0]
 
@@ -159,7 +162,7 @@ def chain_truth() -> np.ndarray:
 
 
 @cache
-def chain() -> tuple[Part, Weights]:
+def chain() -> tuple[LearnedFactor, Weights]:
     rng = np.random.default_rng(4)
     (x,) = all_values(CHAIN)
     c = np.repeat([0, 1, 2], [5000, 10_000, 5000])

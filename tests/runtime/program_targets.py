@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 import compose_lang as cg
-from compose_lang.bindings import requested
-from compose_lang.compiler.plan import plan
-from compose_lang.runtime.backend import Backend
-from compose_lang.runtime.density import Density
+from compose_lang.api.bindings import requested
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.planning.plan import plan
+from tests.compiler.points import views_on
 
 PAIRS = {
     "spins in fields": "var s: spin[4]\n"
@@ -100,7 +100,7 @@ class ProgramTarget:
         with backend.scope():
             chosen = plan(self.graph, backend.name, requested(self.method))
             (block,) = chosen.blocks
-            return Density(self.graph, chosen, backend).block(block.variables, block.kernel)
+            return views_on(self.graph, backend, chosen).block(block.variables, block.kernel)
 
     def states(self) -> np.ndarray:
         """All states (states, sites)."""

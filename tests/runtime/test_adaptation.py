@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compose_lang.runtime import adaptation
-from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.kernels.common import adaptation
 
 NUMPY = load_backend("numpy")
 U = np.random.default_rng(0).normal(size=(1000, 2, 3)) * [0.1, 1.0, 10.0]

@@ -12,10 +12,10 @@ import scipy.special
 import scipy.stats
 import torch
 
-from compose_lang.compiler.ir import node, slot
-from compose_lang.compiler.operation import OPS
+from compose_lang.compiler.ir.build import node, slot
+from compose_lang.compiler.ir.operation import OPS
 from compose_lang.diagnostics import InternalError
-from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.backends import load_backend
 
 BACKENDS = ("numpy", "jax", "torch")
 X = np.array([0.1, 0.7, 1.0, 2.5, 11.0])
@@ -176,6 +176,6 @@ def test_quantiles_are_scipys_in_a_compiled_loop_too(name: str, function: str) -
             step = lambda i, x: x + OPS[function].run(backend, held, [*inputs, u])  # noqa: E731
             return backend.loop(0, 2, step, backend.xp.zeros(u.shape, dtype=backend.real))
 
-        run = backend.compile(twice) if backend.whole_programs else twice
+        run = backend.compile(twice) if backend.compiles_whole else twice
         found = backend.to_numpy(run(backend.asarray(u), *inputs))
     np.testing.assert_allclose(found, 2 * expected(u, *parameters), rtol=1e-10, atol=1e-12)

@@ -10,9 +10,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 import compose_lang as cg
-from compose_lang.compiler.clusters import clusters
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.components import components
+from compose_lang.compiler.analyses.potts import clusters
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.kernels.common.components import components
 from compose_lang.runtime.kernels.swendsen_wang import SwendsenWang
 from tests.compiler.points import graph_of
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance
@@ -101,7 +101,7 @@ def test_fields_of_other_variables_are_read_at_every_step() -> None:
     for (a, b) in grid(2, 3) { energy -0.5 * s[a] * s[b] }
     for i in range(2), j in range(3) { energy -(m - 0.7) * 0.15 * s[i, j] * (j + 1) }
     """
-    from compose_lang.runtime.enumeration import enumerate_states
+    from compose_lang.validation.enumeration import enumerate_states
 
     exact = enumerate_states(graph_of(text)).marginals
     run = cg.sample(
@@ -210,7 +210,7 @@ def test_fields_of_the_root_alone() -> None:
 
 def test_bonds_between_what_disagrees(monkeypatch: pytest.MonkeyPatch) -> None:
     """Offsets forgotten: pairs that prefer to differ are bound where they agree."""
-    from compose_lang.runtime.blocks.bonds import Bonds
+    from compose_lang.runtime.views.agreements import Bonds
 
     assert invariance(SwendsenWang, "pairs that differ") > SOUND
     monkeypatch.setattr(Bonds, "offsets", property(lambda block: 0 * block.tables["offsets"]))

@@ -9,11 +9,11 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 
-from compose_lang.compiler.elimination import elimination
-from compose_lang.compiler.elimination_order import Buckets, TooCostly, buckets
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.exact import passes as exact_passes
-from compose_lang.runtime.tree import tree_map
+from compose_lang.compiler.analyses.elimination import elimination
+from compose_lang.compiler.analyses.elimination_order import Buckets, TooCostly, buckets
+from compose_lang.runtime.arrays.tree import tree_map
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.elimination import passes as exact_passes
 from tests.runtime.exact_programs import Problem, chain, grid, problems
 from tests.work import calls
 
@@ -36,7 +36,7 @@ def largest_error(problem: Problem, backend_name: str = "numpy", padding: float 
             point = here.draw(best, None, count=up.energy.shape[0])
             return up.energy, here.of_sites(beliefs), here.of_tables(beliefs, tables), point
 
-        run = backend.compile(answers) if backend.whole_programs else answers
+        run = backend.compile(answers) if backend.compiles_whole else answers
         log_z, sites, marginals, point = tree_map(backend.to_numpy, run(passes.index, tables))
         low = energy.min(axis=1, keepdims=True)
         possible = np.isfinite(low[:, 0])
@@ -140,7 +140,7 @@ def draws_p_value(problem: Problem, draws: int, backend_name: str = "numpy") -> 
             here = exact_passes.Passes(passes.elimination, index, backend)
             return here.draw(here.upward(here.gather(tables)), uniform)
 
-        run = backend.compile(drawn) if backend.whole_programs else drawn
+        run = backend.compile(drawn) if backend.compiles_whole else drawn
         found = backend.to_numpy(run(passes.index, tables, backend.asarray(uniform)))
     place = np.ravel_multi_index(tuple(found.T), tuple(problem.sizes))
     counts = np.bincount(place, minlength=len(states))

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.plan import plan
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.enumeration import enumerate_states
-from compose_lang.runtime.exact import joint
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.elimination import summed_out
+from compose_lang.runtime.planning.plan import plan
+from compose_lang.runtime.views.views import Views
+from compose_lang.validation.enumeration import enumerate_states
 from tests.compiler.discrete_programs import DISCRETE
-from tests.compiler.points import graph_of
+from tests.compiler.points import graph_of, views_on
 
 PROGRAMS = Path(__file__).parents[1] / "posteriordb"
 RNG = np.random.default_rng(0)
@@ -68,7 +69,7 @@ def test_draws_are_independent_and_right() -> None:
 
 
 def test_draws_do_not_depend_on_chains_or_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from compose_lang.runtime.exact import independent
+    from compose_lang.runtime.chains import independent
 
     model = cg.compile(DISCRETE["lattice"])
     whole = model.sample(seed=3, chains=3, draws=40).posterior["s"].values
@@ -112,9 +113,9 @@ def test_exact_answers_need_finite_variables() -> None:
 # --- summed out of continuous variables ----------------------------------------------------------------------
 
 
-def density_of(text: str, data: dict[str, Any], backend: str, exactly: bool = True) -> Density:
+def views_of(text: str, data: dict[str, Any], backend: str) -> Views:
     graph = graph_of(text, data)
-    return Density(graph, plan(graph, backend, (), exactly=exactly), load_backend(backend))
+    return views_on(graph, backend, plan(graph, backend, ()))
 
 
 @pytest.fixture
@@ -132,21 +133,21 @@ def test_energies_and_gradients_are_those_of_sums_by_hand(programs: Any, backend
 def summing_error(programs: Any, backend_name: str) -> float:
     """The largest difference of energy or gradient from the program in which the sum is written out."""
     explicit, by_hand, data = programs
-    first, second = (density_of(text, data, backend_name) for text in (explicit, by_hand))
-    names = first.plan.blocks[0].variables
-    assert first.plan.blocks[0].summed == (("z",),) and first.plan.blocks[1].kernel == "exact"
+    first, second = (views_of(text, data, backend_name) for text in (explicit, by_hand))
+    names = first.blocks[0].variables
+    assert first.blocks[0].summed == (("z",),) and first.blocks[1].kernel == "exact"
     backend = first.backend
     with backend.scope():
         ours, theirs = first.block(names), second.block(names)
         assert ours.alone and ours.size == theirs.size
         u = backend.asarray(np.random.default_rng(2).normal(size=(3, ours.size)))
         here = theirs.unravel({}, u)
-        sites = first.variables["z"].free_sites
+        sites = first.density.variables["z"].free_sites
         there = {**here, "z": backend.asarray(np.zeros((3, sites), dtype=np.int64), backend.integer)}
         found = []
         for block, at in ((ours, there), (theirs, here)):
             evaluate = block.energy if backend_name == "numpy" else block.energy_and_gradient
-            evaluate = backend.compile(evaluate) if backend.whole_programs else evaluate
+            evaluate = backend.compile(evaluate) if backend.compiles_whole else evaluate
             out = evaluate(u, at)
             found.append(out if isinstance(out, tuple) else (out,))
         return max(
@@ -156,8 +157,10 @@ def summing_error(programs: Any, backend_name: str) -> float:
 
 
 def test_a_gradient_that_forgets_the_messages_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = joint.Passes.of_tables
-    monkeypatch.setattr(joint.Passes, "of_tables", lambda self, b, t: [0.9 * x for x in original(self, b, t)])
+    original = summed_out.Passes.of_tables
+    monkeypatch.setattr(
+        summed_out.Passes, "of_tables", lambda self, b, t: [0.9 * x for x in original(self, b, t)]
+    )
     assert summing_error(HMM, "jax") > 1e-2
 
 
@@ -167,10 +170,10 @@ var x: real ~ Normal(0, 1)
 var z: category(3)[4]
 for (i, j) in chain(4) { require z[i] != z[j]; energy 0.3 * x * z[i] * z[j] }
 """
-    density = density_of(text, {}, "jax")
-    graph = density.graph
+    views = views_of(text, {}, "jax")
+    graph = views.density.graph
     (v,) = [v for v in graph.variables if v.name == "z"]
-    flat = Density(graph, plan(graph, "numpy", (), exactly=False), load_backend("numpy"))
+    flat = Density(graph, load_backend("numpy"))
     states = np.array(list(itertools.product(range(3), repeat=v.free_sites)))
 
     def free_energy(x: float) -> float:
@@ -178,11 +181,11 @@ for (i, j) in chain(4) { require z[i] != z[j]; energy 0.3 * x * z[i] * z[j] }
             energy = flat.energy_of_values({"x": np.full(len(states), x), "z": states})
         return -float(np.log(np.exp(-energy).sum()))
 
-    with density.backend.scope():
-        block = density.block(("x",))
-        z = density.backend.asarray(np.zeros((1, 4), dtype=np.int64))
-        evaluate = density.backend.compile(block.energy_and_gradient)
-        energy, gradient = evaluate(density.backend.asarray([[0.7]]), {"z": z})
+    with views.backend.scope():
+        block = views.block(("x",))
+        z = views.backend.asarray(np.zeros((1, 4), dtype=np.int64))
+        evaluate = views.backend.compile(block.energy_and_gradient)
+        energy, gradient = evaluate(views.backend.asarray([[0.7]]), {"z": z})
     assert float(energy[0]) == pytest.approx(free_energy(0.7), abs=1e-10)
     slope = (free_energy(0.7 + 1e-5) - free_energy(0.7 - 1e-5)) / 2e-5
     assert float(gradient[0, 0]) == pytest.approx(slope, abs=1e-7)
@@ -203,7 +206,7 @@ def test_posterior_of_a_switch_against_quadrature(backend: str) -> None:
     grid = np.linspace(-9, 9, 1201)
     states = np.array(list(itertools.product([False, True], repeat=5)))
     numpy = load_backend("numpy")
-    density = Density(model.program.graph, plan(model.program.graph, "numpy", (), exactly=False), numpy)
+    density = Density(model.program.graph, numpy)
     with numpy.scope():
         points = {"x": np.repeat(grid, 32), "z": np.tile(states, (1201, 1))}
         weights = np.exp(-density.energy_of_values(points)).reshape(1201, 32)

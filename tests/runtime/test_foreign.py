@@ -15,10 +15,11 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import compose_lang as cg
-from compose_lang.compiler.pipeline import check
+from compose_lang.api.check import check
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.views.coordinates import Coordinates
 
 ENERGIES = '''
 import torch
@@ -106,8 +107,7 @@ NAMES = ("made", "Gauss", "make", "of_torch", "of_jax", "of_either", "Nested.of_
 
 def density_of(path: Path, backend: str, precision: Any = "float64") -> Density:
     model = cg.compile(path, trust=True)
-    settings = model.settings(backend=backend)
-    return Density(model.program.graph, model.plan(settings), load_backend(backend, precision))
+    return Density(model.program.graph, load_backend(backend, precision))
 
 
 def energy_and_gradient(
@@ -116,7 +116,7 @@ def energy_and_gradient(
     """Of all continuous variables together."""
     b = density.backend
     with b.scope():
-        block = density.block(tuple(v.name for v in density.graph.variables if not v.is_discrete))
+        block = Coordinates(density, tuple(v.name for v in density.graph.variables if not v.is_discrete))
         placed = {name: b.asarray(u) for name, u in position.items()}
         both = b.value_and_grad(lambda u: density.energy(block.unravel(placed, u)))
         each, gradient = (b.compile(both) if compiled else both)(block.ravel(placed))
@@ -186,7 +186,7 @@ def test_what_is_made_is_made_once(program):
     found = [model.energy({"x": [1.0, 2.0]})]
     for backend in ("jax", "torch"):
         b = load_backend(backend)  # type: ignore[arg-type]
-        density = Density(model.program.graph, model.plan(model.settings(backend=backend)), b)
+        density = Density(model.program.graph, b)
         found.append(energy_and_gradient(density, {"x": np.array([[1.0, 2.0]])}, compiled=False)[0].item())
     assert found == pytest.approx([found[0]] * 3, rel=1e-6)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.relax import changes
-from compose_lang.runtime.backend import load_backend
+from compose_lang.compiler.analyses.relaxation import changes
+from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.kernels import gwg
 from compose_lang.runtime.kernels.gwg import Informed
 from tests.compiler.points import graph_of
@@ -92,7 +92,7 @@ def test_every_way_to_propose_is_exact(propose: str, balance: str, name: str) ->
 @pytest.mark.parametrize("propose", ["path", "langevin"])
 def test_rough_differences_propose_and_do_not_decide(propose: str) -> None:
     """Differences that are wrong by a factor and an offset: the draws stay right."""
-    from compose_lang.runtime.blocks.changing import Changing
+    from compose_lang.runtime.views.single_changes import Changing
 
     class Rough(Changing):
         def energy_and_changes(self, position: Any) -> Any:

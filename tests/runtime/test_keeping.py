@@ -11,16 +11,16 @@ import pytest
 import scipy.sparse.csgraph
 
 import compose_lang as cg
-from compose_lang.bindings import requested
-from compose_lang.compiler.plan import Plan, plan
-from compose_lang.compiler.reach import gaps, unreached
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.blocks import pairs
-from compose_lang.runtime.convergence import rhat
-from compose_lang.runtime.density import Density
+from compose_lang.api.bindings import requested
+from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.kernels import exchange, gibbs, kempe, load_kernel
 from compose_lang.runtime.kernels.exchange import Exchange
 from compose_lang.runtime.kernels.kempe import Kempe
+from compose_lang.runtime.planning.irreducibility import gaps, unreached
+from compose_lang.runtime.planning.plan import Plan, plan
+from compose_lang.runtime.results.convergence import rhat
+from compose_lang.runtime.views import pairs
+from tests.compiler.points import views_on
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers
 from tests.runtime.program_targets import CHAINS, SUMS, ProgramTarget
 from tests.runtime.toy_blocks import run
@@ -288,7 +288,7 @@ def test_the_groups_told_are_those_that_the_kernels_make(name: str, without: str
     graph = cg.compile(REACHED[name][0]).program.graph
     chosen = plan(graph, "numpy", exactly=False)
     chosen = replace(chosen, blocks=tuple(b for b in chosen.blocks if b.kernel != without))
-    density = Density(graph, chosen, NUMPY)
+    views = views_on(graph, NUMPY, chosen)
     (v,) = graph.variables
     every = (
         np.array(list(itertools.product(v.support.values, repeat=v.free_sites))) if v.free_sites < 6 else None
@@ -296,15 +296,13 @@ def test_the_groups_told_are_those_that_the_kernels_make(name: str, without: str
     if every is None:
         rows = list(itertools.permutations(range(3)))
         every = np.array(list(itertools.product(rows, repeat=3))).reshape(-1, 9)
-    states = every[np.isfinite(density.energy({v.name: every}))]
+    states = every[np.isfinite(views.density.energy({v.name: every}))]
     start = {v.name: np.repeat(states, 40, axis=0)}
     seen = np.eye(len(states), dtype=bool)
     position = start
     for seed in range(6):
         for block in chosen.blocks:
-            kernel = load_kernel(block.kernel).bind(
-                density.block(block.variables, block.kernel), NUMPY, {}, 0
-            )
+            kernel = load_kernel(block.kernel).bind(views.block(block.variables, block.kernel), NUMPY, {}, 0)
             position = run(kernel, NUMPY, position, 1, seed=seed, compiled=False).last
         seen[np.repeat(np.arange(len(states)), 40), numbers(states, position[v.name])] = True
     parts = scipy.sparse.csgraph.connected_components(seen, directed=True, connection="weak")[0]
@@ -353,4 +351,4 @@ def test_chains_apart_for_good_are_told() -> None:
 
 
 def test_kernels_of_this_file_are_those_beside_gibbs() -> None:
-    assert {exchange.KERNEL.sees, kempe.KERNEL.sees, gibbs.KERNEL.sees} == {"sums", "chains", "sites"}
+    assert {exchange.KERNEL.view, kempe.KERNEL.view, gibbs.KERNEL.view} == {"sums", "chains", "sites"}

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.runtime.backend import Backend, load_backend
-from compose_lang.runtime.kernel import Kernel
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.kernels import discover, kernel_names
+from compose_lang.runtime.kernels.common.kernel import Kernel
 from tests.runtime import toy_blocks
 from tests.runtime.checks import (
     SOUND,
@@ -30,7 +31,8 @@ LONG = {("blocks", "torch"), ("blocks", "numpy")}  #: which have the states of `
 CLAIMS = [
     pytest.param(name, backend, domain, marks=[pytest.mark.slow] if (name, backend) in LONG else [])
     for name, kernel in KERNELS.items()
-    for backend in sorted(kernel.backends or ("jax", "numpy", "torch"))
+    for backend in ("jax", "numpy", "torch")
+    if kernel.runs_on(backend)
     for domain in sorted(kernel.serves)
 ]
 CONTINUOUS_TARGETS = {"correlated": toy_blocks.correlated(), "skewed": toy_blocks.gamma_on_log_scale()}
@@ -80,10 +82,10 @@ def invariance(kernel: Kernel, backend: Backend, domain: str) -> list[float]:
         ]
     if kernel.name == "exact":  # of several sites at once, which a program has
         return [joint_invariance(kernel, backend, text) for text in JOINT.values()]
-    if domain == "finite" and kernel.sees != "sites":
+    if domain == "finite" and kernel.view != "sites":
         return [
             discrete_invariance(bind, ProgramTarget(text, kernel.name), backend, 1000, compiled)
-            for text in list(PROGRAM_TARGETS[kernel.sees].values())[: COMPILED if compiled else None]
+            for text in list(PROGRAM_TARGETS[kernel.view].values())[: COMPILED if compiled else None]
         ]
     if domain == "finite":
         return [
@@ -149,9 +151,7 @@ def trajectories(
 
 
 @pytest.mark.parametrize("target", CONTINUOUS_TARGETS)
-@pytest.mark.parametrize(
-    "name", [name for name in CONTINUOUS if "torch" in (KERNELS[name].backends or ("torch",))]
-)
+@pytest.mark.parametrize("name", [name for name in CONTINUOUS if KERNELS[name].runs_on("torch")])
 def test_same_noise_gives_the_same_trajectory_on_every_backend(name: str, target: str) -> None:
     density = CONTINUOUS_TARGETS[target]
     start = {"x": density.draw(np.random.default_rng(0), 3)}
@@ -177,16 +177,16 @@ def test_same_noise_gives_the_same_states_on_every_backend(name: str, target: st
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [(n, t) for n, k in KERNELS.items() for t in PROGRAM_TARGETS.get(k.sees, ())],
+    [(n, t) for n, k in KERNELS.items() for t in PROGRAM_TARGETS.get(k.view, ())],
 )
 def test_same_noise_gives_the_same_states_of_programs_on_every_backend(
     name: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COMPOSE_TORCH_EAGER", "1")
-    program = ProgramTarget(PROGRAM_TARGETS[KERNELS[name].sees][target], name)
+    program = ProgramTarget(PROGRAM_TARGETS[KERNELS[name].view][target], name)
     start = {"s": np.tile(program.states()[np.argmax(program.probabilities())], (3, 1))}
     # what is weighed by gradients is weighed otherwise where there are none
-    backends = ("jax", "torch") if KERNELS[name].sees == "changes" else ("numpy", "jax", "torch")
+    backends = ("jax", "torch") if KERNELS[name].view == "changes" else ("numpy", "jax", "torch")
     reference, *others = trajectories(name, start, program.block, 0, 40, backends)
     assert len(np.unique(reference.positions["s"].reshape(120, -1), axis=0)) > 4
     for other in others:

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.compiler.parts import Port
-from compose_lang.compiler.types import BOOL, UNIT, Type
-from compose_lang.runtime import noise
-from compose_lang.runtime.backend import load_backend
+from compose_lang.compiler.graph.learned_factor import Port
+from compose_lang.compiler.ir.types import BOOL, UNIT, Type
+from compose_lang.runtime.arrays import noise
+from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.backends.numpy import NumpyBackend
-from compose_lang.runtime.learn import splines
-from compose_lang.runtime.learn.trainer import Trainer
-from compose_lang.runtime.learners import autoregressive, ebm, flow
+from compose_lang.runtime.learned import splines
+from compose_lang.runtime.learned.learners import autoregressive, ebm, flow
+from compose_lang.runtime.learning.trainer import Trainer
 from tests.runtime.learned_parts import (
     BOX,
     CHAIN,
@@ -156,7 +156,7 @@ def ring_distance(steps: int, **options: Any) -> float:
     centres = 0.5 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     rows = centres[rng.integers(0, 8, 10_000)] + 0.06 * rng.standard_normal((10_000, 2))
     p = part("ebm", PLANE, (), {"x": rows}, steps=steps, **options)
-    w, _ = Trainer(p).run()
+    w = Trainer(p).run().weights
     points, _ = grid([-1.0, -1.0], [1.0, 1.0], [160, 160])
     found = np.exp(-energies(p, w, [points]))
     truth = np.exp(-0.5 * ((points[:, None] - centres) ** 2).sum(2) / 0.06**2).sum(1)
@@ -188,7 +188,7 @@ def test_an_input_shifts_an_energy_within_bounds() -> None:
         steps=600,
         langevin=10,
     )
-    w, _ = Trainer(p).run()
+    w = Trainer(p).run().weights
     points, cell = grid([0.0], [1.0], [400])
     low, high = scipy.stats.beta(2, 5).pdf(points[:, 0]), scipy.stats.beta(6, 2).pdf(points[:, 0])
     for given, truth in ((0, low), (1, high), (None, 0.7 * low + 0.3 * high)):

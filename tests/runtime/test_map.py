@@ -14,8 +14,8 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 import compose_lang as cg
-from compose_lang.compiler import plan_exact
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning import exact
 
 GLASS = """
 data down: real[_, _]
@@ -42,7 +42,7 @@ def ground_energy(down: np.ndarray, right: np.ndarray) -> float:
 @pytest.fixture
 def by_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """No elimination, which would find the best point of these small programs outright."""
-    monkeypatch.setattr(plan_exact, "MOST_ALONE", 0.0)
+    monkeypatch.setattr(exact, "MOST_ALONE", 0.0)
 
 
 def search(text: str, **settings: Any) -> Any:

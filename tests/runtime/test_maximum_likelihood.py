@@ -13,9 +13,9 @@ from scipy.special import expit, log_expit
 
 import compose_lang as cg
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.learn import fitted
-from compose_lang.runtime.learn.maximum_likelihood import MaximumLikelihood
-from compose_lang.runtime.learn.steps import Stopped
+from compose_lang.runtime.learning import fitted
+from compose_lang.runtime.learning.loop import Stopped
+from compose_lang.runtime.learning.maximum_likelihood import MaximumLikelihood
 
 RNG = np.random.default_rng(20261127)
 
@@ -30,9 +30,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def fit(text: str, **data: Any) -> dict[str, np.ndarray]:
     model = cg.compile(text, data=data)
     assert not model.diagnostics
-    found = model.params
+    model = model.fitted()
     assert not model.diagnostics, model.diagnostics  # nor does the fit warn
-    return found
+    return model.params
 
 
 # --- data alone ---
@@ -43,7 +43,7 @@ def test_a_normal_has_the_mean_and_the_spread_of_its_data() -> None:
     model = cg.compile(
         "data y: real[_]\nparam m: real\nparam s: positive\ny ~ Normal(m, s)\nlearn m, s by maximum_likelihood()",
         data={"y": y},
-    )
+    ).fitted()
     assert model.params["m"] == pytest.approx(y.mean(), rel=1e-6)
     assert model.params["s"] == pytest.approx(y.std(), rel=1e-5)
     (lesson,) = model.lessons
@@ -205,9 +205,9 @@ def test_the_gradient_is_that_of_the_energy() -> None:
     y, _ = effects()
     model = cg.compile(EFFECTS + "learn mu, tau, s by maximum_likelihood()", data={"y": y})
     assert model.program.fitting is not None
-    run = MaximumLikelihood(model.program.fitting)
+    run = MaximumLikelihood(model.program.fitting).objective
     with run.backend.scope():
-        u = run.first()
+        u = run.first(0)
         position = {"b": run.backend.asarray(RNG.normal(size=(run.chains, 20)))}
 
         def at(u: np.ndarray) -> float:
@@ -235,8 +235,8 @@ def test_a_fit_that_was_stopped_goes_on_to_the_same_values() -> None:
         MaximumLikelihood(fitting).run(stop=lambda: next(looks))
     assert int(stopped.value.state["step"]) == 12
     resumed = MaximumLikelihood(fitting).run(begun=stopped.value.state)
-    for name, value in whole.values.items():
-        np.testing.assert_array_equal(resumed.values[name], value)
+    for name, value in whole.weights.items():
+        np.testing.assert_array_equal(resumed.weights[name], value)
 
 
 # --- what is kept, and what the program then means ---
@@ -256,6 +256,12 @@ def test_a_program_has_its_params_as_they_were_fitted(
     path = tmp_path / "k.cg"
     path.write_text(KEPT)
     model = cg.compile(path)
+    for ask in (lambda: model.params, lambda: model.energy({"x": 5.0}), model.marginals):
+        with pytest.raises(ComposeError) as told:
+            ask()
+        assert told.value.diagnostics[0].code == "CG0714"
+    assert not (tmp_path / "k.learned").exists()  # nothing is fitted to answer
+    model = model.fitted()
     rows = scipy.stats.norm(3, 1).logpdf([1, 2, 6]).sum()
     assert model.energy({"x": 5.0}) == pytest.approx(-rows - scipy.stats.norm(3, 2).logpdf(5.0), abs=1e-5)
     run = model.sample(chains=2, draws=50, warmup=50, backend="numpy")
@@ -268,12 +274,12 @@ def test_a_program_has_its_params_as_they_were_fitted(
     with monkeypatch.context() as patched:
         patched.setattr(MaximumLikelihood, "run", never)
         path.write_text("# the same program\n" + KEPT)
-        assert cg.compile(path).params["k"] == pytest.approx(3.0)
+        assert cg.compile(path).fitted().params["k"] == pytest.approx(3.0)
         assert "k: real, 3" in cg.compile(path).explain()
-    assert cg.compile(path, data={"y": [1, 2, 3]}).params["k"] == pytest.approx(2.0)
+    assert cg.compile(path, data={"y": [1, 2, 3]}).fitted().params["k"] == pytest.approx(2.0)
     for kept in (tmp_path / "k.learned").iterdir():
         kept.write_bytes(kept.read_bytes()[:-5])  # damaged: it is fitted anew
-    assert cg.compile(path).params["k"] == pytest.approx(3.0)
+    assert cg.compile(path).fitted().params["k"] == pytest.approx(3.0)
 
 
 def test_an_interrupted_fit_leaves_a_checkpoint(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compose_lang.runtime import metropolis, rearrangement, transforms
-from compose_lang.runtime.adaptation import windows
-from compose_lang.runtime.backend import load_backend
+from compose_lang.runtime.arrays import transforms
+from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.kernels import gibbs, hmc, mala, mh, ula
+from compose_lang.runtime.kernels.common import metropolis, rearrangement
+from compose_lang.runtime.kernels.common.adaptation import windows
 from compose_lang.runtime.kernels.gibbs import Gibbs
 from compose_lang.runtime.kernels.hmc import HMC
 from compose_lang.runtime.kernels.mala import Langevin

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from compose_lang.compiler.parts import LEARNERS, Net, Part, Port
-from compose_lang.compiler.types import REAL, Type
-from compose_lang.runtime import nets
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.learn.trainer import Progress, Trainer
-from compose_lang.runtime.net import Ports
-from compose_lang.runtime.nets import load_net
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net, Port
+from compose_lang.compiler.ir.types import REAL, Type
+from compose_lang.discovery import LEARNERS
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.learned import nets
+from compose_lang.runtime.learned.net import Ports
+from compose_lang.runtime.learned.nets import load_net
+from compose_lang.runtime.learning.loop import Progress
+from compose_lang.runtime.learning.trainer import Trainer
 from tests.once import once
 
 BACKENDS = ("numpy", "jax", "torch")
@@ -198,7 +200,7 @@ def test_conv_moves_with_what_it_sees() -> None:
 
 
 def test_convolution_is_that_of_torch() -> None:
-    from compose_lang.runtime import convolution
+    from compose_lang.runtime.learned import convolution
 
     rng, b = np.random.default_rng(0), load_backend("numpy")
     x, w = rng.standard_normal((2, 3, 5, 6)), rng.standard_normal((3, 3 * 3, 4))
@@ -226,7 +228,7 @@ def test_what_does_not_fit(kind: str, shape: tuple[int, ...], widths: tuple[int,
 def held_out(shape: tuple[int, ...], data: np.ndarray, net: Net, steps: int) -> float:
     options = dict(LEARNERS["diffusion"].options, steps=steps, batch=64)
     trainer = Trainer(
-        Part("P", "diffusion", (Port("x", Type(REAL, shape)),), (), net, options, {"x": data}, None)
+        LearnedFactor("P", "diffusion", (Port("x", Type(REAL, shape)),), (), net, options, {"x": data}, None)
     )
     trainer.learner = trainer.learner.__class__(**{**vars(trainer.learner), "finish": None})
     seen: list[Progress] = []

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.runtime import noise
-from compose_lang.runtime.backend import Backend, load_backend
-from compose_lang.runtime.kernel import NoiseSpec
-from compose_lang.runtime.threefry import threefry
+from compose_lang.runtime.arrays import noise
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.arrays.threefry import threefry
+from compose_lang.runtime.backends import load_backend
 
 BACKENDS = ("numpy", "jax", "torch")
 SPECS = {

@@ -10,10 +10,10 @@ import pytest
 
 import compose_lang as cg
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime import rearrangement
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.convergence import ess_bulk
-from compose_lang.runtime.rearrangement import Rearrangement
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.kernels.common import rearrangement
+from compose_lang.runtime.kernels.common.rearrangement import Rearrangement
+from compose_lang.runtime.results.convergence import ess_bulk
 from tests.runtime.checks import numbers
 from tests.runtime.toy_blocks import OrderingTarget, tour
 

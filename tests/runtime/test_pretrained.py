@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import compose_lang as cg
-from compose_lang.compiler.pipeline import check
+from compose_lang.api.check import check
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,7 +25,7 @@ def libraries() -> None:
     import diffusers
     import transformers
 
-    from compose_lang.runtime.foreign import diffusion, language_model
+    from compose_lang.runtime.learned.foreign import diffusion, language_model
 
 
 PHOTO = 'density Photo(x: real[1, 4, 4]) = load("photo")\nvar x: real[1, 4, 4] ~ Photo{}\n'
@@ -158,11 +158,7 @@ def test_the_net_of_a_folder_is_asked_at_its_step(photo, backend):
 
 def density_of(path: Path, backend: str) -> Density:
     model = cg.compile(path, trust=True)
-    return Density(
-        model.program.graph,
-        model.plan(model.settings(backend=backend)),
-        load_backend(backend),  # type: ignore[arg-type]
-    )
+    return Density(model.program.graph, load_backend(backend))
 
 
 @pytest.mark.parametrize("backend", [pytest.param("jax", marks=pytest.mark.slow), "torch"])

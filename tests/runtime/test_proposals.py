@@ -11,14 +11,13 @@ import pytest
 import scipy.stats
 
 import compose_lang as cg
-from compose_lang.compiler.plan import plan
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime import proposing
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.kernels import mh
-from compose_lang.runtime.proposing import Proposed
-from tests.compiler.points import graph_of
+from compose_lang.runtime.kernels.common import proposing
+from compose_lang.runtime.kernels.common.proposing import Proposed
+from compose_lang.runtime.planning.plan import plan
+from tests.compiler.points import graph_of, views_on
 from tests.runtime.checks import BROKEN, SOUND, numbers
 from tests.runtime.toy_blocks import run
 
@@ -39,14 +38,14 @@ def stepped(text: str, start: Values, steps: int, backend: str = "numpy", sweeps
     sweeps: of all the program's blocks in turn.
     """
     graph = graph_of(text)
-    density = Density(graph, plan(graph, backend), load_backend(backend))
-    library = density.backend
+    views = views_on(graph, backend, plan(graph, backend))
+    density, library = views.density, views.backend
     with library.scope():
         position = density.position_of(start)
-        blocks = [b for b in density.plan.blocks if sweeps or "proposal" in b.options]
+        blocks = [b for b in views.blocks if sweeps or "proposal" in b.options]
         for t in range(steps):
             for place, block in enumerate(blocks):
-                kernel = mh.KERNEL.bind(density.block(block.variables), library, {"step": 0.5}, 0)
+                kernel = mh.KERNEL.bind(views.block(block.variables), library, {"step": 0.5}, 0)
                 held = {name: library.to_numpy(x) for name, x in position.items()}
                 done = run(kernel, library, held, 1, seed=1000 * t + place, compiled=backend == "jax")
                 position = {name: library.asarray(x) for name, x in done.last.items()}
@@ -353,11 +352,11 @@ def learned_matrices(name: str, backend: str) -> tuple[np.ndarray, np.ndarray]:
     text = LEARNED.format(declared=declared, proposed=proposed)
     graph = cg.compile(text, data=data).program.graph
     start = {n: np.repeat(STATES[:, i], CHAINS) for i, n in enumerate("xy")}
-    density = Density(graph, plan(graph, backend), load_backend(backend))
-    library = density.backend
+    views = views_on(graph, backend, plan(graph, backend))
+    density, library = views.density, views.backend
     with library.scope():
         position = {n: library.to_numpy(x) for n, x in density.position_of(start).items()}
-        kernel = mh.KERNEL.bind(density.block(("x", "y")), library, {}, 0)
+        kernel = mh.KERNEL.bind(views.block(("x", "y")), library, {}, 0)
         end, _ = density.constrain(
             {n: library.asarray(x) for n, x in run(kernel, library, position, 1, seed=3).last.items()}
         )
@@ -368,6 +367,7 @@ def learned_matrices(name: str, backend: str) -> tuple[np.ndarray, np.ndarray]:
     def weights(energy: str) -> np.ndarray:
         model = cg.compile(f"data k: int(1, 3)[_]\ndata b: bool[_]\n{declared}\nconst now = 1\n"
                            f"var x: int(1, 3)\nvar y: bool\n{energy}", data=data)  # fmt: skip
+        model.learn()
         return np.array([np.exp(-model.energy({"x": x, "y": bool(y)})) for x, y in STATES])
 
     pi = weights("(x, y) ~ P\nenergy 0.7 * x * y")

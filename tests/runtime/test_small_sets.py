@@ -11,19 +11,19 @@ import pytest
 import scipy.stats
 
 import compose_lang as cg
-from compose_lang.bindings import requested
-from compose_lang.compiler import invariants as kept_by
-from compose_lang.compiler import local_subsets
-from compose_lang.compiler.plan import plan
-from compose_lang.compiler.reach import Moves, gaps
-from compose_lang.compiler.relations import Total
-from compose_lang.compiler.solutions import Part, parts, solutions
-from compose_lang.compiler.subsets import Subsets, subsets
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.api.bindings import requested
+from compose_lang.compiler.analyses import local_subsets
+from compose_lang.compiler.constraints import invariants as kept_by
+from compose_lang.compiler.constraints.relations import LinearConstraint
+from compose_lang.compiler.constraints.site_sets import Subsets, subsets
+from compose_lang.compiler.constraints.solutions import Component, parts, solutions
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.blocks import Blocks
-from tests.compiler.points import graph_of
+from compose_lang.runtime.planning.irreducibility import MoveSet, gaps
+from compose_lang.runtime.planning.plan import plan
+from tests.compiler.points import graph_of, hard_of, views_on
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers
 from tests.runtime.program_targets import SETS, SIZED, ProgramTarget
 from tests.runtime.toy_blocks import run
@@ -95,8 +95,7 @@ def test_tempered_replicas_draw_at_their_share() -> None:
     start = states[np.random.default_rng(3).choice(len(states), size=20000, p=weight / weight.sum())]
     found = []
     for share in (0.4, 1.0):
-        density = block.density.with_constants({**block.density.constants, "share": np.array([share])})
-        kernel = Blocks(replace(block, density=density), NUMPY)
+        kernel = Blocks(replace(block, level=Level(share=np.array([share]))), NUMPY)
         end = run(kernel, NUMPY, {"s": start}, 2, compiled=False).last["s"]
         counts = np.bincount(numbers(states, end), minlength=len(states))
         found.append(float(scipy.stats.chisquare(counts, len(start) * weight / weight.sum()).pvalue))
@@ -156,7 +155,7 @@ def test_a_constraint_taken_to_be_kept_that_is_not(monkeypatch: pytest.MonkeyPat
     assert invariance_of(ProgramTarget(text, "blocks")) > SOUND
     sound = kept_by.invariants
     monkeypatch.setattr(
-        "compose_lang.compiler.subsets.invariants",
+        "compose_lang.compiler.constraints.site_sets.invariants",
         lambda graph, v: (sound(graph, v)[0], frozenset(id(g) for g in graph.groups if g.kind == "require")),
     )
     assert invariance_of(ProgramTarget(text, "blocks")) < BROKEN
@@ -238,7 +237,11 @@ def test_sets_of_orderings_permute_what_they_have() -> None:
             "blocks(size=4)",
             "more joint values than can be listed",
         ),
-        ("var s: bool[30]\nenergy sum(s)", "blocks(size=12)", "`blocks` draws up to 8 sites jointly, not 12"),
+        (
+            "var s: bool[30]\nenergy sum(s)",
+            "blocks(size=12)",
+            "must be a whole number above 0, at most 8, not 12",
+        ),
         ("var x: real ~ Normal(0, 1)", "blocks", "but `x` is continuous"),
     ],
 )
@@ -277,7 +280,7 @@ def test_what_is_known_of_large_tables(kind: str, margin: int, is_known: bool) -
 
 
 def test_a_large_table_without_one_of_its_minors_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compose_lang.compiler.subsets.MOST_SETS", 28 * 28 - 1)
+    monkeypatch.setattr("compose_lang.compiler.constraints.site_sets.MOST_SETS", 28 * 28 - 1)
     graph = graph_of(with_margins([4] * 8, [4] * 8, "bool"))
     assert [gap.pieces for gap in gaps(graph, plan(graph, "numpy", exactly=False).blocks)] == [None]
 
@@ -297,12 +300,11 @@ def test_what_is_known_of_tables_is_so_where_all_are_listed(
     low = -1 if "-1" in kind else 0
     shifted = [[m + low * n for m in margin] for margin, n in ((rows, len(columns)), (columns, len(rows)))]
     graph = graph_of(with_margins(*shifted, kind))
-    assert graph.hard is not None
-    moves = Moves(graph, graph.hard, plan(graph, "numpy", requested("blocks(size=4)")).blocks)
-    (part,) = parts(graph.hard)
+    moves = MoveSet(graph, hard_of(graph), plan(graph, "numpy", requested("blocks(size=4)")).blocks)
+    (part,) = parts(hard_of(graph))
     # of few sites, tables of what a sum allows stand beside it
-    sums = Part(part.sites, tuple((r, rows) for r, rows in part.rows if isinstance(r, Total)))
-    states = solutions(graph.hard, part)
+    sums = Component(part.sites, tuple((r, rows) for r, rows in part.rows if isinstance(r, LinearConstraint)))
+    states = solutions(hard_of(graph), part)
     assert moves.is_table(sums) and states is not None and len(states) > 10
     assert moves.pieces(part, states) == 1
 
@@ -368,14 +370,14 @@ def share_of_solutions(text: str, states: np.ndarray, chains: int, sweeps: int) 
     graph = graph_of(text)
     chosen = plan(graph, "numpy", exactly=False)
     assert [b.kernel for b in chosen.blocks][-1] == "blocks" and not gaps(graph, chosen.blocks)
-    density = Density(graph, chosen, NUMPY)
+    views = views_on(graph, NUMPY, chosen)
     position: Any = {"s": np.repeat(states[:1], chains, axis=0)}
     for sweep in range(sweeps):
         for place, b in enumerate(chosen.blocks):
-            kernel = load_kernel(b.kernel).bind(density.block(b.variables, b.kernel), NUMPY, {}, 0)
+            kernel = load_kernel(b.kernel).bind(views.block(b.variables, b.kernel), NUMPY, {}, 0)
             position = run(kernel, NUMPY, position, 1, seed=10 * sweep + place, compiled=False).last
     with NUMPY.scope():
-        weight = np.exp(-density.energy({"s": states}))
+        weight = np.exp(-views.density.energy({"s": states}))
     counts = np.bincount(numbers(states, position["s"]), minlength=len(states))
     return float(scipy.stats.chisquare(counts, chains * weight / weight.sum()).pvalue)
 
@@ -411,7 +413,7 @@ def test_latin_squares_of_five_mix_by_sets_of_eight(start: int) -> None:
     for method in ("blocks(size=4)", "blocks(size=8)"):
         chosen = plan(graph, "numpy", requested(method))
         kernel = load_kernel("blocks").bind(
-            Density(graph, chosen, NUMPY).block(("s",), "blocks"), NUMPY, {}, 0
+            views_on(graph, NUMPY, chosen).block(("s",), "blocks"), NUMPY, {}, 0
         )
         chains = np.repeat([(cyclic, other)[start].reshape(25)], 500, axis=0)
         squares = run(kernel, NUMPY, {"s": chains}, 250, compiled=False).last["s"].reshape(-1, 5, 5)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.plan import plan
-from compose_lang.runtime import solver, starts
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.noise import chain_keys
-from compose_lang.runtime.solver import Impossible, solve
+from compose_lang.runtime.arrays.noise import chain_keys
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains import starts
+from compose_lang.runtime.chains.starts import find_start
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.elimination import solver
+from compose_lang.runtime.elimination.solver import Impossible, solve
+from tests.compiler.points import hard_of
 
 QUEENS = """
 var queen: int(0, 11)[12]
@@ -24,9 +26,9 @@ require all_different([queen[i] - i for i in range(12)])
 def begin(text: str, chains: list[int], backend: str = "numpy", seed: int = 5) -> dict[str, np.ndarray]:
     """Where chains of these numbers start; every start has finite energy."""
     graph = cg.compile(text).program.graph
-    density = Density(graph, plan(graph, backend), load_backend(backend))
+    density = Density(graph, load_backend(backend))
     with density.backend.scope():
-        position = density.initial(chain_keys(seed, np.array(chains), 0, density.backend), density.backend)
+        position = find_start(density, chain_keys(seed, np.array(chains), 0, density.backend))
         assert np.isfinite(density.backend.to_numpy(density.energy(position))).all()
         return {name: np.asarray(density.backend.to_numpy(x)) for name, x in density.record(position).items()}
 
@@ -53,7 +55,7 @@ def test_solutions_of_many_seeds_are_spread_out() -> None:
         "var c: category(4)[4, 4]\n"
         "for i in range(4) { require all_different(c[i, :]); require all_different(c[:, i]) }"
     )
-    known = cg.compile(square).program.graph.hard
+    known = hard_of(cg.compile(square).program.graph)
     assert known is not None
     found = solve(known, range(150))
     assert isinstance(found, np.ndarray) and len(np.unique(found, axis=0)) > 115
@@ -77,14 +79,14 @@ def test_without_the_solver_a_search_finds_a_start(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_program_too_large_is_not_stated(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = cg.compile(QUEENS).program.graph.hard
+    known = hard_of(cg.compile(QUEENS).program.graph)
     assert known is not None
     monkeypatch.setattr(solver, "MOST_READS", 10)
     assert solve(known, [1]) is None
 
 
 def test_time_that_is_over_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = cg.compile(QUEENS).program.graph.hard
+    known = hard_of(cg.compile(QUEENS).program.graph)
     assert known is not None
     monkeypatch.setattr(solver, "attempt", lambda *given, **more: solver.Ended.UNKNOWN)
     assert solve(known, [1]) is None
@@ -115,8 +117,7 @@ def test_what_cannot_hold_is_proved_and_named(
 ) -> None:
     monkeypatch.setattr(starts, "search", never)
     graph = cg.compile(text).program.graph
-    assert graph.hard is not None
-    answer = solve(graph.hard, [1])
+    answer = solve(hard_of(graph), [1])
     assert isinstance(answer, Impossible) and {g.label for g in answer.groups} == told
     with pytest.raises(cg.ComposeError) as wrong:
         begin(text, [0])

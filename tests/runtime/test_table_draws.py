@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.compiler.parts import LEARNERS, Part, Port
-from compose_lang.compiler.types import BOOL, Domain, Type
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.learners import categorical
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, Port
+from compose_lang.compiler.ir.types import BOOL, Domain, Type
+from compose_lang.discovery import LEARNERS
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.learned.learners import categorical
 from tests.runtime.checks import BROKEN, SOUND
 
 SUBJECTS = (
@@ -24,14 +25,16 @@ VALUES = np.array(list(product((-1, 1), (2, 3, 4), (2, 3, 4), (0, 1))))
 DRAWS = 20_000
 
 
-def table() -> Part:
+def table() -> LearnedFactor:
     rng = np.random.default_rng(0)
     c = rng.integers(0, 3, 400)
     rows = {
         "s": 2 * rng.integers(0, 2, 400) - 1, "k": np.stack([2 + c, rng.integers(2, 5, 400)], axis=1),
         "t": rng.random(400) < 0.3, "c": c, "e": rng.integers(0, 2, 400),
     }  # fmt: skip
-    return Part("P", "categorical", SUBJECTS, INPUTS, None, LEARNERS["categorical"].options, rows, None)
+    return LearnedFactor(
+        "P", "categorical", SUBJECTS, INPUTS, None, LEARNERS["categorical"].options, rows, None
+    )
 
 
 def p_value(at: str) -> float:
@@ -70,7 +73,7 @@ def test_a_table_read_in_another_order_is_seen(monkeypatch: pytest.MonkeyPatch) 
 def test_what_was_never_seen_is_never_drawn() -> None:
     x = Port("x", Type(Domain("int", 0, 4)))
     options = {"smoothing": 0.0}
-    part = Part("P", "categorical", (x,), (), None, options, {"x": np.array([1, 1, 3])}, None)
+    part = LearnedFactor("P", "categorical", (x,), (), None, options, {"x": np.array([1, 1, 3])}, None)
     b = load_backend("numpy")
     uniforms = np.array([[0.0], [0.3], [0.66], [0.67], [1.0 - 1e-16]])
     drawn = categorical.draw(part, b, categorical.begin(part), [], uniforms)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.runtime import tempering
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.enumeration import enumerate_states
-from compose_lang.runtime.evidence import log_evidence
-from compose_lang.runtime.tempering import equal_rejection, exchange_probability, rounds
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains import tempering
+from compose_lang.runtime.chains.tempering import equal_rejection, exchange_probability, rounds
+from compose_lang.runtime.results.evidence import log_evidence
+from compose_lang.validation.enumeration import enumerate_states
 from tests.compiler.points import graph_of
 
 NUMPY = load_backend("numpy")
@@ -177,9 +177,9 @@ def test_exchanges_that_are_taken_wrongly(mutant: str, monkeypatch: pytest.Monke
 
 
 def test_a_kernel_that_does_not_know_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    from compose_lang.runtime.density import Density
+    from compose_lang.runtime.density.density import Density
 
-    monkeypatch.setattr(Density, "shared", lambda density, energy: energy)
+    monkeypatch.setattr(Density, "weighed", lambda density, energy, level: energy)
     name = "all at once"
     found = log_evidence(tempered(PROGRAMS[name]))
     assert found is not None

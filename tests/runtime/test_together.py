@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
-from compose_lang.compiler.joint import Joint
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.learn import together
-from compose_lang.runtime.learn.checkpoints import tree
-from compose_lang.runtime.learn.prepare import lesson_of
-from compose_lang.runtime.learn.trainer import Stopped, Trainer
-from compose_lang.runtime.learn.weighing import bound
-from compose_lang.runtime.learners import load_learner
-from compose_lang.runtime.sweep import named_leaves
+from compose_lang.compiler.graph.learned_factor import Joint
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.sweep import named_leaves
+from compose_lang.runtime.learned.energy import bound
+from compose_lang.runtime.learned.learners import load_learner
+from compose_lang.runtime.learning import joint as together
+from compose_lang.runtime.learning.loop import Stopped
+from compose_lang.runtime.learning.obtain import lesson_of
+from compose_lang.runtime.learning.trainer import Trainer, tree
 
 RNG = np.random.default_rng(20261127)
 
@@ -108,12 +108,12 @@ def test_the_whole_has_the_sum_of_its_parts_slopes(summed: cg.Model) -> None:
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights() -> None:
     text = SUMS.replace("steps=400", "steps=12") + "var a: real[1] ~ Part([0.5])"
     joint = joint_of(cg.compile(text, data=sums()))
-    whole, end = Trainer(joint).run()
+    whole, end, *_ = Trainer(joint).run()
     looks = iter([False, False, True])
     with pytest.raises(Stopped) as stopped:
         Trainer(joint).run(stop=lambda: next(looks))
     assert 0 < stopped.value.state.step < 12
-    resumed, again = Trainer(joint).run(state=stopped.value.state)
+    resumed, again, *_ = Trainer(joint).run(begun=stopped.value.state)
     for name, value in whole.items():
         np.testing.assert_array_equal(resumed[name], value)
     assert dict(named_leaves(tree(end))).keys() == dict(named_leaves(tree(again))).keys()
@@ -173,7 +173,7 @@ def test_convolutions_and_u_nets_are_fitted_together() -> None:
     x = z[:, :1, None] * slope + z[:, 1:, None] * slope[:, None] + 0.1 * rng.normal(size=(300, 4, 4))
     joint, b = joint_of(cg.compile(PICTURES, data={"x": x})), load_backend("jax")
     trainer = Trainer(joint)
-    weights, state = trainer.run()
+    weights, state, *_ = trainer.run()
     with trainer.backend.scope():
         asarray = trainer.backend.asarray
         rows = {n: asarray(r) for n, r in joint.data.items()}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from compose_lang.compiler.types import Domain
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.transforms import constrain, unconstrain, unconstrained_shape
+from compose_lang.compiler.ir.types import Domain
+from compose_lang.runtime.arrays.transforms import constrain, unconstrain, unconstrained_shape
+from compose_lang.runtime.backends import load_backend
 
 INF = float("inf")
 CHAINS = 3

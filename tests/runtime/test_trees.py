@@ -12,15 +12,16 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 import compose_lang as cg
-from compose_lang.compiler import forests as splitting
-from compose_lang.compiler.colour import conflicts
-from compose_lang.compiler.forests import MOST_CLASSES, classes_of, forests
-from compose_lang.compiler.scopes import scope
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.blocks.groves import Groves
-from compose_lang.runtime.enumeration import enumerate_states
+from compose_lang.compiler.analyses import tree_cover as splitting
+from compose_lang.compiler.analyses.colouring import conflicts
+from compose_lang.compiler.analyses.tree_cover import MOST_CLASSES, classes_of, forests
+from compose_lang.compiler.graph.factor_scopes import scope
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.trees import Trees
+from compose_lang.runtime.views.trees import TreeView
+from compose_lang.validation.enumeration import enumerate_states
 from tests.compiler.points import graph_of
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers, transition_matrix
 from tests.runtime.program_targets import TREES, ProgramTarget
@@ -30,7 +31,7 @@ NUMPY = load_backend("numpy")
 SQUARE = "a square of spins in fields"
 
 
-def trees(block: Groves) -> Trees:
+def trees(block: TreeView) -> Trees:
     return Trees(block, NUMPY)
 
 
@@ -97,7 +98,7 @@ def test_every_class_is_eliminated_at_width_one(name: str) -> None:
     assert all(part.order.width <= 1 for part in found)
 
 
-def conditionals(target: ProgramTarget, block: Groves) -> np.ndarray:
+def conditionals(target: ProgramTarget, block: TreeView) -> np.ndarray:
     """The exact transition matrix of a sweep: each class anew from its conditional, one after another."""
     states, pi = target.states(), target.probabilities()
     matrix = np.eye(len(states))
@@ -140,8 +141,8 @@ def test_tempered_replicas_draw_at_their_share() -> None:
     start = states[rng.choice(len(states), size=20000, p=weight / weight.sum())]
     ends = []
     for share in (0.4, 1.0):
-        density = block.density.with_constants({**block.density.constants, "share": np.array([share])})
-        done = run(trees(replace(block, density=density)), NUMPY, {"s": start}, 2, compiled=False)
+        at_share = replace(block, level=Level(share=np.array([share])))
+        done = run(trees(at_share), NUMPY, {"s": start}, 2, compiled=False)
         ends.append(np.bincount(numbers(states, done.positions["s"][-1]), minlength=len(states)))
     expected = len(start) * weight / weight.sum()
     at_share, at_full = (float(scipy.stats.chisquare(end, expected).pvalue) for end in ends)

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from scipy.special import log_expit, logsumexp
 
 import compose_lang as cg
-from compose_lang.compiler.plan import Plan
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
-from compose_lang.runtime.learn.log_total import LogTotal
-from compose_lang.runtime.learn.maximum_likelihood import MaximumLikelihood
-from compose_lang.runtime.learn.model_chains import ModelChains
-from compose_lang.runtime.learn.steps import Stopped
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.learning.loop import Stopped
+from compose_lang.runtime.learning.maximum_likelihood import MaximumLikelihood
+from compose_lang.runtime.learning.model_chains import ModelChains
+from compose_lang.runtime.learning.objective import LogTotal
 
 Numbers = NDArray[Any]
 SPINS = np.array([-1, 1])
@@ -102,7 +101,7 @@ def log_likelihood(text: str, at: dict[str, Any], **data: Any) -> float:
     assert fitting is not None and all(t.exact is not None for t in fitting.totals if t.names)
     backend = load_backend("numpy")
     values = {name: np.asarray(value, dtype=float)[None] for name, value in at.items()}
-    found = -Density(fitting.graph, Plan(()), backend).energy_of_values(values)
+    found = -Density(fitting.graph, backend).energy_of_values(values)
     for total in fitting.totals:
         log_z = LogTotal(total, backend, {})
         found = found - log_z.of(log_z.constants, values)
@@ -305,7 +304,7 @@ def test_how_a_total_is_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told = cg.compile(ISING, data={"rows": rows}).explain()
     assert "L-BFGS" in told
     assert "the total over rows, one of 20 copies, summed exactly: 12 sites of treewidth" in told
-    monkeypatch.setattr("compose_lang.compiler.totals.MOST_ALONE", 8)
+    monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ENTRIES", 8)
     told = cg.compile(ISING, data={"rows": rows}).explain()
     assert "stochastic approximation" in told
     assert "from persistent chains of the model, with their noise: the best order found has a width" in told
@@ -320,7 +319,7 @@ def test_how_a_total_is_found_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_couplings_of_an_ising_model(text: str) -> None:
     rows, states = configurations()
     expected, likelihood = best(ising, rows, states, [0.0, 0.0])
-    model = cg.compile(text, data={"rows": rows})
+    model = cg.compile(text, data={"rows": rows}).fitted()
     np.testing.assert_allclose([model.params["J"], model.params["h"]], expected, atol=1e-5)
     (lesson,) = model.lessons
     assert lesson.report["log_likelihood"] == pytest.approx(likelihood, abs=1e-6)
@@ -338,8 +337,8 @@ def standard_errors(expected: Numbers, rows: Numbers, states: Numbers) -> Number
 
 def drawn_couplings(monkeypatch: pytest.MonkeyPatch, steps: int, rows: Numbers) -> Numbers:
     """The couplings where nothing may be summed."""
-    monkeypatch.setattr("compose_lang.compiler.totals.MOST_ALONE", 8)
-    model = cg.compile(ISING.replace("hood()", f"hood(steps={steps})"), data={"rows": rows})
+    monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ENTRIES", 8)
+    model = cg.compile(ISING.replace("hood()", f"hood(steps={steps})"), data={"rows": rows}).fitted()
     found = model.params
     assert model.lessons[0].report["by"] == "persistent chains"
     return np.array([found["J"], found["h"]])
@@ -386,8 +385,8 @@ def test_a_restricted_boltzmann_machine(monkeypatch: pytest.MonkeyPatch) -> None
 
     _, most = best(energy, rows, v, np.concatenate([true_w.reshape(-1), true_a]))
     for limit in (2.0**24, 4.0):
-        monkeypatch.setattr("compose_lang.compiler.totals.MOST_ALONE", limit)
-        found = cg.compile(RBM, data={"v": rows}).params
+        monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ENTRIES", limit)
+        found = cg.compile(RBM, data={"v": rows}).fitted().params
         u = np.concatenate([found["W"].reshape(-1), found["a"]])
         reached = -(energy(u, rows).sum() + len(rows) * logsumexp(-energy(u, v)))
         assert most - 1.0 < reached < most + 1e-6  # of 9 params, a nat is far inside their errors
@@ -401,7 +400,7 @@ def test_a_product_of_densities_over_reals() -> None:
         "learn k by maximum_likelihood(steps=300)"
     )
     y = np.random.default_rng(3).normal(1.0, 0.7, 60)
-    found = cg.compile(text, data={"y": y}).params
+    found = cg.compile(text, data={"y": y}).fitted().params
     error = 2.0 * np.sqrt(0.5 / 60)
     assert found["k"] == pytest.approx(2.0 * y.mean(), abs=0.6 * error)
 
@@ -413,18 +412,18 @@ def test_an_energy_without_a_total_is_told() -> None:
         "y ~ Slope\nlearn k by maximum_likelihood(steps=20)"
     )
     with pytest.raises(ComposeError, match=r"CG0701.*has no total: `y` ran off"):
-        _ = cg.compile(text).params
+        _ = cg.compile(text).fitted().params
 
 
 @pytest.mark.slow
 def test_chains_of_the_model_go_on_where_they_were_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, _ = configurations(30)
-    monkeypatch.setattr("compose_lang.compiler.totals.MOST_ALONE", 8)
+    monkeypatch.setattr("compose_lang.compiler.likelihood.partition_functions.MOST_ENTRIES", 8)
     fitting = cg.compile(ISING.replace("hood()", "hood(steps=30)"), data={"rows": rows}).program.fitting
     assert fitting is not None
-    whole = MaximumLikelihood(fitting).run().values
+    whole = MaximumLikelihood(fitting).run().weights
     calls = iter(range(100))
     with pytest.raises(Stopped) as stopped:
         MaximumLikelihood(fitting).run(stop=lambda: next(calls) == 11)
-    found = MaximumLikelihood(fitting).run(begun=stopped.value.state).values
+    found = MaximumLikelihood(fitting).run(begun=stopped.value.state).weights
     np.testing.assert_allclose([found["J"], found["h"]], [whole["J"], whole["h"]], rtol=1e-9)

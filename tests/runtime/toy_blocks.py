@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.types import Domain
-from compose_lang.runtime import noise, transforms
-from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.kernel import BoundKernel, Position
+from compose_lang.compiler.ir.types import Domain
+from compose_lang.runtime.arrays import noise, transforms
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
+from compose_lang.runtime.kernels.common.kernel import BoundKernel
 
 
 @dataclass(frozen=True)

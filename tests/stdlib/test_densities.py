@@ -14,18 +14,16 @@ from cases import CASES, Case
 from scipy import stats
 
 import compose_lang as cg
-from compose_lang.compiler.context import Context, Session
-from compose_lang.compiler.expressions import evaluate  # isort: split
-
-from compose_lang.compiler.draws import draw
-from compose_lang.compiler.interpret import interpret
-from compose_lang.compiler.operation import Host
-from compose_lang.compiler.plan import plan
-from compose_lang.compiler.standard_library import builtin_scope
+from compose_lang.compiler.elaborate import rules  # noqa: F401 - registers them
+from compose_lang.compiler.elaborate.context import Context, Session
+from compose_lang.compiler.elaborate.factors.draws import draw
+from compose_lang.compiler.elaborate.standard_library import builtin_scope
+from compose_lang.compiler.ir.interpret import interpret
+from compose_lang.compiler.ir.operation import Host
 from compose_lang.diagnostics import Source
 from compose_lang.grammar.parser import parse_expression
-from compose_lang.runtime.backend import load_backend
-from compose_lang.runtime.density import Density
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.density.density import Density
 
 STDLIB = Path(cg.__file__).parent / "stdlib"
 SOURCES = [(STDLIB / name).read_text(encoding="utf-8") for name in ("distributions.cg", "discrete.cg")]
@@ -123,7 +121,7 @@ def test_gradient_is_that_of_the_reference(case: Case, backend: str):
 
     library = load_backend(backend)
     with library.scope():
-        density = Density(model.program.graph, plan(model.program.graph, backend, []), library)
+        density = Density(model.program.graph, library)
         energy = library.value_and_grad(
             lambda u: density.energy_of_values({f"the_{name}": value for name, value in unpack(u).items()})
         )
@@ -181,11 +179,11 @@ def drawn(case: Case) -> np.ndarray:
     inputs = ", ".join(str(np.asarray(value).tolist()) for value in case.settings[0])
     session = Session(None, {}, {}, noise=[])
     context = Context(builtin_scope(), session, emit=lambda term: None)
-    factor = evaluate(context, parse_expression(Source("<test>", f"{case.name}({inputs})")))
+    factor = context.evaluate(parse_expression(Source("<test>", f"{case.name}({inputs})")))
     made = draw(context, factor, np.shape(case.xs[0]))
     rng = np.random.default_rng(0)
     source = {"normal": rng.standard_normal, "uniform": rng.random}
-    noise = {id(slot): source[kind]((DRAWS, *slot.shape)) for kind, slot in session.noise}
+    noise = {id(slot): source[kind]((DRAWS, *slot.shape)) for kind, slot in session.noise_slots}
     return np.asarray(interpret(Host(), [made], noise)[0], float)
 
 

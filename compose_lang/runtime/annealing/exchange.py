@@ -1,6 +1,6 @@
 """An exchange between two levels s > t: what is proposed to a pair, and the probability of taking it.
 
-A pair x at s, y at t proposes y' from x by a step of the reverse process (`carrying`), and x' from y by noise
+A pair x at s, y at t proposes y' from x by a step of the reverse process (`reverse_step`), and x' from y by noise
 (accelerated parallel tempering: Zhang et al., 2025; by weights of paths, CREPE: He et al., 2025). With E the energy of
 the flows, A the density of all other terms, d their drift and dv = s² - t²,
 
@@ -26,11 +26,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from compose_lang.runtime.annealing.carrying import carried, drift_of, variance_between
 from compose_lang.runtime.annealing.field import Field
-from compose_lang.runtime.backend import Array
-from compose_lang.runtime.kernel import Position
-from compose_lang.runtime.metropolis import acceptance
+from compose_lang.runtime.annealing.population import drift_of, reverse_step, variance_between
+from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.runtime.kernels.common.metropolis import acceptance
 
 
 class Worth(NamedTuple):
@@ -42,7 +41,7 @@ class Worth(NamedTuple):
 
 
 def worth(field: Field, coarse: Position, fine: Position, level: Array, next_level: Array) -> Worth:
-    """What carrying particles at a level to others at the next is worth, whichever way the two ends were come by."""
+    """What paths from particles at a level to others at the next are worth, whichever way the two ends were come by."""
     xp = field.backend.xp
     x, y = field.block.ravel(coarse), field.block.ravel(fine)
     dv = variance_between(level, next_level)
@@ -67,10 +66,10 @@ def proposed(
 ) -> tuple[Position, Position, Array]:
     """What n pairs propose to the coarse and to the fine level (n,), and the probability (n,) of taking both.
 
-    drawn: standard normals `carry` and `noise`, each (n, D).
+    drawn: standard normals `step` and `noise`, each (n, D).
     """
     b, xp, n = field.backend, field.backend.xp, level.shape[0]
-    down, _ = carried(field, coarse, level, next_level, drawn["carry"])
+    down, _ = reverse_step(field, coarse, level, next_level, drawn["step"])
     width = xp.sqrt(variance_between(level, next_level))[:, None]
     up = field.block.unravel(fine, field.block.ravel(fine) + width * drawn["noise"])
     # both paths as one batch: the one that is proposed, and the one that would lead back

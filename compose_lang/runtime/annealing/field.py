@@ -14,22 +14,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from compose_lang.compiler.anneal import Anneal, Flow, is_score, split_arguments
-from compose_lang.compiler.graph import FactorGroup
-from compose_lang.compiler.interpret import interpret
-from compose_lang.compiler.ir import Axis, Node
-from compose_lang.compiler.operation import align
-from compose_lang.compiler.ops.learned import arguments
+from compose_lang.compiler.analyses.noise_levels import Anneal, Flow, is_score, split_arguments
+from compose_lang.compiler.graph.factor_graph import FactorGroup
+from compose_lang.compiler.ir.interpret import interpret
+from compose_lang.compiler.ir.node import Axis, Node
+from compose_lang.compiler.ir.operation import align
+from compose_lang.compiler.ir.ops.learned import arguments
 from compose_lang.runtime.annealing.softening import Softening
-from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.blocks.coordinates import Coordinates
-from compose_lang.runtime.kernel import Position
-from compose_lang.runtime.learn.weighing import Weighing
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.density import Density, Values
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
+from compose_lang.runtime.density.density import Density, Values
+from compose_lang.runtime.density.level import Level
+from compose_lang.runtime.learned.energy import Weighing
+from compose_lang.runtime.views.coordinates import Coordinates
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,60 +50,52 @@ class Field:
 
     def energy(self, u: Array, position: Position, level: Array) -> Array:
         """Energy (n,) of transported coordinates u (n, D) at a level: tempered terms as far as they are in."""
-        density, values, jacobians = self._at(u, position, level)
-        total = self._weighed(density, u, values, jacobians, level)
-        return self._sum(density, [f.group for f in self.anneal.flows], values, total)
+        values, jacobians = self._at(u, position, level)
+        total = self._weighed(u, values, jacobians, level)
+        return self._sum([f.group for f in self.anneal.flows], values, total, level)
 
     def noised(self, u: Array, position: Position, level: Array) -> Array:
         """The energy (n,) of the terms that are densities with noise: flows and families."""
-        density, values, _ = self._at(u, position, level)
+        values, _ = self._at(u, position, level)
         groups = [*(f.group for f in self.anneal.flows), *self.anneal.families]
-        return self._sum(density, groups, values, 0.0 * u[:, 0])
+        return self._sum(groups, values, 0.0 * u[:, 0], level)
 
     def weighed(self, u: Array, position: Position, level: Array) -> Array:
         """The energy (n,) of the terms that are weighed by it: all but the flows."""
-        density, values, jacobians = self._at(u, position, level)
-        return self._weighed(density, u, values, jacobians, level)
+        values, jacobians = self._at(u, position, level)
+        return self._weighed(u, values, jacobians, level)
 
-    def _at(self, u: Array, position: Position, level: Array) -> tuple[Density, Values, Values]:
-        density = self.density.at_level(level)
-        return density, *density.constrain(self.block.unravel(position, u))
+    def _at(self, u: Array, position: Position, level: Array) -> tuple[Values, Values]:
+        return self.density.constrain(self.block.unravel(position, u), Level(level))
 
-    def _weighed(self, density: Density, u: Array, values: Values, jacobians: Values, level: Array) -> Array:
-        total = self._sum(
-            density,
-            [*self.anneal.families, *self.anneal.steady],
-            values,
-            self.softening.hold(u, level, self.backend),
-        )
-        energies = density.group_energies(self.anneal.tempered, values)
-        for number, e in enumerate(energies):
-            total = total + self._softened(density, number, e, values, level)
+    def _weighed(self, u: Array, values: Values, jacobians: Values, level: Array) -> Array:
+        held = self.softening.hold(u, level, self.backend)
+        total = self._sum([*self.anneal.families, *self.anneal.steady], values, held, level)
+        energies = self.density.group_energies(self.anneal.tempered, values, Level(level))
+        for number, (group, energy) in enumerate(zip(self.anneal.tempered, energies, strict=True)):
+            at = self.softening.level(number, level, self.backend)
+            total = total + self.density.weighed(energy, at, self._violation(group, values, at))
         for jacobian in jacobians.values():
             total = total - jacobian
         return total
 
-    def _sum(self, density: Density, groups: Sequence[FactorGroup], values: Values, total: Array) -> Array:
-        for e in density.group_energies(groups, values):
+    def _sum(self, groups: Sequence[FactorGroup], values: Values, total: Array, level: Array) -> Array:
+        for e in self.density.group_energies(groups, values, Level(level)):
             total = total + e
         return total
 
     def tempered(self, number: int, u: Array, position: Position, level: Array) -> Array:
         """The energy (n,) of a tempered term by itself, as it is once it is in."""
-        density, values, _ = self._at(u, position, level)
-        return self._sum(density, [self.anneal.tempered[number]], values, 0.0 * u[:, 0])
+        values, _ = self._at(u, position, level)
+        return self._sum([self.anneal.tempered[number]], values, 0.0 * u[:, 0], level)
 
-    def _softened(self, density: Density, number: int, e: Array, values: Values, level: Array) -> Array:
-        """A tempered term of energy e as far as it has come in."""
-        xp, group = self.backend.xp, self.anneal.tempered[number]
-        violation = None
-        if group.violation is not None and group.kind == "require":
-            (found,) = interpret(self.backend, [group.violation], density.bindings(values))
-            violation = summed(xp, found)
-        bad = ~xp.isfinite(e)
-        share = self.softening.share(number, level)
-        price = self.softening.price(violation, level, self.backend)
-        return xp.where(bad, price, share * xp.where(bad, xp.zeros_like(e), e))
+    def _violation(self, group: FactorGroup, values: Values, level: Level) -> Array:
+        """By how much a tempered term is violated where it is infinite: (chains,) or a number."""
+        if group.violation is None or group.kind != "require":
+            return self.softening.unknown
+        bindings = self.density.bindings(values, level)
+        (violation,) = interpret(self.backend, [group.violation], bindings)
+        return summed(self.backend.xp, violation)
 
     # --- forces ---
 
@@ -123,11 +113,11 @@ class Field:
 
     def score(self, u: Array, position: Position, level: Array) -> Array:
         """The gradient (n, D) of the flows that are learned as scores, which have no energy."""
-        density = self.density.at_level(level)
+        density = self.density
 
         def energy(w: Array) -> Array:
-            values, _ = density.constrain(self.block.unravel(position, w))
-            bindings = density.bindings(values)
+            values, _ = self._at(w, position, level)
+            bindings = density.bindings(values, Level(level))
             for part in density.parts:
                 if part.options.get("form") != "score":
                     bindings[id(part.slot)] = nothing
@@ -144,9 +134,9 @@ class Field:
         xp, b = self.backend.xp, self.backend
         if not self.anneal.flows:
             return xp.zeros_like(u), xp.zeros_like(u[:, 0])
-        density = self.density.at_level(level)
-        values, _ = density.constrain(self.block.unravel(position, u))
-        bindings = density.bindings(values)
+        density = self.density
+        values, _ = self._at(u, position, level)
+        bindings = density.bindings(values, Level(level))
         needed = xp.zeros_like(u[:, 0])
         pulls: list[tuple[Node, list[Array]]] = []
         for flow in self.anneal.flows:
@@ -165,8 +155,8 @@ class Field:
 
         def work(w: Array) -> Array:
             """Σ ⟨Fᵢ sᵢ, subject⟩: its gradient is that of the flows' energy."""
-            at, _ = density.constrain(self.block.unravel(position, w))
-            found = density.bindings(at)
+            at, _ = self._at(w, position, level)
+            found = density.bindings(at, Level(level))
             total = 0.0 * w[:, 0]
             for leaf, slopes in pulls:
                 for subject, slope in zip(split_arguments(leaf)[0], slopes, strict=True):

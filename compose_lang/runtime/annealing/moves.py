@@ -12,13 +12,13 @@ rule: a trapezoid is off by nats where a step is as long as the distance between
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.metropolis import acceptance, choose
+from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
+from compose_lang.runtime.planning.moves import Move
 
 Force = Callable[[Array], tuple[Array, Array]]
 """u (n, D) -> energy (n,) and gradient (n, D)."""
@@ -34,23 +34,6 @@ PLACES, SHARES = (
 TARGET = 0.65
 """The acceptance that steps are adapted to: 0.574 is best for MALA, 0.651 for HMC, in high dimensions."""
 GAIN = 0.4  #: how fast the step follows the acceptance
-LEAPFROG = 3
-
-
-@dataclass(frozen=True)
-class Move:
-    """A kind of move: steps a trajectory, and whether it is accepted or rejected at its end."""
-
-    leapfrog: int
-    corrected: bool
-
-
-MOVES = {
-    "ula": Move(1, False),
-    "mala": Move(1, True),
-    "uhmc": Move(LEAPFROG, False),
-    "hmc": Move(LEAPFROG, True),
-}
 
 
 class Point(NamedTuple):

@@ -1,10 +1,10 @@
 """Replica exchange over levels of noise: chains that hold one replica of a program at each level.
 
 A sweep moves every replica by MCMC at its own level, all levels as one batch. Then neighbours exchange (`exchange`):
-pairs (0, 1), (2, 3), … in even sweeps, (1, 2), (3, 4), … in odd ones. Variables without noise go along with those that
-carry it, and so does the part of a mixture that a replica follows (`compiler/choices`): the coarsest replica draws it
-anew, where noise has made the parts alike. The draws are the replica at the finest level. Steps adapt during the
-warm-up alone, a factor for each level.
+pairs (0, 1), (2, 3), … in even sweeps, (1, 2), (3, 4), … in odd ones. Variables without noise go along with those
+that carry it, and so does the part of a mixture that a replica follows (`compiler/analyses/noise_levels`): the
+coarsest replica draws it anew, where noise has made the parts alike. The draws are the replica at the finest level.
+Steps adapt during the warm-up alone, a factor for each level.
 """
 
 from __future__ import annotations
@@ -14,18 +14,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from compose_lang.runtime import noise
 from compose_lang.runtime.annealing import moves
-from compose_lang.runtime.annealing.carrying import carried
-from compose_lang.runtime.annealing.elsewhere import parts
 from compose_lang.runtime.annealing.exchange import proposed
 from compose_lang.runtime.annealing.field import Field
-from compose_lang.runtime.annealing.levelled import BLOCK_STREAM, MOST_PARTICLES, MOVE_STREAM, Levelled
-from compose_lang.runtime.backend import Array, Tree
-from compose_lang.runtime.kernel import NoiseSpec, Position
-from compose_lang.runtime.metropolis import acceptance, choose
-from compose_lang.runtime.sweep import CHUNK_BYTES, Advance
-from compose_lang.runtime.tree import tree_map
+from compose_lang.runtime.annealing.path import (
+    BLOCK_STREAM,
+    MOST_PARTICLES,
+    MOVE_STREAM,
+    Levelled,
+    parts,
+)
+from compose_lang.runtime.annealing.population import reverse_step
+from compose_lang.runtime.arrays import noise
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Position, Tree
+from compose_lang.runtime.arrays.tree import tree_map
+from compose_lang.runtime.chains.sweep import CHUNK_BYTES, Advance
+from compose_lang.runtime.density.level import Level
+from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
+from compose_lang.runtime.views.views import Views
 
 EXCHANGE_STREAM, CHOICE_STREAM = 10_003, 10_004
 REACH = (
@@ -55,7 +62,7 @@ class ReplicaSweeper(Levelled):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.capacity = max(1, min(self.capacity, CHUNK_BYTES // (8 * (self.field.block.size + self.count))))
-        whole = self.backend.whole_programs
+        whole = self.backend.compiles_whole
         self._advance = self.backend.compile(self._advance_in_one) if whole else self._advance_by_sweeps
         self._keep = self.backend.compile(self._kept) if whole else self._kept
         self._descend = self.backend.compile(self._descended) if whole else self._descended
@@ -63,15 +70,15 @@ class ReplicaSweeper(Levelled):
     # --- what the driver calls ---
 
     def start(self, chains: Sequence[int]) -> Replicas:
-        """A chain whose replicas all come from the noisiest level, each carried to its own without weights."""
+        """A chain whose replicas all come from the noisiest level, each taken to its own without weights."""
         (chain,) = chains
         numbers = chain * MOST_PARTICLES + np.arange(self.count)
         b, xp = self.backend, self.backend.xp
         with b.scope():
             position, _, _ = self._noisiest(numbers)
-            streams = [BLOCK_STREAM + 2 * k + 1 for k in range(len(self.blocks))]
+            streams = [BLOCK_STREAM + 2 * k + 1 for k in range(len(self.views.blocks))]
             keys = tuple(self._keys(numbers, stream) for stream in (*OWN_STREAMS, *streams))
-            position = self._descend(self.density.constants, keys, position)
+            position = self._descend(self.views.constants, keys, position)
             states = self._kernel_states(position, numbers, self._levels)
             each = xp.zeros((self.count,), dtype=b.real)
             pair = each[1:]
@@ -84,7 +91,7 @@ class ReplicaSweeper(Levelled):
         b = self.backend
         with b.scope():
             batch, positions, statistics, energy = self._advance(
-                self.density.constants, batch, done, draws, sweeps
+                self.views.constants, batch, done, draws, sweeps
             )
             self.density.require_sound()
             recorded = {**self._keep(positions), **{f"stat.0.{n}": a for n, a in statistics.items()}}
@@ -95,7 +102,7 @@ class ReplicaSweeper(Levelled):
     # --- chunks ---
 
     def _descended(self, constants: Tree, keys: tuple[Array, ...], position: Position) -> Position:
-        """Replicas at the noisiest level, each carried down as far as its own."""
+        """Replicas at the noisiest level, each taken down as far as its own."""
         b, field = self.backend, self.field_with(constants)
         spec = {"normal": NoiseSpec("normal", (field.block.size,))}
         own = b.xp.arange(self.count, dtype=b.integer)
@@ -103,7 +110,7 @@ class ReplicaSweeper(Levelled):
         def level(k: Any, position: Position) -> Position:
             k = b.asarray(k, b.integer)
             normal = noise.draw(spec, keys[1], k, b)["normal"]
-            lower, _ = carried(field, position, self._at(k - 1), self._at(k), normal)
+            lower, _ = reverse_step(field, position, self._at(k - 1), self._at(k), normal)
             return {n: choose(own >= k, x, position[n], b) for n, x in lower.items()}
 
         found: Position = b.loop(1, self.count, level, position)
@@ -114,7 +121,7 @@ class ReplicaSweeper(Levelled):
     ) -> tuple[Replicas, Position, dict[str, Array], Array]:
         """All of a chunk as one traced program, whose buffers have room for `capacity` draws."""
         xp, b = self.backend.xp, self.backend
-        walker = Walker(self, self.field_with(constants))
+        walker = Walker(self, self.field_with(constants), self.views.on(constants))
         done = b.asarray(done, b.integer)
         buffers = tree_map(lambda a: xp.zeros((self.capacity, *a.shape), dtype=a.dtype), walker.shown(batch))
 
@@ -139,7 +146,7 @@ class ReplicaSweeper(Levelled):
         self, constants: Tree, batch: Replicas, done: int, draws: int, sweeps: int
     ) -> tuple[Replicas, Position, dict[str, Array], Array]:
         """A chunk as a Python loop over sweeps."""
-        walker = Walker(self, self.field)
+        walker = Walker(self, self.field, self.views)
         shown = []
         for t in range(done, done + draws * sweeps):
             batch = walker.sweep(batch, self.backend.asarray(t))
@@ -154,9 +161,10 @@ class ReplicaSweeper(Levelled):
 class Walker:
     """One sweep's work, on constants that may be traced."""
 
-    def __init__(self, sweeper: ReplicaSweeper, field: Field) -> None:
+    def __init__(self, sweeper: ReplicaSweeper, field: Field, views: Views) -> None:
         self.sweeper = sweeper
         self.field = field
+        self.views = views
         self.backend = sweeper.backend
         self.levels = sweeper._levels
 
@@ -207,7 +215,7 @@ class Walker:
         u = block.ravel(r.position)
         *_, log_step, accepted = found = b.loop(0, count, once, (u, *force(u), r.log_step, 0.0 * level))
         position, states = block.unravel(r.position, found[0]), []
-        kernels = sweeper._bound(field.density.at_level(level))
+        kernels = self.views.kernels(sweeper.warmup, Level(level))
         for kernel, state, keys in zip(kernels, r.states, r.keys[len(OWN_STREAMS) :], strict=True):
             position, after, _ = kernel.step(position, state, noise.draw(kernel.noise, keys, t, b), t)
             states.append(after)
@@ -237,7 +245,7 @@ class Walker:
         b, xp = self.backend, self.backend.xp
         field, n = self.field, self.sweeper.count
         normal = NoiseSpec("normal", (field.block.size,))
-        spec = {"carry": normal, "noise": normal, "accept": NoiseSpec("uniform", ())}
+        spec = {"step": normal, "noise": normal, "accept": NoiseSpec("uniform", ())}
         first = t % 2
         upper = first + 2 * xp.arange(n // 2, dtype=b.integer)  # with an even count the last odd pair is none
         is_pair = upper < n - 1

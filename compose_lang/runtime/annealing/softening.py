@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.runtime.backend import Array, Backend
+from compose_lang.runtime.arrays.protocol import Array, Backend
+from compose_lang.runtime.density.level import Level
 
 WALL = 1.0  #: nats for a violation as large as the noise
 OUTSIDE = 3.0  #: nats, near the last level, for being where a term has no finite energy
@@ -53,13 +54,15 @@ class Softening:
         last = 1.0 + self.finest**2 * h + self.finest * g
         return last / (1.0 + level * level * h + level * g)
 
-    def is_last(self, level: Array) -> Array:
-        return level <= self.finest * (1.0 + 1e-9)
+    def level(self, number: int, noise: Array, b: Backend) -> Level:
+        """Where term `number` is taken at a level of noise (1,) or (n,): what is forbidden is so at the last one."""
+        is_last = noise <= self.finest * (1.0 + 1e-9)
+        return Level(noise, self.share(number, noise), b.xp.where(is_last, math.inf, WALL / noise))
 
-    def price(self, violation: Array | None, level: Array, b: Backend) -> Array:
-        """What is forbidden costs: (n,) or (1,) nats, infinite at the last level."""
-        soft = OUTSIDE * self.finest / level if violation is None else WALL * violation / level
-        return b.xp.where(self.is_last(level), math.inf, soft)
+    @property
+    def unknown(self) -> float:
+        """The violation of a term that is infinite and does not say by how much it is violated."""
+        return OUTSIDE * self.finest
 
     def hold(self, u: Array, level: Array, b: Backend) -> Array:
         """The energy (n,) that holds loose coordinates of u (n, D)."""

@@ -21,9 +21,8 @@ import jax.numpy as jnp
 import jax.scipy.special
 import numpy as np
 
-from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.native import NativeKernel
-from compose_lang.runtime.threefry import ROUNDS, threefry
+from compose_lang.runtime.arrays.protocol import Array, NativeKernel, Precision, Tree
+from compose_lang.runtime.arrays.threefry import ROUNDS, threefry
 
 CACHED_FROM_SECONDS = 0.3
 """Compilations shorter than this are not worth a file."""
@@ -66,7 +65,10 @@ class JaxBackend:
 
     precision: Precision = "float64"
     name: ClassVar[str] = "jax"
-    whole_programs: ClassVar[bool] = True
+    compiles_whole: ClassVar[bool] = True
+    has_gradient: ClassVar[bool] = True
+    lanes: ClassVar[int] = 8  # its programs run outside Python's lock
+    libraries: ClassVar[tuple[str, ...]] = ("jax", "jaxlib", "numpyro")
     xp: ClassVar[Any] = jnp
     special: ClassVar[Any] = SPECIAL
     word: ClassVar[Any] = np.dtype("uint32")

@@ -16,10 +16,9 @@ import numpy as np
 import scipy.special
 
 from compose_lang.diagnostics import InternalError
-from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.native import NativeKernel
-from compose_lang.runtime.threefry import ROUNDS, threefry
-from compose_lang.runtime.tree import fold
+from compose_lang.runtime.arrays.protocol import Array, NativeKernel, Precision, Tree
+from compose_lang.runtime.arrays.threefry import ROUNDS, threefry
+from compose_lang.runtime.arrays.tree import fold
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,10 @@ class NumpyBackend:
 
     precision: Precision = "float64"
     name: ClassVar[str] = "numpy"
-    whole_programs: ClassVar[bool] = False
+    compiles_whole: ClassVar[bool] = False
+    has_gradient: ClassVar[bool] = False
+    lanes: ClassVar[int] = 1
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
     xp: ClassVar[Any] = np
     special: ClassVar[Any] = scipy.special
     word: ClassVar[Any] = np.dtype("uint32")

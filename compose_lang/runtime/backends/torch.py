@@ -1,6 +1,6 @@
 """PyTorch: differentiated by `torch.func`, compiled by `torch.compile` where a C++ compiler is at hand.
 
-What is compiled are energies and their gradients; sweeps are Python around them (`whole_programs` is false),
+What is compiled are energies and their gradients; sweeps are Python around them (`compiles_whole` is false),
 since torch.compile unrolls loops. `scope()` holds one thread (on the small tensors of one program more threads
 cost 10 to 500 times more than they save) and the default dtype. `COMPOSE_TORCH_EAGER=1` leaves everything
 uncompiled.
@@ -21,10 +21,9 @@ import numpy as np
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from compose_lang.runtime.backend import Array, Precision, Tree
-from compose_lang.runtime.native import NativeKernel
-from compose_lang.runtime.threefry import ROUNDS, threefry
-from compose_lang.runtime.tree import fold, leaves, tree_map
+from compose_lang.runtime.arrays.protocol import Array, NativeKernel, Precision, Tree
+from compose_lang.runtime.arrays.threefry import ROUNDS, threefry
+from compose_lang.runtime.arrays.tree import fold, leaves, tree_map
 
 
 def betaln(a: Array, b: Array) -> Array:
@@ -102,7 +101,10 @@ class TorchBackend:
 
     precision: Precision = "float64"
     name: ClassVar[str] = "torch"
-    whole_programs: ClassVar[bool] = False
+    compiles_whole: ClassVar[bool] = False
+    has_gradient: ClassVar[bool] = True
+    lanes: ClassVar[int] = 1
+    libraries: ClassVar[tuple[str, ...]] = ("torch",)
     xp: ClassVar[Any] = xp
     special: ClassVar[Any] = SPECIAL
     integer: ClassVar[Any] = torch.int64  # in float32 too: torch gathers by int64 only

@@ -14,9 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.kernel import BoundKernel, Kernel, NoiseSpec, Option, Position, SubsetBlock
-from compose_lang.runtime.kernels.gibbs import place_of, softmax_weights
+from compose_lang.compiler.constraints.site_sets import LARGEST
+from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, Kernel, Option, SubsetBlock
 
 OFTEN, MOST_ROUNDS = 2, 40
 """How often a site is drawn in a sweep, on average; and how many sets are, at most."""
@@ -78,6 +80,13 @@ KERNEL = Kernel(
     summary="draws small sets of sites jointly, each from its exact conditional over what constraints leave it",
     serves=frozenset({"finite"}),
     bind=bind,
-    options={"size": Option(None, "the most sites of a set; by default as many as are cheap to list")},
-    sees="subsets",
+    options={
+        "size": Option(
+            None,
+            "the most sites of a set; by default as many as are cheap to list",
+            "whole number",
+            most=LARGEST,
+        )
+    },
+    view="subsets",
 )

@@ -1,6 +1,7 @@
 """Exact draws: finite variables jointly from their distribution given all else, by elimination and backward sampling.
 
-Where there is nothing else and all energies are known, `runtime/exact/independent` makes all draws at once instead.
+Where there is nothing else and all energies are known, `runtime/chains/independent` makes all draws at once
+instead.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.kernel import BoundKernel, JointBlock, Kernel, NoiseSpec, Option, Position
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels import gibbs
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, JointBlock, Kernel, Option
 
 
 @dataclass(frozen=True)
@@ -44,5 +47,6 @@ KERNEL = Kernel(
     serves=frozenset({"finite"}),
     bind=bind,
     options={"max_cost": Option(1e9, "entries of all joint tables at most")},
-    sees="joint",
+    view="joint",
+    at_shares=gibbs.KERNEL.name,
 )

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.kernel import BoundKernel, Kernel, NoiseSpec, PairBlock, Position
-from compose_lang.runtime.kernels.gibbs import place_of, softmax_weights
+from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, Kernel, PairBlock
 
 MOST_ROUNDS = 100
 """Pairs of a set that are drawn in a sweep."""
@@ -112,6 +113,5 @@ KERNEL = Kernel(
     summary="draws pairs of sites anew, along the values that keep a sum which a constraint fixes",
     serves=frozenset({"finite"}),
     bind=bind,
-    options={},
-    sees="sums",
+    view="sums",
 )

@@ -4,7 +4,7 @@ Every site of a class draws its value from its conditional distribution, softmax
 values, by one uniform and the inverse of the distribution function. A value that breaks a hard constraint has
 infinite energy and is never drawn; where every value does, the site keeps the one it has.
 
-Variables whose factors are all over one site or two have faster forms, see `runtime/pairwise`.
+Variables whose factors are all over one site or two have faster forms, see `runtime/kernels/pairwise`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.colour_classes import sweep
-from compose_lang.runtime.kernel import BoundKernel, DiscreteBlock, Kernel, NoiseSpec, Position
-from compose_lang.runtime.pairwise.forms import by_form
-from compose_lang.runtime.pairwise.held import PairwiseBlock
+from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, DiscreteBlock, Kernel
+from compose_lang.runtime.kernels.common.metropolis import sweep
+from compose_lang.runtime.kernels.pairwise.forms import by_form
+from compose_lang.runtime.kernels.pairwise.held import PairwiseBlock
 
 
 @dataclass(frozen=True)
@@ -53,24 +55,6 @@ class Gibbs:
         return position, state, {"moved": moved}
 
 
-def softmax_weights(energies: Array, backend: Backend) -> Array:
-    """Weights exp(least - energy) over the last axis, the largest 1; those of energies not finite are 0."""
-    xp = backend.xp
-    finite = xp.isfinite(energies)
-    least = xp.min(xp.where(finite, energies, xp.inf), axis=-1, keepdims=True)
-    return xp.where(finite, xp.exp(least - energies), 0.0)
-
-
-def place_of(weights: Array, uniform: Array, backend: Backend) -> tuple[Array, Array]:
-    """Where a uniform number (…) falls to among weights (…, values), and whether any of them is above 0."""
-    xp = backend.xp
-    cumulative = xp.cumulative_sum(weights, axis=-1)
-    total = cumulative[..., -1]
-    below = cumulative <= (uniform * total)[..., None]
-    place = xp.sum(xp.astype(below, backend.integer), axis=-1)
-    return xp.clip(place, 0, weights.shape[-1] - 1), total > 0.0
-
-
 def bind(
     block: DiscreteBlock | PairwiseBlock, backend: Backend, options: Mapping[str, Any], warmup: int
 ) -> BoundKernel:
@@ -86,5 +70,4 @@ KERNEL = Kernel(
     summary="draws each site from its exact conditional distribution, a colour class at a time",
     serves=frozenset({"finite"}),
     bind=bind,
-    options={},
 )

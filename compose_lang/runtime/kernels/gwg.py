@@ -21,10 +21,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.kernel import BoundKernel, ChangeBlock, Kernel, NoiseSpec, Option, Position
-from compose_lang.runtime.kernels.gibbs import place_of, softmax_weights
-from compose_lang.runtime.metropolis import acceptance, choose
+from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ChangeBlock, Kernel, Option
+from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
 
 TARGET = 0.574
 MOVES = 10
@@ -220,11 +221,17 @@ KERNEL = Kernel(
     serves=frozenset({"finite"}),
     bind=bind,
     options={
-        "propose": Option("path", "`path`, `site` or `langevin`"),
-        "balance": Option("sqrt", "what a change of ratio t is worth: `sqrt`, or `barker` for t / (1 + t)"),
-        "moves": Option(MOVES, "proposals a sweep"),
-        "length": Option(None, "sites of a path in the mean; adapted where it is not given"),
-        "step": Option(None, "of `langevin`; adapted where it is not given"),
+        "propose": Option("path", "which sites change together", "text", ("path", "site", "langevin")),
+        "balance": Option(
+            "sqrt", "what a change of ratio t is worth: its root, or t / (1 + t)", "text", ("sqrt", "barker")
+        ),
+        "moves": Option(MOVES, "proposals a sweep", "whole number"),
+        "length": Option(
+            None,
+            "sites of a path in the mean; adapted where it is not given",
+            counts_with=("propose", "path"),
+        ),
+        "step": Option(None, "its scale; adapted where it is not given", counts_with=("propose", "langevin")),
     },
-    sees="changes",
+    view="changes",
 )

@@ -18,19 +18,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime import adaptation
-from compose_lang.runtime.adaptation import Windows
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.gradient_kernel import (
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common import adaptation
+from compose_lang.runtime.kernels.common.adaptation import (
     MOST_ENERGY_ERROR,
     State,
+    Windows,
     first_step,
     here,
     schedule_of,
     start,
 )
-from compose_lang.runtime.kernel import BoundKernel, ContinuousBlock, Kernel, NoiseSpec, Option, Position
-from compose_lang.runtime.metropolis import acceptance, choose
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ContinuousBlock, Kernel, Option
+from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
 
 TARGET = 0.8
 LENGTH = 1.5 * math.pi
@@ -129,8 +130,10 @@ KERNEL = Kernel(
     bind=bind,
     options={
         "step": Option(None, "leapfrog step size; adapted where it is not given"),
-        "leapfrog": Option(None, "leapfrog steps a trajectory; where it is not given, lengths are random"),
+        "leapfrog": Option(
+            None, "leapfrog steps a trajectory; where it is not given, lengths are random", "whole number"
+        ),
         "target_accept": Option(TARGET, "the acceptance that the step size is adapted to"),
     },
-    backends=frozenset({"jax", "torch"}),
+    needs_gradient=True,
 )

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.kernel import BoundKernel, ChainBlock, Kernel, NoiseSpec, Position
-from compose_lang.runtime.metropolis import acceptance
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ChainBlock, Kernel
+from compose_lang.runtime.kernels.common.metropolis import acceptance
 
 MOST_PROPOSALS = 32
 MOST_WORK = 2 * 10**7  #: neighbours looked at in a round of all proposals
@@ -96,6 +97,5 @@ KERNEL = Kernel(
     summary="turns two values round in a component of sites that must differ",
     serves=frozenset({"finite"}),
     bind=bind,
-    options={},
-    sees="chains",
+    view="chains",
 )

@@ -11,19 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime import adaptation
-from compose_lang.runtime.adaptation import Windows
-from compose_lang.runtime.backend import Array, Backend
-from compose_lang.runtime.gradient_kernel import (
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
+from compose_lang.runtime.kernels.common import adaptation
+from compose_lang.runtime.kernels.common.adaptation import (
     MOST_ENERGY_ERROR,
     State,
+    Windows,
     first_step,
     here,
     schedule_of,
     start,
 )
-from compose_lang.runtime.kernel import BoundKernel, ContinuousBlock, Kernel, NoiseSpec, Option, Position
-from compose_lang.runtime.metropolis import acceptance, choose
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ContinuousBlock, Kernel, Option
+from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
 
 TARGET = 0.574
 """The best acceptance in high dimensions: Roberts and Rosenthal, JRSS B 1998."""
@@ -100,5 +101,5 @@ KERNEL = Kernel(
     serves=frozenset({"continuous"}),
     bind=bind,
     options={"step": Option(None, "step size h; adapted to an acceptance of 0.574 where it is not given")},
-    backends=frozenset({"jax", "torch"}),
+    needs_gradient=True,
 )

@@ -19,25 +19,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime import adaptation
-from compose_lang.runtime.adaptation import Windows
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.colour_classes import sweep
-from compose_lang.runtime.gradient_kernel import first_step, schedule_of
-from compose_lang.runtime.kernel import (
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common import adaptation
+from compose_lang.runtime.kernels.common.adaptation import Windows, first_step, schedule_of
+from compose_lang.runtime.kernels.common.kernel import (
     BoundKernel,
     ContinuousBlock,
     DiscreteBlock,
     Kernel,
-    NoiseSpec,
     Option,
     PermutationBlock,
-    Position,
     ProposalBlock,
 )
-from compose_lang.runtime.metropolis import acceptance, choose
-from compose_lang.runtime.proposing import Proposing
-from compose_lang.runtime.rearrangement import Rearrangement
+from compose_lang.runtime.kernels.common.metropolis import acceptance, choose, sweep
+from compose_lang.runtime.kernels.common.proposing import Proposing
+from compose_lang.runtime.kernels.common.rearrangement import Rearrangement
 
 TARGET_ONE, TARGET_MANY = 0.44, 0.234
 LARGEST_JUMP = 1024
@@ -147,8 +144,9 @@ KERNEL = Kernel(
     summary="proposes symmetric changes, or by a density of the program's, and accepts or rejects each",
     serves=frozenset({"continuous", "finite", "counts", "permutation"}),
     bind=bind,
+    candidates=2,
     options={
         "step": Option(None, "scale of a continuous random walk; adapted where it is not given"),
-        "proposal": Option(None, "a density that proposes; names in it read the present state"),
+        "proposal": Option(None, "a density that proposes; names in it read the present state", "proposal"),
     },
 )

@@ -12,19 +12,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime import adaptation
-from compose_lang.runtime.adaptation import Windows
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.gradient_kernel import (
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.arrays.tree import tree_map
+from compose_lang.runtime.kernels import hmc
+from compose_lang.runtime.kernels.common import adaptation
+from compose_lang.runtime.kernels.common.adaptation import (
     MOST_ENERGY_ERROR,
     State,
+    Windows,
     first_step,
     here,
     schedule_of,
     start,
 )
-from compose_lang.runtime.kernel import BoundKernel, ContinuousBlock, Kernel, NoiseSpec, Option, Position
-from compose_lang.runtime.tree import tree_map
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ContinuousBlock, Kernel, Option
 
 TARGET = 0.8
 MOST_DEPTH = 10
@@ -127,7 +129,9 @@ KERNEL = Kernel(
     options={
         "step": Option(None, "leapfrog step size; adapted where it is not given"),
         "target_accept": Option(TARGET, "the acceptance that the step size is adapted to"),
-        "max_depth": Option(MOST_DEPTH, "doublings of a trajectory at most"),
+        "max_depth": Option(MOST_DEPTH, "doublings of a trajectory at most", "whole number"),
     },
-    backends=frozenset({"jax"}),
+    needs_gradient=True,
+    wraps="numpyro",
+    at_shares=hmc.KERNEL.name,
 )

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.components import components
-from compose_lang.runtime.kernel import BondBlock, BoundKernel, Kernel, NoiseSpec, Position
-from compose_lang.runtime.kernels.gibbs import place_of, softmax_weights
+from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.components import components
+from compose_lang.runtime.kernels.common.kernel import BondBlock, BoundKernel, Kernel
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,5 @@ KERNEL = Kernel(
     summary="binds pairs that agree, and moves what is bound together as one",
     serves=frozenset({"finite"}),
     bind=bind,
-    options={},
-    sees="bonds",
+    view="bonds",
 )

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.runtime.backend import Array, Backend, Tree
-from compose_lang.runtime.kernel import BoundKernel, ForestBlock, Kernel, NoiseSpec, Position
+from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.kernels.common.kernel import BoundKernel, ForestBlock, Kernel
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,5 @@ KERNEL = Kernel(
     summary="draws whole trees of sites jointly, from their exact distribution given the rest",
     serves=frozenset({"finite"}),
     bind=bind,
-    options={},
-    sees="forests",
+    view="forests",
 )

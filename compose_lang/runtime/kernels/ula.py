@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from compose_lang.runtime.backend import Backend
-from compose_lang.runtime.gradient_kernel import first_step, schedule_of
-from compose_lang.runtime.kernel import BoundKernel, ContinuousBlock, Kernel, Option
+from compose_lang.runtime.arrays.protocol import Backend
+from compose_lang.runtime.kernels.common.adaptation import first_step, schedule_of
+from compose_lang.runtime.kernels.common.kernel import (
+    BoundKernel,
+    ContinuousBlock,
+    Kernel,
+    Option,
+)
 from compose_lang.runtime.kernels.mala import Langevin
 
 TARGET = 0.9
@@ -29,6 +34,6 @@ KERNEL = Kernel(
     serves=frozenset({"continuous"}),
     bind=bind,
     options={"step": Option(None, "step size h; where it is not given, one that MALA would accept in 90 %")},
-    backends=frozenset({"jax", "torch"}),
-    approximate="the Langevin steps are not corrected: the draws are biased by the order of the step size",
+    needs_gradient=True,
+    approximate="Langevin steps without correction: the draws are off by an amount that shrinks with the step",
 )

@@ -1,0 +1,9 @@
+"""The files whose rules say how syntax is elaborated: importing this makes `Context.evaluate` and `run` work."""
+
+from __future__ import annotations
+
+from compose_lang.compiler.elaborate import statements, variables
+from compose_lang.compiler.elaborate.expressions import calls, evaluate, indexing
+from compose_lang.compiler.elaborate.factors import algebra, application, normalise
+
+FILES = (evaluate, indexing, calls, statements, variables, algebra, application, normalise)

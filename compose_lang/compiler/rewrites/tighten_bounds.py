@@ -1,0 +1,82 @@
+"""Bounds that constraints put on single variables: `require x >= 0.5`, the support of `x ~ HalfNormal(1)`.
+
+A sampler that meets them as walls rejects there; a variable that is declared with them moves freely inside. The
+density is the same: a bound on a variable cuts without renormalising, as the constraint does.
+
+In: a graph. Out: the same graph, where what is required of every site of a continuous variable is its domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
+from compose_lang.compiler.graph.factor_scopes import scope
+from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.operation import op_of
+
+
+def tighten_bounds(graph: FactorGraph) -> FactorGraph:
+    """The graph with bounds moved from its constraints to its variables' domains; the constraints stay."""
+    bounds: dict[str, tuple[float, float]] = {}
+    for group in graph.groups:
+        for name, low, high in required(graph, group):
+            known = bounds.get(name, (-np.inf, np.inf))
+            bounds[name] = max(known[0], low), min(known[1], high)
+    return replace(
+        graph, variables=tuple(tightened(v, *bounds.get(v.name, (-np.inf, np.inf))) for v in graph.variables)
+    )
+
+
+def tightened(v: Variable, low: float, high: float) -> Variable:
+    domain = v.type.domain
+    low, high = max(low, domain.lower), min(high, domain.upper)
+    if (low, high) == (domain.lower, domain.upper) or low >= high:
+        return v  # where no room is left, the search for a start says so
+    return replace(v, tightened=replace(domain, lower=low, upper=high))
+
+
+def required(graph: FactorGraph, group: FactorGroup) -> Iterator[tuple[str, float, float]]:
+    """Variables whose every site a group bounds by numbers: (name, lower, upper)."""
+    energy = group.energy
+    if energy.op != "where" or not energy.args[2].is_static_scalar or energy.args[2].item() != np.inf:
+        return
+    for condition in conjuncts(energy.args[0]):
+        comparison = op_of(condition).comparison
+        if comparison is None or comparison.lower == comparison.upper:
+            continue
+        left, right = condition.args
+        is_lower = comparison.lower
+        if left.is_static_scalar:
+            left, right, is_lower = right, left, not is_lower
+        if not right.is_static_scalar or len(left.variables) != 1:
+            continue
+        v = graph.variable(next(iter(left.variables)))
+        if v.type.domain.kind != "real" or v.lower is not None or v.upper is not None:
+            continue
+        if reads_every_site(left, v, group):
+            number = float(right.item())
+            yield (v.name, number, np.inf) if is_lower else (v.name, -np.inf, number)
+
+
+def conjuncts(condition: Node) -> Iterator[Node]:
+    if condition.op == "and":
+        for part in condition.args:
+            yield from conjuncts(part)
+    else:
+        yield condition
+
+
+def reads_every_site(x: Node, v: Variable, group: FactorGroup) -> bool:
+    """Whether an expression is the variable itself, one site an instance, and the instances reach all its sites."""
+    plain = x is v.node or (x.op == "gather" and x.args[0] is v.node and all(i.is_const for i in x.args[1:]))
+    if not plain or x.shape:
+        return False
+    sites = scope(replace(group, energy=x), v)
+    if sites is None:
+        return False
+    free = sites[sites >= 0]
+    return len(np.unique(free)) == v.free_sites

@@ -1,1 +1,0 @@
-"""Exact inference over finite variables: what `compiler/elimination` lays out, carried out on numbers."""

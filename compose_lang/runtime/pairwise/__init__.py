@@ -1,5 +1,0 @@
-"""Gibbs updates of variables whose factors are all over one site or two, in the forms of `compiler/gibbs_form.py`.
-
-Each form keeps the variable in an arrangement of its own while sweeps go on (`hold`), and gives its values back
-(`release`) where they are read: by other blocks, to be recorded, between chunks.
-"""

@@ -1,0 +1,57 @@
+"""What the particles of populations are worth: effective sizes and Monte-Carlo errors by common ancestors.
+
+Particles that descend from one ancestor are no independent draws, however they are ordered. The variance of a
+population's mean is estimated by
+
+    (1 / n²) Σ_r (Σ_{i descends from r} (x_i − x̄))²
+
+over the ancestors r (Lee and Whiteley, "Variance estimation in the particle filter", Biometrika 105, 2018). It falls to
+0 where one ancestor is left, so a population is never worth more draws than it has ancestors.
+
+In: draws (chains, draws, n), a chain being a population, and each particle's ancestor (chains, draws). Out: the same
+diagnostics as for chains, see `convergence`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compose_lang.runtime.results import convergence
+from compose_lang.runtime.results.convergence import Convergence, Draws, Elements
+
+
+def worth(draws: Draws, roots: NDArray[np.intp]) -> Convergence:
+    """All diagnostics of populations; an element that is not finite has NaN."""
+    draws = np.asarray(draws, dtype=np.float64)
+    result = [np.full(draws.shape[2], np.nan) for _ in Convergence._fields]
+    valid = np.isfinite(draws).all((0, 1))
+    if draws.shape[1] < 4 or not valid.any():
+        return Convergence(*result)
+    x = draws[:, :, valid]
+    tails = [effective((x <= np.quantile(x, p, axis=(0, 1))).astype(np.float64), roots) for p in (0.05, 0.95)]
+    found = Convergence(
+        convergence.between(x),
+        effective(convergence.normal_scores(x), roots),
+        np.minimum(*tails),
+        x.std((0, 1), ddof=1) / np.sqrt(effective(x, roots)),
+    )
+    for whole, part in zip(result, found, strict=True):
+        whole[valid] = part
+    return Convergence(*result)
+
+
+def effective(x: Draws, roots: NDArray[np.intp]) -> Elements:
+    """How many independent draws have a mean as certain as that of all populations' particles, (n,)."""
+    chains, count, n = x.shape
+    variance, ancestors = np.zeros(n), 0
+    for own, families in zip(x, roots, strict=True):
+        names, place = np.unique(families, return_inverse=True)
+        ancestors += len(names)
+        sums = np.zeros((len(names), n))
+        np.add.at(sums, place, own - own.mean(0))
+        variance += (sums**2).sum(0) / count**2
+    most = float(min(ancestors, chains * count))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = x.var((0, 1), ddof=1) * chains**2 / variance
+    return np.where(variance > 0.0, np.minimum(found, most), most)

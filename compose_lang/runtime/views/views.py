@@ -1,0 +1,301 @@
+"""What the kernels of a plan see of its variables: for each block a structure, made once for a density.
+
+A `View` has the expressions that it evaluates and the arrays that it reads, and shows itself to a kernel as the block
+that the kernel asks for (`Kernel.view`, see `kernel.py`). `Views` has those of a plan on a density: compiled functions
+take the arrays of both as an argument.
+
+In: a density, the plan's blocks and the compiler's analyses. Out: bound kernels. After: the samplers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from compose_lang.compiler.analyses.elimination import COMPILED
+from compose_lang.compiler.analyses.local import local_energy
+from compose_lang.compiler.analyses.local_pairs import local_pairs
+from compose_lang.compiler.analyses.local_permutations import local_permutations
+from compose_lang.compiler.analyses.local_subsets import local_subsets
+from compose_lang.compiler.analyses.potts import clusters
+from compose_lang.compiler.analyses.relaxation import changes
+from compose_lang.compiler.analyses.sum_out import Exact, exact
+from compose_lang.compiler.analyses.tree_cover import forests
+from compose_lang.compiler.constraints.moves import differing, sums
+from compose_lang.compiler.constraints.site_sets import size_of, subsets
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
+from compose_lang.compiler.ir.node import Node
+from compose_lang.diagnostics import InternalError
+from compose_lang.runtime.arrays.protocol import Backend, Tree
+from compose_lang.runtime.arrays.tree import tree_map
+from compose_lang.runtime.density.density import FULL, Density
+from compose_lang.runtime.density.level import Level
+from compose_lang.runtime.elimination.summed_out import Joint, Summed
+from compose_lang.runtime.kernels import load_kernel
+from compose_lang.runtime.kernels.common.kernel import BoundKernel
+from compose_lang.runtime.kernels.common.proposing import Proposed
+from compose_lang.runtime.kernels.pairwise.forms import tables_of
+from compose_lang.runtime.kernels.pairwise.held import PairwiseBlock, on_backend
+from compose_lang.runtime.planning.block import Block
+from compose_lang.runtime.views.agreements import Bonds
+from compose_lang.runtime.views.arrangements import OrderingView
+from compose_lang.runtime.views.coordinates import Coordinates
+from compose_lang.runtime.views.differences import Chains
+from compose_lang.runtime.views.pairs import Pairs
+from compose_lang.runtime.views.single_changes import Changing
+from compose_lang.runtime.views.sites import Sites
+from compose_lang.runtime.views.subsets import SiteSetView
+from compose_lang.runtime.views.trees import TreeView, planted
+
+Key = tuple[tuple[str, ...], str]
+"""The variables of a block, and what its kernel sees of them."""
+
+Compiled = Callable[[str], Callable[..., Any]]
+"""A method of a view by its name, compiled by itself where the backend does not compile whole sweeps."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """energies: expressions it evaluates. tables: a tree of arrays on the backend.
+
+    show: the block on a density and on such tables, at a level. loops: whether it goes round in loops, which a
+    compiler of PyTorch would unroll.
+    """
+
+    energies: Sequence[Node]
+    tables: Tree
+    show: Callable[[Density, Tree, Level, Compiled | None], Any]
+    loops: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """A density as the kernels of some blocks see it.
+
+    is_steady: whether energies stay what they are while no block moves, so that kernels may keep them.
+    """
+
+    density: Density
+    blocks: tuple[Block, ...]
+    views: Mapping[Key, View]
+    tables: Sequence[Tree]
+    is_steady: bool
+    programs: dict[Any, Callable[..., Any]]  #: see `compiled`
+
+    @property
+    def backend(self) -> Backend:
+        return self.density.backend
+
+    @property
+    def constants(self) -> Tree:
+        """The arrays of the density and of the views, which compiled functions take as an argument."""
+        return {"density": self.density.constants, "views": self.tables}
+
+    def on(self, constants: Tree) -> Views:
+        """The same views on other arrays for their constants (traced ones, inside a compiled function)."""
+        density = self.density.with_constants(constants["density"])
+        return Views(density, self.blocks, self.views, constants["views"], self.is_steady, self.programs)
+
+    def kernels(self, warmup: int, level: Level = FULL) -> list[BoundKernel]:
+        """The kernels of all blocks at a level of the energy, in order. warmup: steps in which they adapt."""
+        return [
+            load_kernel(b.kernel).bind(
+                self.block(b.variables, b.kernel, level), self.backend, dict(b.options), warmup
+            )
+            for b in self.blocks
+        ]
+
+    def block(self, names: tuple[str, ...], kernel: str = "", level: Level = FULL) -> Any:
+        """What a kernel sees of some variables; unnamed, one that goes site by site or draws them jointly."""
+        ways = [load_kernel(kernel).view] if kernel else ["sites", "joint"]
+        keys = [(names, sees) for sees in ways if (names, sees) in self.views]
+        return self.show(keys[0], level) if keys else self.coordinates(names, level)
+
+    def coordinates(self, names: tuple[str, ...], level: Level = FULL) -> Coordinates:
+        """Continuous variables: with what is summed out of their energy, and alone where no other block moves."""
+        summed = next((b.summed for b in self.blocks if b.variables == names), ())
+        others = [b.variables for b in self.blocks if b.variables != names]
+        return Coordinates(
+            self.density,
+            names,
+            level,
+            tuple(self.joint(finite, level) for finite in summed),
+            is_alone=self.is_steady and all(variables in summed for variables in others),
+            compiled=self.compiled(names, lambda v, at: v.coordinates(names, at), level),
+        )
+
+    def joint(self, names: tuple[str, ...], level: Level = FULL) -> Joint:
+        """Finite variables that are summed out, or drawn jointly."""
+        view: Joint = self.show((names, "joint"), level)
+        return view
+
+    def show(self, key: Key, level: Level) -> Any:
+        """A view at a level, on the arrays of these constants."""
+        tables = self.tables[list(self.views).index(key)]
+        return self.views[key].show(
+            self.density, tables, level, self.compiled(key, lambda v, at: v.show(key, at), level)
+        )
+
+    def compiled(self, key: Any, view: Callable[[Views, Level], Any], level: Level) -> Compiled | None:
+        """The methods of a view at a level, where they are compiled by themselves. key: of their programs."""
+        if self.backend.compiles_whole or self.density.recurs or any(v.loops for v in self.views.values()):
+            return None
+
+        def run(method: str) -> Callable[..., Any]:
+            if (method, key) not in self.programs:
+                self.programs[method, key] = self.backend.compile(
+                    lambda constants, at, *arrays: getattr(view(self.on(constants), at), method)(*arrays)
+                )
+            return lambda *arrays: self.programs[method, key](self.constants, level, *arrays)
+
+        return run
+
+
+def views_of(
+    density: Density,
+    blocks: Sequence[Block],
+    exact: Mapping[tuple[str, ...], Exact] | None = None,
+    is_steady: bool = True,
+) -> Views:
+    """What there is to see of a plan's blocks; a block of continuous variables needs nothing but their names.
+
+    exact: what is known of finite variables that are summed out or drawn jointly, by their names.
+    """
+    graph, backend = density.graph, density.backend
+    views: dict[Key, View] = {}
+    with backend.scope():
+        for block in blocks:
+            for names in block.summed:
+                if (names, "joint") not in views:
+                    views[names, "joint"] = joint(graph, exact or {}, names, backend)
+            sees = load_kernel(block.kernel).view
+            if (block.variables, sees) in views:
+                continue
+            first = graph.variable(block.variables[0])
+            if "proposal" in block.options:
+                views[block.variables, sees] = proposed(block)
+            elif sees == "joint":
+                views[block.variables, sees] = joint(graph, exact or {}, block.variables, backend)
+            elif first.is_discrete:
+                views[block.variables, sees] = OF_ONE[sees](graph, first, block, backend)
+    density = density.evaluating([n for view in views.values() for n in view.energies])
+    tables = [view.tables for view in views.values()]
+    return Views(density, tuple(blocks), views, tables, is_steady, {})
+
+
+def proposed(block: Block) -> View:
+    """Variables that a density of the program proposes for."""
+    proposal = block.options["proposal"]
+    return View(proposal.roots, {}, lambda d, t, level, compiled: Proposed(d, proposal, level, compiled))
+
+
+def joint(
+    graph: FactorGraph, known: Mapping[tuple[str, ...], Exact], names: tuple[str, ...], backend: Backend
+) -> View:
+    """Variables to be summed out or drawn jointly, of a graph which may not be the one that was planned for."""
+    found: Exact | str | None = known.get(names)
+    if found is None or isinstance(found, str) or found.graph is not graph:
+        found = exact(graph, [v for v in graph.variables if v.name in names], math.inf)
+        if isinstance(found, str):
+            raise InternalError(f"{', '.join(names)} cannot be summed out: {found}")
+    summed = Summed(found, found.elimination(COMPILED if backend.compiles_whole else 1.0))
+    return View(
+        [t.energy for t in found.tables],
+        integers(summed.index, backend),
+        lambda d, t, level, _: Joint(d, summed, t, level),
+        any(run.rounds > 1 for run in summed.elimination.runs),
+    )
+
+
+def sites(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """A variable site by site: in the form the planner chose, or by the energies of as many values as are weighed."""
+    form = block.form
+    if form is not None:
+        tables = on_backend(tables_of(form), backend)
+        return View([], tables, lambda d, t, level, _: PairwiseBlock(v.name, v.type.domain.values, form, t))
+    if v.type.domain.kind == "permutation":
+        orderings = local_permutations(graph, v)
+        held = integers(orderings.tables, backend)
+        return View(orderings.energies, held, lambda d, t, level, _: OrderingView(d, orderings, t, level))
+    local = local_energy(graph, v, len(v.support.values) if block.kernel == "gibbs" else 2)
+    held = integers(local.tables, backend)
+    return View(local.energies, held, lambda d, t, level, _: Sites(d, local, t, level))
+
+
+def groves(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """Classes of sites that hang together as trees."""
+    found = forests(graph, v)
+    assert not isinstance(found, str), found
+    padding = COMPILED if backend.compiles_whole else 1.0
+    classes = [planted(v, part, padding) for part in found]
+    return View(
+        [t.energy for part in found for t in part.tables],
+        integers([c.tables for c in classes], backend),
+        lambda d, t, level, _: TreeView(d, v, classes, t, level),
+        any(run.rounds > 1 for c in classes for run in c.summed.elimination.runs),
+    )
+
+
+def bonds(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """Pairs that prefer to agree or to differ, in fields."""
+    found = clusters(graph, v)
+    assert not isinstance(found, str), found
+    tables = tree_map(backend.asarray, found.tables)
+    return View(found.energies, tables, lambda d, t, level, _: Bonds(d, found, t, level))
+
+
+def changing(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """All changes of single sites at once."""
+    found = changes(graph, v, backend.has_gradient)
+    tables = None if found.local is None else integers(found.local.tables, backend)
+    return View(found.energies, tables, lambda d, t, level, compiled: Changing(d, found, t, level, compiled))
+
+
+def pairs(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """Pairs of sites whose sum must stay."""
+    found = sums(graph, v)
+    assert found is not None
+    local = local_pairs(graph, found)
+    return View(
+        local.energies,
+        integers(local.tables, backend),
+        lambda d, t, level, _: Pairs(d, local, t, level),
+    )
+
+
+def chains(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """Sites that must differ."""
+    found = differing(graph, v)
+    assert found is not None
+    return View([], integers(found.tables, backend), lambda d, t, level, _: Chains(d, found, t, level))
+
+
+def small_sets(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """Small sets of sites that are drawn jointly."""
+    found = subsets(graph, v, size_of(graph, v, block.options))
+    assert not isinstance(found, str), found
+    local = local_subsets(graph, found)
+    return View(
+        local.energies,
+        integers(local.tables, backend),
+        lambda d, t, level, _: SiteSetView(d, local, t, level),
+    )
+
+
+OF_ONE: dict[str, Callable[[FactorGraph, Variable, Block, Backend], View]] = {
+    "sites": sites,
+    "forests": groves,
+    "bonds": bonds,
+    "changes": changing,
+    "sums": pairs,
+    "chains": chains,
+    "subsets": small_sets,
+}
+"""By `Kernel.view`, what is made of one discrete variable."""
+
+
+def integers(tables: Tree, backend: Backend) -> Tree:
+    """Trees of index arrays on the backend."""
+    return tree_map(lambda t: backend.asarray(t, backend.integer), tables)
