@@ -147,7 +147,7 @@ def test_thin_and_keep(compose):
 
 
 def test_time_limit_ends_in_5_and_resumes(compose, monkeypatch):
-    monkeypatch.setattr(driver.Pace, "sweeps_in", lambda pace, seconds: 1)
+    monkeypatch.setattr(driver.ChunkSize, "sweeps_in", lambda pace, seconds: 1)
     compose("run", "mixed.cg", *QUICK, "--out", "whole")
     with monkeypatch.context() as here:
         here.setattr(driver, "monotonic", itertools.count().__next__)  # a second each time it is asked

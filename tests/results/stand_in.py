@@ -221,7 +221,7 @@ def main() -> None:
     """`stand_in.py OUT SETTINGS [STEP]`, with many small chunks: a process that is killed at a step of the storage."""
     from compose_lang.runtime.chains import driver
 
-    driver.Pace.sweeps_in = lambda pace, seconds: 50
+    driver.ChunkSize.sweeps_in = lambda pace, seconds: 50
     out = Path(sys.argv[1])
     if len(sys.argv) > 3:
         dies_at(int(sys.argv[3]))

@@ -64,7 +64,7 @@ def test_shapes_and_types(whole):
 
 def of_sweeps(monkeypatch, sweeps: Callable[[], int]) -> None:
     """Chunks of as many sweeps as are said here, whatever the clock says."""
-    monkeypatch.setattr(driver.Pace, "sweeps_in", lambda pace, seconds: sweeps())
+    monkeypatch.setattr(driver.ChunkSize, "sweeps_in", lambda pace, seconds: sweeps())
 
 
 def test_chunks_do_not_show(whole, tmp_path, monkeypatch):

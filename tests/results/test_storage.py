@@ -117,7 +117,7 @@ def test_reading_what_is_not_there(tmp_path):
 
 def test_a_full_disk_keeps_what_is_written(tmp_path, monkeypatch):
     whole, _ = drive(tmp_path / "whole")
-    monkeypatch.setattr(driver.Pace, "sweeps_in", lambda pace, seconds: 1)
+    monkeypatch.setattr(driver.ChunkSize, "sweeps_in", lambda pace, seconds: 1)
     replace, written = Path.replace, []
 
     def full(self: Path, target: Path) -> Path:
