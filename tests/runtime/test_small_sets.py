@@ -16,7 +16,7 @@ from compose_lang.compiler.analyses import local_subsets
 from compose_lang.compiler.constraints import invariants as kept_by
 from compose_lang.compiler.constraints.relations import LinearConstraint
 from compose_lang.compiler.constraints.site_sets import Subsets, subsets
-from compose_lang.compiler.constraints.solutions import Component, parts, solutions
+from compose_lang.compiler.constraints.solutions import Component, components_of, solutions
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels import load_kernel
@@ -301,7 +301,7 @@ def test_what_is_known_of_tables_is_so_where_all_are_listed(
     shifted = [[m + low * n for m in margin] for margin, n in ((rows, len(columns)), (columns, len(rows)))]
     graph = graph_of(with_margins(*shifted, kind))
     moves = MoveSet(graph, hard_of(graph), plan(graph, "numpy", requested("blocks(size=4)")).blocks)
-    (part,) = parts(hard_of(graph))
+    (part,) = components_of(hard_of(graph))
     # of few sites, tables of what a sum allows stand beside it
     sums = Component(part.sites, tuple((r, rows) for r, rows in part.rows if isinstance(r, LinearConstraint)))
     states = solutions(hard_of(graph), part)

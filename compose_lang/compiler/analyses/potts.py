@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compose_lang.compiler.analyses.colouring import components
 from compose_lang.compiler.analyses.tables import Sites, Table, tabulate
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable, once
 from compose_lang.compiler.ir.node import Node
@@ -62,17 +63,12 @@ class Clusters:
         """Whether not all pairs can be as they prefer at once: then clusters grow over everything, and do not help."""
         if not self.offsets.any():
             return False
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
         sites = self.variable.free_sites
         a, b = self.ends.T
         # every site twice, as it is and flipped
         rows = np.concatenate([a, a + sites])
         columns = np.concatenate([b + sites * self.offsets, b + sites * (1 - self.offsets)])
-        ones = np.ones(len(rows), dtype=np.int8)
-        graph = coo_array((ones, (rows, columns)), shape=(2 * sites, 2 * sites))
-        _, component = connected_components(graph, directed=False)
+        component = components(2 * sites, np.column_stack([rows, columns]))
         return bool((component[:sites] == component[sites:]).any())
 
 

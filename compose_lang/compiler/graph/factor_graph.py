@@ -73,6 +73,14 @@ class Variable:
         return "finite" if is_listed else "counts"
 
     @property
+    def site_numbers(self) -> np.ndarray:
+        """The number of the site of each of its elements, (*shape, *event)."""
+        sites = np.arange(self.type.sites).reshape(
+            (*self.type.shape, *(1,) * len(self.type.domain.event_shape))
+        )
+        return np.broadcast_to(sites, self.type.full_shape)
+
+    @property
     def free_sites(self) -> int:
         return int(self.free.sum())
 
@@ -247,3 +255,13 @@ def moved_with(graph: FactorGraph, names: Iterable[str]) -> frozenset[str]:
         if any(found & names for names in tied):
             found.add(v.name)
     return frozenset(found)
+
+
+def connected(scopes: Iterable[frozenset[str]]) -> list[frozenset[str]]:
+    """The names of scopes by connected components: scopes that share a name are in one."""
+    components: list[frozenset[str]] = []
+    for scope in scopes:
+        if scope:
+            touched = [c for c in components if c & scope]
+            components = [c for c in components if not c & scope] + [scope.union(*touched)]
+    return components

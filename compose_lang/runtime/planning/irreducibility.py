@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compose_lang.compiler.analyses.colouring import components
 from compose_lang.compiler.constraints.moves import differing, leaves_room, peels, sums
 from compose_lang.compiler.constraints.propagation import rows_of
 from compose_lang.compiler.constraints.relations import (
@@ -27,7 +28,12 @@ from compose_lang.compiler.constraints.relations import (
     TableConstraint,
 )
 from compose_lang.compiler.constraints.site_sets import size_of, subsets
-from compose_lang.compiler.constraints.solutions import Component, are_joined_by_minors, parts, solutions
+from compose_lang.compiler.constraints.solutions import (
+    Component,
+    are_joined_by_minors,
+    components_of,
+    solutions,
+)
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.planning.block import Block
@@ -62,7 +68,7 @@ def gaps(graph: FactorGraph, blocks: Sequence[Block]) -> list[Disconnected]:
     moves = MoveSet(graph, hard, blocks)
     found: dict[tuple[str, ...], Disconnected] = {}
     seen: Counter[tuple[str, ...]] = Counter()
-    for part in parts(hard):
+    for part in components_of(hard):
         key = tuple(part.labels)
         if key in found or any(not moves.kernels.get(n, {"exact"}) <= FOLLOWED for n in part.names(hard)):
             continue
@@ -342,13 +348,8 @@ class Groups:
 
     def join(self, starts: np.ndarray, ends: np.ndarray) -> None:
         """Take states to be in one group that a move leads from and to."""
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        a, b = self.label[starts], self.label[ends]
-        size = self.number
-        graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(size, size))
-        self.number, merged = connected_components(graph, directed=False)
+        merged = components(self.number, np.column_stack([self.label[starts], self.label[ends]]))
+        self.number = int(merged.max()) + 1
         self.label = merged[self.label]
 
 
