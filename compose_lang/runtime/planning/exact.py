@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from compose_lang.compiler.analyses.sum_out import Exact, exact
-from compose_lang.compiler.graph.factor_graph import FactorGraph, Request, Variable
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Request, Variable, connected
 from compose_lang.diagnostics import fail
 from compose_lang.runtime.kernels.exact import KERNEL
 from compose_lang.runtime.planning.block import Block
@@ -113,10 +113,7 @@ def add(found: Chosen, whole: Exact, what: str, options: dict[str, float]) -> No
 
 def components(graph: FactorGraph, variables: Sequence[Variable]) -> list[list[Variable]]:
     """Variables that hang together by the factors that read several of them."""
-    parts: list[set[str]] = [{v.name} for v in variables]
-    for g in graph.groups:
-        touched = [p for p in parts if p & g.variables]
-        if len(touched) > 1:
-            parts = [p for p in parts if not p & g.variables] + [set().union(*touched)]
-    ordered = [[v for v in variables if v.name in p] for p in parts]
-    return sorted(ordered, key=lambda p: variables.index(p[0]))
+    names = frozenset(v.name for v in variables)
+    scopes = [*(frozenset({v.name}) for v in variables), *(g.variables & names for g in graph.groups)]
+    ordered = [[v for v in variables if v.name in component] for component in connected(scopes)]
+    return sorted(ordered, key=lambda members: variables.index(members[0]))
