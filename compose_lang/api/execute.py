@@ -20,7 +20,6 @@ from compose_lang.report.render import as_json
 from compose_lang.runtime.chains.driver import Driver, Watch
 from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learning.obtain import TrainedWeights, by_part
-from compose_lang.runtime.planning.irreducibility import unreached
 from compose_lang.runtime.results.run import Run
 from compose_lang.runtime.results.undefined import undefined_near
 from compose_lang.runtime.runs.manifest import Status
@@ -60,7 +59,7 @@ def launch(
     columns = stored_columns(choice.density.columns, settings.keep)
     warnings = [
         *program.diagnostics,
-        *unreached(program.graph, plan),
+        *plan.warnings,
         *size_of_output(columns, choice.settings, out),
     ]
     manifest = manifest_of(program, plan, choice.settings, constants or {}, lessons, columns, choice.lanes)

@@ -176,7 +176,7 @@ class Model:
         """The program with its finite variables summed out."""
         from compose_lang.compiler.analyses.sum_out import exact
         from compose_lang.runtime.elimination.solved import Solved
-        from compose_lang.runtime.planning.exact import MOST_ASKED
+        from compose_lang.runtime.kernels.exact import KERNEL
 
         graph = self._settled.graph
         free = [v for v in graph.variables if v.free_sites]
@@ -184,7 +184,7 @@ class Model:
             if v.kind != "finite":
                 text = f"`{v.name}` is {v.type.domain}: exact answers are there for finite variables only"
                 raise ComposeError(Diagnostic("CG0601", text, v.span))
-        found = exact(graph, free, MOST_ASKED)
+        found = exact(graph, free, KERNEL.options["max_cost"].default)
         if isinstance(found, str):
             raise ComposeError(Diagnostic("CG0601", f"there is no exact answer: {found}"))
         return Solved(graph, found, self._weights)

@@ -27,6 +27,7 @@ from compose_lang.runtime.chains.tempering import TemperedSweeper
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.elimination.solved import Solved
 from compose_lang.runtime.learned.energy import Learned
+from compose_lang.runtime.planning.exact import on_graph
 from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.runs.manifest import Lane
 from compose_lang.runtime.runs.settings import Settings
@@ -86,7 +87,7 @@ def by_sweeps(density: Density, plan: Plan, settings: Settings) -> Choice:
 
     def make(names: Sequence[str]) -> Sampler:
         made: Sampler = sampler(
-            views_of(density, plan.blocks, plan.exact),
+            views_of(density, plan.blocks),
             seed=settings.seed,
             warmup=settings.warmup,
             chains=len(lanes[0].chains),
@@ -108,7 +109,7 @@ def along_levels(density: Density, plan: Plan, settings: Settings, learned: Lear
     def make(names: Sequence[str]) -> Sampler:
         freed = Density(walk.anneal.graph, density.backend, learned)
         others = [b for b in plan.blocks if b.variables != walk.anneal.transported]
-        views = views_of(freed, others, plan.exact, is_steady=False)
+        views = views_of(freed, on_graph(others, walk.anneal.graph), is_steady=False)
         reach = math.inf if by_population or walk.anneal.choices else REACH
         levels = schedule(walk.anneal, learned, walk.levels, dict(walk.options), reach)
         softening = Softening(float(levels.levels[0]), float(levels.levels[-1]))

@@ -108,7 +108,7 @@ def planned(screen: Screen, model: Model, settings: Settings) -> Plan:
         "chains": settings.chains,
     }
     screen.say(explain_settings(settings, plan))
-    for block in plan.told:
+    for block in plan.described:
         screen.say(explain_block(block))
     screen.report(model.diagnostics)
     return plan
