@@ -1,6 +1,6 @@
 """Small sets of sites that are drawn jointly where a plan's other moves may not reach every solution of constraints.
 
-Before: blocks with a kernel for every discrete variable. After: the same with blocks of the kernel `blocks` beside them.
+Before: a block for every discrete variable. After: the same, with blocks of the kernel `blocks` beside them.
 """
 
 from __future__ import annotations
