@@ -128,7 +128,8 @@ def without_c(p: Plan) -> Plan:
     """The same plan in array operations."""
     (block,) = p.blocks
     return dataclasses.replace(
-        p, blocks=(dataclasses.replace(block, form=dataclasses.replace(block.form, is_native=False)),)
+        p,
+        blocks=(dataclasses.replace(block, structure=dataclasses.replace(block.structure, is_native=False)),),
     )
 
 

@@ -176,7 +176,7 @@ class Model:
         """The program with its finite variables summed out."""
         from compose_lang.compiler.analyses.sum_out import exact
         from compose_lang.runtime.elimination.solved import Solved
-        from compose_lang.runtime.planning.exact import MOST_ASKED
+        from compose_lang.runtime.kernels.exact import KERNEL
 
         graph = self._settled.graph
         free = [v for v in graph.variables if v.free_sites]
@@ -184,7 +184,7 @@ class Model:
             if v.kind != "finite":
                 text = f"`{v.name}` is {v.type.domain}: exact answers are there for finite variables only"
                 raise ComposeError(Diagnostic("CG0601", text, v.span))
-        found = exact(graph, free, MOST_ASKED)
+        found = exact(graph, free, KERNEL.options["max_cost"].default)
         if isinstance(found, str):
             raise ComposeError(Diagnostic("CG0601", f"there is no exact answer: {found}"))
         return Solved(graph, found, self._weights)
@@ -197,7 +197,7 @@ class Model:
     @cached_property
     def _settled(self) -> CompiledProgram:
         """The program with its params as they were fitted before. Nothing is fitted here."""
-        from compose_lang.api.execute import fitted_before
+        from compose_lang.api.learned import fitted_before
 
         return fitted_before(self.program) if self._fitted is None else self._fitted.program
 
@@ -211,7 +211,7 @@ class Model:
 
     def fitted(self, learning: Learning | None = None) -> Model:
         """A model with the params fitted: this one where it has none to fit; learning is as in `learn`."""
-        from compose_lang.api.execute import fit
+        from compose_lang.api.learned import fit
 
         if self.program.fitting is None or self.program.params:
             return self
@@ -233,7 +233,7 @@ class Model:
         learning is called with a `Progress` every third of a second. Ctrl-C ends it with CG0706; called again it
         goes on from there.
         """
-        from compose_lang.api.execute import learn
+        from compose_lang.api.learned import learn
         from compose_lang.runtime.learning.exported import export, require_room
         from compose_lang.runtime.learning.obtain import by_part
 
@@ -269,36 +269,23 @@ class Model:
         What the program learns is learned first, unless it was before; learning is as in `learn`.
         time_limit is in seconds of sampling. Ctrl-C ends a run early; what it has drawn stays, and `resume` goes on.
         """
-        from compose_lang.api.execute import launch, learn
+        from compose_lang.api.execute import launch
+        from compose_lang.api.learned import learn
         from compose_lang.compiler.graph.learned_factor import used_by
 
         settings = self.settings(
-            seed=seed,
-            chains=chains,
-            draws=draws,
-            warmup=warmup,
-            thin=thin,
-            keep=None if keep is None else tuple(keep),
-            method=method,
-            backend=backend,
-            precision=precision,
-        )
+            seed=seed, chains=chains, draws=draws, warmup=warmup, thin=thin, method=method, backend=backend,
+            precision=precision, keep=None if keep is None else tuple(keep),
+        )  # fmt: skip
         model = self.fitted(learning)
         plan = model.plan(settings)
         lessons = learn(used_by(model.program.graph), learning)
         folder = Path(mkdtemp(prefix="compose-")) if out is None else Path(out)
         try:
             run, _ = launch(
-                model.program,
-                plan,
-                settings,
-                out=folder,
-                constants=self.constants,
-                resume=resume,
-                watch=watch,
-                time_limit=time_limit,
-                lessons=lessons,
-            )
+                model.program, plan, settings, out=folder, constants=self.constants, resume=resume,
+                watch=watch, time_limit=time_limit, lessons=lessons,
+            )  # fmt: skip
         except BaseException:
             if out is None:
                 rmtree(folder, ignore_errors=True)

@@ -53,11 +53,12 @@ def check(
 ) -> int:
     """Find errors and lints, without running anything."""
     from compose_lang.api.check import without_data
-    from compose_lang.report.dump import check_stage, dump_stage, list_passes
     from compose_lang.report.render import render
 
     found: list[Diagnostic] = []
     code = 0
+    if dump:
+        from compose_lang.report.dump import check_stage, dump_stage, list_passes
     if dump == "passes":
         print(list_passes())
         dump = ""

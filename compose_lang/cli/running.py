@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,13 @@ from compose_lang.cli.verb import (
 )
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.report.screen import INTERRUPTED, Screen
+
+if TYPE_CHECKING:
+    from compose_lang.api.model import Model
+    from compose_lang.runtime.learning.obtain import TrainedWeights
+    from compose_lang.runtime.planning.plan import Plan
+    from compose_lang.runtime.results.run import Run
+    from compose_lang.runtime.runs.settings import Settings
 
 ENDS = {"interrupted": INTERRUPTED, "time limit": 5}  #: exit codes of a run that did not finish
 DOCUMENT = (
@@ -59,11 +67,6 @@ def run(
     if device != "cpu":
         raise ComposeError(Diagnostic("CG0901", f"the device `{device}` is not built yet: there is `cpu`"))
     from compose_lang.api.execute import earlier_settings, launch
-    from compose_lang.api.execute import learn as learned_by
-    from compose_lang.compiler.graph.learned_factor import used_by
-    from compose_lang.report.explain import explain_block, explain_settings, plan_as_json
-    from compose_lang.report.render import as_json
-    from compose_lang.report.training import params_table
 
     earlier = earlier_settings(folder) if resume else {}
     model = model_of(program, data, constants, trust, earlier.pop("set", {}))
@@ -76,6 +79,27 @@ def run(
     with screen.learning() as learning:
         model = model.fitted(learning)
     screen.tell(model.lessons, screen.verbose)
+    plan = planned(screen, model, settings)
+    lessons = learned(screen, model)
+    if model.program.params and not plan.blocks:
+        return end_without_draws(screen, model)
+    with screen.bars(settings) as watch:
+        done, found = launch(
+            model.program, plan, settings, lessons=lessons,
+            constants=model.constants, out=folder, resume=resume, watch=watch, time_limit=time_limit,
+        )  # fmt: skip
+    if screen.json:
+        known = {"learned": [lesson.as_json() for lesson in lessons]} if lessons else {}
+        screen.document({**done.document(), **known})
+    elif done.draws:
+        screen.out.print(done.table(every))
+    return ended(screen, done, [finding for finding in found if finding not in model.diagnostics], strict)
+
+
+def planned(screen: Screen, model: Model, settings: Settings) -> Plan:
+    """The plan of a run, and what is to be told of it before anything is learned or drawn."""
+    from compose_lang.report.explain import explain_block, explain_settings, plan_as_json
+
     plan = model.plan(settings)
     screen.failure |= {
         "plan": plan_as_json(plan),
@@ -84,38 +108,45 @@ def run(
         "chains": settings.chains,
     }
     screen.say(explain_settings(settings, plan))
-    for block in plan.told:
+    for block in plan.described:
         screen.say(explain_block(block))
     screen.report(model.diagnostics)
+    return plan
+
+
+def learned(screen: Screen, model: Model) -> list[TrainedWeights]:
+    """What the program's factors have learned, after a training where it takes one; the params are printed."""
+    from compose_lang.api.learned import learn
+    from compose_lang.compiler.graph.learned_factor import used_by
+    from compose_lang.report.training import params_table
+
     with screen.learning() as learning:
-        lessons = learned_by(used_by(model.program.graph), learning)
+        lessons = learn(used_by(model.program.graph), learning)
     screen.tell(lessons, screen.verbose)
-    params = model.program.params
-    if params and not screen.json:
-        print(params_table(params))
-    if params and not plan.blocks:
-        if screen.json:
-            told = [as_json(d) for d in model.diagnostics]
-            values = {name: value.tolist() for name, value in params.items()}
-            screen.document(screen.failure | {"diagnostics": told, "params": values})
-        screen.say("there is nothing to sample: all is data")
-        return 0
-    with screen.bars(settings) as watch:
-        done, found = launch(
-            model.program, plan, settings, lessons=lessons,
-            constants=model.constants, out=folder, resume=resume, watch=watch, time_limit=time_limit,
-        )  # fmt: skip
+    if model.program.params and not screen.json:
+        print(params_table(model.program.params))
+    return lessons
+
+
+def end_without_draws(screen: Screen, model: Model) -> int:
+    """The end of a run of a program that has params to fit and no variables."""
+    from compose_lang.report.render import as_json
+
     if screen.json:
-        learned = {"learned": [lesson.as_json() for lesson in lessons]} if lessons else {}
-        screen.document({**done.document(), **learned})
-    elif done.draws:
-        screen.out.print(done.table(every))
-    findings = [finding for finding in found if finding not in model.diagnostics]
+        diagnostics = [as_json(d) for d in model.diagnostics]
+        values = {name: value.tolist() for name, value in model.program.params.items()}
+        screen.document(screen.failure | {"diagnostics": diagnostics, "params": values})
+    screen.say("there is nothing to sample: all is data")
+    return 0
+
+
+def ended(screen: Screen, done: Run, findings: Sequence[Diagnostic], strict: bool) -> int:
+    """Tell how a run ended; its exit code."""
     screen.report(findings)
     status = done.manifest.status
     if status == "finished":
         what = "draws are" if done.optimum is None else "point is"
-        screen.say(f"the {what} in {folder}: `compose export {folder} --to netcdf` for ArviZ and others")
+        screen.say(f"the {what} in {done.out}: `compose export {done.out} --to netcdf` for ArviZ and others")
     if any(finding.severity == "error" for finding in findings):
         return 1
     return ENDS.get(status) or (FAULTS if strict and findings else 0)

@@ -37,7 +37,7 @@ def explain_plan(graph: FactorGraph, plan: Plan) -> str:
         times = f" × {group.instances:,}" if group.instances > 1 else ""
         over = ", ".join(sorted(group.variables)) or "data only"
         lines.append(f"  {group.label or group.kind}{times} over {over}")
-    lines += ["", "a sweep updates, in this order:", *map(explain_block, plan.told)]
+    lines += ["", "a sweep updates, in this order:", *map(explain_block, plan.described)]
     if plan.notes:
         lines += ["", *(f"note: {note}" for note in plan.notes)]
     return "\n".join(lines)
@@ -45,11 +45,12 @@ def explain_plan(graph: FactorGraph, plan: Plan) -> str:
 
 def explain_block(block: Block) -> str:
     """One line: `nuts draws mu, tau, theta: continuous with a gradient`."""
-    options = ", ".join(f"{name}={value}" for name, value in block.options.items())
-    kernel = f"{block.kernel}({options})" if options else block.kernel
-    how = " exactly" if block.exact else ""
-    does = "seeks the best" if block.kernel == MAP.name else "draws"
-    return f"  {kernel} {does} {', '.join(block.variables)}{how}: {block.why}"
+    said = block.describe()
+    options = ", ".join(f"{name}={value}" for name, value in said.get("options", {}).items())
+    kernel = f"{said['kernel']}({options})" if options else said["kernel"]
+    how = " exactly" if said["exact"] else ""
+    does = "seeks the best" if said["kernel"] == MAP.name else "draws"
+    return f"  {kernel} {does} {', '.join(said['variables'])}{how}: {said['why']}"
 
 
 def explain_settings(settings: Settings, plan: Plan) -> str:
@@ -80,21 +81,7 @@ def explain_settings(settings: Settings, plan: Plan) -> str:
 
 def plan_as_json(plan: Plan) -> list[dict[str, Any]]:
     """A plan as the JSON documents show it."""
-    return [
-        {
-            "variables": list(block.variables),
-            "kernel": block.kernel,
-            **({"options": {n: plain(v) for n, v in block.options.items()}} if block.options else {}),
-            "exact": block.exact,
-            "why": block.why,
-        }
-        for block in plan.told
-    ]
-
-
-def plain(option: Any) -> Any:
-    """An option as JSON holds it: a number, or how the program writes it."""
-    return option if isinstance(option, int | float) else str(option)
+    return [block.describe() for block in plan.described]
 
 
 def explain_code(code: str) -> str:

@@ -39,7 +39,7 @@ def views_on(graph: FactorGraph, backend: str | Backend = "numpy", chosen: Plan 
     """What the kernels of a plan see of a graph; unless it is given, of one that draws no variable exactly."""
     density = density_of(graph, backend)
     chosen = plan(graph, density.backend.name, exactly=False) if chosen is None else chosen
-    return views_of(density, chosen.blocks, chosen.exact)
+    return views_of(density, chosen.blocks)
 
 
 def random_values(graph: FactorGraph, rng: Generator, points: int) -> Values:

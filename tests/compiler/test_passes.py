@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,8 +240,8 @@ def test_coordinates_that_lose_their_stretch_are_caught(monkeypatch: pytest.Monk
     check_coordinates(before, after)
     constrain = Density.constrain
 
-    def unstretched(self: Density, position: Values) -> tuple[Values, dict[str, np.ndarray]]:
-        values, jacobians = constrain(self, position)
+    def unstretched(self: Density, *arguments: Any) -> tuple[Values, dict[str, np.ndarray]]:
+        values, jacobians = constrain(self, *arguments)
         return values, {} if self.graph.offsets else jacobians
 
     monkeypatch.setattr(Density, "constrain", unstretched)

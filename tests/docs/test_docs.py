@@ -92,6 +92,9 @@ def test_recipes_can_be_followed(page, tmp_path):
         else:
             assert old.count(step["text"].strip("\n")) == 1
             path.write_text(old.replace(step["text"].strip("\n"), step["new"].strip("\n")))
+    stated = re.search(r"<!-- cost: (\d+) files? -->", text)
+    changed = {step["path"] for step in STEP.finditer(text) if step["path"].startswith("compose_lang/")}
+    assert stated is None or int(stated[1]) == len(changed)
     shown = ""
     for command in re.findall(r"<!-- run: (.*?) -->", text):
         program, *rest = command.split()

@@ -59,7 +59,7 @@ def forms_of(graph: FactorGraph) -> dict[str, Form]:
 
 
 def planned(graph: FactorGraph, form: Form | None) -> Plan:
-    return Plan((Block((graph.variables[0].name,), "gibbs", form=form),))
+    return Plan((Block((graph.variables[0].name,), "gibbs", structure=form),))
 
 
 def swept(

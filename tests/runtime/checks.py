@@ -15,6 +15,7 @@ import scipy.stats
 from compose_lang.compiler.analyses.sum_out import Exact, exact
 from compose_lang.runtime.arrays.protocol import Backend
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, Kernel
+from compose_lang.runtime.planning.exact import exact_block
 from compose_lang.runtime.planning.plan import Plan
 from tests.compiler.points import graph_of, views_on
 from tests.runtime.program_targets import ProgramTarget
@@ -138,7 +139,7 @@ def joint_invariance(kernel: Kernel, backend: Backend, text: str, chains: int = 
     free = [v for v in graph.variables if v.free_sites]
     found = exact(graph, free, 1e6)
     assert isinstance(found, Exact)
-    views = views_on(graph, backend, Plan((found.block,), exact={found.names: found}))
+    views = views_on(graph, backend, Plan((exact_block(found),)))
     density = views.density
     domains = [np.array(v.type.domain.values) for v in free for _ in range(v.free_sites)]
     states = np.array(list(itertools.product(*domains)))

@@ -16,7 +16,7 @@ from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.kernels import exchange, gibbs, kempe, load_kernel
 from compose_lang.runtime.kernels.exchange import Exchange
 from compose_lang.runtime.kernels.kempe import Kempe
-from compose_lang.runtime.planning.irreducibility import gaps, unreached
+from compose_lang.runtime.planning.irreducibility import gaps_of
 from compose_lang.runtime.planning.plan import Plan, plan
 from compose_lang.runtime.results.convergence import rhat
 from compose_lang.runtime.views import pairs
@@ -276,7 +276,7 @@ REACHED: dict[str, tuple[str, str | None, str]] = {
 def test_what_moves_do_not_reach_is_told(name: str) -> None:
     text, method, told = REACHED[name]
     model = cg.compile(text)
-    found = unreached(model.program.graph, sampled(model, method))
+    found = sampled(model, method).warnings
     assert [d.code for d in found] == (["CG0713"] if told else [])
     assert all(told in d.message for d in found)
 
@@ -306,7 +306,7 @@ def test_the_groups_told_are_those_that_the_kernels_make(name: str, without: str
             position = run(kernel, NUMPY, position, 1, seed=seed, compiled=False).last
         seen[np.repeat(np.arange(len(states)), 40), numbers(states, position[v.name])] = True
     parts = scipy.sparse.csgraph.connected_components(seen, directed=True, connection="weak")[0]
-    assert [parts] == ([gap.pieces for gap in gaps(graph, chosen.blocks)] or [1])
+    assert [parts] == ([gap.pieces for gap in gaps_of(graph, chosen.blocks)] or [1])
     assert parts == (2 if without else 1)
 
 

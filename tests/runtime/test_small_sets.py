@@ -16,12 +16,12 @@ from compose_lang.compiler.analyses import local_subsets
 from compose_lang.compiler.constraints import invariants as kept_by
 from compose_lang.compiler.constraints.relations import LinearConstraint
 from compose_lang.compiler.constraints.site_sets import Subsets, subsets
-from compose_lang.compiler.constraints.solutions import Component, parts, solutions
+from compose_lang.compiler.constraints.solutions import Component, components_of, solutions
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.blocks import Blocks
-from compose_lang.runtime.planning.irreducibility import MoveSet, gaps
+from compose_lang.runtime.planning.irreducibility import MoveSet, gaps_of
 from compose_lang.runtime.planning.plan import plan
 from tests.compiler.points import graph_of, hard_of, views_on
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers
@@ -84,7 +84,7 @@ def test_a_set_that_nothing_joins_keeps_its_solutions_apart() -> None:
     mean = np.mean([conditional(target, block, chosen) for chosen in range(block.number)], axis=0)
     limit = np.linalg.matrix_power(mean, 4096)
     assert len(np.unique(limit.round(6), axis=0)) == 2
-    (gap,) = gaps(target.graph, plan(target.graph, "numpy", requested(target.method)).blocks)
+    (gap,) = gaps_of(target.graph, plan(target.graph, "numpy", requested(target.method)).blocks)
     assert gap.pieces == 2
 
 
@@ -166,7 +166,7 @@ def test_a_sum_taken_to_stay_that_is_only_bounded(monkeypatch: pytest.MonkeyPatc
     assert invariance_of(ProgramTarget(text, "blocks")) > SOUND
     sound = kept_by.of_relation
     monkeypatch.setattr(kept_by, "of_relation", lambda r, *rest: sound(replace(r, high=r.low), *rest))
-    monkeypatch.setattr(kept_by, "Different", kept_by.Total)
+    monkeypatch.setattr(kept_by, "AllDifferent", kept_by.LinearConstraint)
     assert invariance_of(ProgramTarget(text, "blocks")) < BROKEN
 
 
@@ -276,13 +276,13 @@ def test_what_is_known_of_large_tables(kind: str, margin: int, is_known: bool) -
     graph = graph_of(with_margins([margin] * 8, [margin] * 8, kind))
     chosen = plan(graph, "numpy", exactly=False)
     assert chosen.blocks[-1].options == {"size": 4}
-    assert [gap.pieces for gap in gaps(graph, chosen.blocks)] == ([] if is_known else [None])
+    assert [gap.pieces for gap in gaps_of(graph, chosen.blocks)] == ([] if is_known else [None])
 
 
 def test_a_large_table_without_one_of_its_minors_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("compose_lang.compiler.constraints.site_sets.MOST_SETS", 28 * 28 - 1)
     graph = graph_of(with_margins([4] * 8, [4] * 8, "bool"))
-    assert [gap.pieces for gap in gaps(graph, plan(graph, "numpy", exactly=False).blocks)] == [None]
+    assert [gap.pieces for gap in gaps_of(graph, plan(graph, "numpy", exactly=False).blocks)] == [None]
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_what_is_known_of_tables_is_so_where_all_are_listed(
     shifted = [[m + low * n for m in margin] for margin, n in ((rows, len(columns)), (columns, len(rows)))]
     graph = graph_of(with_margins(*shifted, kind))
     moves = MoveSet(graph, hard_of(graph), plan(graph, "numpy", requested("blocks(size=4)")).blocks)
-    (part,) = parts(hard_of(graph))
+    (part,) = components_of(hard_of(graph))
     # of few sites, tables of what a sum allows stand beside it
     sums = Component(part.sites, tuple((r, rows) for r, rows in part.rows if isinstance(r, LinearConstraint)))
     states = solutions(hard_of(graph), part)
@@ -369,7 +369,7 @@ def share_of_solutions(text: str, states: np.ndarray, chains: int, sweeps: int) 
     """The chi-square p-value of the last states of many chains by the plan's kernels, all from one solution."""
     graph = graph_of(text)
     chosen = plan(graph, "numpy", exactly=False)
-    assert [b.kernel for b in chosen.blocks][-1] == "blocks" and not gaps(graph, chosen.blocks)
+    assert [b.kernel for b in chosen.blocks][-1] == "blocks" and not gaps_of(graph, chosen.blocks)
     views = views_on(graph, NUMPY, chosen)
     position: Any = {"s": np.repeat(states[:1], chains, axis=0)}
     for sweep in range(sweeps):

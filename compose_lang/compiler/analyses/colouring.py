@@ -67,15 +67,22 @@ def adjacency(sites: int, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.cumsum(starts), ends[:, 1]
 
 
+def components(sites: int, edges: np.ndarray) -> np.ndarray:
+    """The number of each site's connected component, (sites,), along edges (n, 2)."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(edges), dtype=np.int8), tuple(edges.T)), shape=(sites, sites))
+    component: np.ndarray = connected_components(graph, directed=False)[1]
+    return component
+
+
 def bipartite(sites: int, edges: np.ndarray) -> np.ndarray | None:
     """Two colours if they suffice: the parity of the distance from each component's first site."""
     from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import breadth_first_order, connected_components
+    from scipy.sparse.csgraph import breadth_first_order
 
-    ones = np.ones(len(edges), dtype=np.int8)
-    graph = coo_array((ones, (edges[:, 0], edges[:, 1])), shape=(sites, sites)).tocsr()
-    _, component = connected_components(graph, directed=False)
-    _, first = np.unique(component, return_index=True)
+    _, first = np.unique(components(sites, edges), return_index=True)
     rows = np.concatenate([edges[:, 0], np.full(len(first), sites)])
     columns = np.concatenate([edges[:, 1], first])
     rooted = coo_array(

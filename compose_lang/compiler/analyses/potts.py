@@ -10,19 +10,16 @@ In: a factor graph and one of its variables, told apart by `tables`. Out: `Clust
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from compose_lang.compiler.analyses.colouring import components
 from compose_lang.compiler.analyses.tables import Sites, Table, tabulate
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable, once
 from compose_lang.compiler.ir.node import Node
-from compose_lang.runtime.planning.block import Block
 
 TOLERANCE = 1e-9  #: of energies that should add up, in their own size
-LARGEST_UNASKED = 20_000
-"""Sites that are moved by clusters unasked: labelling them takes as long as some hundred sweeps of lattices by bits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +59,12 @@ class Clusters:
         """Whether not all pairs can be as they prefer at once: then clusters grow over everything, and do not help."""
         if not self.offsets.any():
             return False
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
         sites = self.variable.free_sites
         a, b = self.ends.T
         # every site twice, as it is and flipped
         rows = np.concatenate([a, a + sites])
         columns = np.concatenate([b + sites * self.offsets, b + sites * (1 - self.offsets)])
-        ones = np.ones(len(rows), dtype=np.int8)
-        graph = coo_array((ones, (rows, columns)), shape=(2 * sites, 2 * sites))
-        _, component = connected_components(graph, directed=False)
+        component = components(2 * sites, np.column_stack([rows, columns]))
         return bool((component[:sites] == component[sites:]).any())
 
 
@@ -141,18 +133,3 @@ def split(energies: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | s
     if energies.shape[1] > 2 and (coupling < 0.0).any():
         return "prefers values that differ"
     return coupling, first, second
-
-
-def cluster_blocks(graph: FactorGraph, v: Variable) -> Sequence[Block]:
-    """The block of cluster flips that goes before single sites where these alone would mix badly, or none."""
-    if v.type.domain.kind == "permutation" or v.free_sites > LARGEST_UNASKED or v.allowed is not None:
-        return ()
-    found = clusters(graph, v)
-    if isinstance(found, str) or found.influence < 1.0 or found.is_frustrated:
-        return ()
-    prefer = "prefer to agree" if not found.offsets.any() else "can all be as they prefer at once"
-    why = (
-        f"its {len(found.ends):,} pairs {prefer}, and so strongly that single sites alone may hardly mix "
-        f"(neighbours decide up to {found.influence:.2f} of a site): what hangs together changes as one"
-    )
-    return (Block((v.name,), "swendsen_wang", why=why),)

@@ -18,8 +18,6 @@ from compose_lang.compiler.graph.factor_scopes import scope
 from compose_lang.compiler.ir.build import rebuild, slot
 from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.ir.operation import op_of
-from compose_lang.runtime.backends import has_gradient
-from compose_lang.runtime.planning.block import Block
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,27 +72,17 @@ def relax(energy: Node, variable: Node, leaf: Node) -> Node | None:
     return made[id(energy)]
 
 
-def informed_block(graph: FactorGraph, v: Variable, backend: str) -> Block | None:
-    """The block of a variable whose sites all hang together through something smooth, or None for any other."""
-    count = v.free_sites
-    if not has_gradient(backend) or count <= LARGEST_CLIQUE or v.type.domain.kind == "permutation":
-        return None
-    if not v.type.domain.is_finite or len(v.type.domain.values) > 100:
-        return None
+def wide_smooth_groups(graph: FactorGraph, v: Variable) -> list[FactorGroup]:
+    """The groups one instance of which reads more sites of a variable than are worth colouring, if all are smooth.
+
+    None where another has no gradient in it, or constraints read the variable.
+    """
     touching = [g for g in graph.groups if v.name in g.variables]
     if any(g.kind == "require" for g in touching):
-        return None
+        return []
     wide = [g for g in touching if is_wide(g, v)]
     leaf = slot(v.name, v.type.full_shape)
-    if not wide or any(relax(g.energy, v.node, leaf) is None for g in wide):
-        return None
-    names = ", ".join(dict.fromkeys(g.label or g.kind for g in wide))
-    why = (
-        f"{names} reads so many of its sites that one at a time would cost {count:,} energies a sweep: "
-        "many change at once, chosen by the energy's gradient, and are accepted or rejected together"
-    )
-    # measured: as good as paths for each energy, and three times as fast, for it sorts nothing (benchmarks/discs.json)
-    return Block((v.name,), "gwg", {"propose": "langevin"}, why=why)
+    return [] if any(relax(g.energy, v.node, leaf) is None for g in wide) else wide
 
 
 def is_wide(group: FactorGroup, v: Variable) -> bool:

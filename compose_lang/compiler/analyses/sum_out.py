@@ -20,7 +20,6 @@ from compose_lang.compiler.analyses.tables import Sites, Table, tabulate
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.graph.factor_scopes import scope
 from compose_lang.compiler.ir.node import leaves
-from compose_lang.runtime.planning.block import Block
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +58,6 @@ class Exact:
     def elimination(self, padding: float = COMPILED) -> Elimination:
         """The rounds of the elimination."""
         return elimination(self.sites.sizes, [t.sites for t in self.tables], self.order, padding)
-
-    @property
-    def block(self) -> Block:
-        """A block of all of it."""
-        return Block(self.names, "exact", exact=True)
 
     @cached_property
     def words(self) -> str:

@@ -111,7 +111,7 @@ def forest(order: Iterable[int], around: list[list[int]]) -> np.ndarray:
     return np.flatnonzero(inside)
 
 
-def told(v: Variable, classes: tuple[Exact, ...]) -> str:
+def describe(v: Variable, classes: tuple[Exact, ...]) -> str:
     """How a variable is split, in words."""
     sizes = ", ".join(f"{c.sites.count:,}" for c in classes)
     sets = "one set of trees" if len(classes) == 1 else f"{len(classes)} sets of trees"

@@ -17,12 +17,9 @@ from compose_lang.compiler.constraints.relations import AllDifferent, HardConstr
 from compose_lang.compiler.graph.factor_graph import (
     FactorGraph,
     FactorGroup,
-    Request,
     Variable,
     once,
 )
-from compose_lang.diagnostics import fail
-from compose_lang.runtime.planning.block import Block
 
 MOST_EDGES = 10**7
 MOST_PAIRS = 64  #: joint values of two sites that are all weighed
@@ -160,26 +157,3 @@ def peels(d: DisequalityGraph, room: int) -> bool:
         if not going.any():
             return not (there & ~d.frozen).any()
         there &= ~going
-
-
-def keeping_blocks(graph: FactorGraph, v: Variable) -> list[Block]:
-    """Blocks of moves beside single sites, where constraints ask for them."""
-    found = []
-    apart = differing(graph, v)
-    if apart is not None and not leaves_room(apart):
-        why = "sites that must differ, with few values to choose from: two values are turned round in a component"
-        found.append(Block((v.name,), "kempe", why=why))
-    if sums(graph, v) is not None:
-        why = "a sum that must stay: two sites of it are drawn together"
-        found.append(Block((v.name,), "exchange", why=why))
-    return found
-
-
-def require_structure(graph: FactorGraph, v: Variable, r: Request) -> None:
-    """CG0601 where a method is asked for that moves what no constraint holds together."""
-    if r.method == "kempe" and differing(graph, v) is None:
-        text = f"`kempe` turns values round among sites that must differ, and nothing says so of `{v.name}`"
-        fail("CG0601", text, r.span or v.span, help="gibbs draws any finite variable")
-    if r.method == "exchange" and sums(graph, v) is None:
-        text = f"`exchange` draws pairs of sites whose sum must stay, and nothing says so of `{v.name}`"
-        fail("CG0601", text, r.span or v.span, help="gibbs draws any finite variable")

@@ -60,7 +60,7 @@ class Subsets:
         return int(self.orbits.count.max())
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What is drawn, in words."""
         sets = f"{len(self.sets):,} sets of" if len(self.sets) > 1 else "one set of"
         found = (

@@ -12,6 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
+from compose_lang.compiler.analyses.colouring import components
 from compose_lang.compiler.constraints.relations import (
     AllDifferent,
     HardConstraints,
@@ -41,24 +42,16 @@ class Component:
         return list(dict.fromkeys(hard.numbering.owner(int(s)).name for s in self.sites[:1000]))
 
 
-def parts(hard: HardConstraints) -> list[Component]:
+def components_of(hard: HardConstraints) -> list[Component]:
     """Parts of two or more sites with more than one value left, the smallest first; of very many, some."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     moves = hard.domains.sum(axis=1) > 1
-    starts, ends = [], []
-    for r in hard.relations:
-        scope = r.scope
-        anchor = np.where(moves[scope], scope, -1).max(axis=1, initial=-1)
-        for place in range(scope.shape[1]):
-            both = (anchor >= 0) & moves[scope[:, place]] & (anchor != scope[:, place])
-            starts.append(anchor[both])
-            ends.append(scope[both, place])
-    a, b = np.concatenate(starts), np.concatenate(ends)
-    size = len(moves)
-    graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(size, size))
-    number = connected_components(graph, directed=False)[1]
+    anchors = [np.where(moves[r.scope], r.scope, -1).max(axis=1, initial=-1) for r in hard.relations]
+    edges = [np.zeros((0, 2), dtype=np.int64)]
+    for r, anchor in zip(hard.relations, anchors, strict=True):
+        for sites in r.scope.T:
+            both = (anchor >= 0) & moves[sites] & (anchor != sites)
+            edges.append(np.column_stack([anchor[both], sites[both]]))
+    number = components(len(moves), np.concatenate(edges))
     number[~moves] = -1
     sizes = np.bincount(number[moves], minlength=1)
     several = np.flatnonzero(sizes > 1)
@@ -69,23 +62,18 @@ def parts(hard: HardConstraints) -> list[Component]:
     )
     listed = np.flatnonzero(np.isin(number, chosen))
     order = listed[np.argsort(number[listed], kind="stable")]
-    edges = np.flatnonzero(np.diff(number[order])) + 1
-    tied = {int(number[m[0]]): m for m in np.split(order, edges) if len(m)}
-    by_part: dict[int, list[tuple[Relation, np.ndarray]]] = {n: [] for n in tied}
-    for r in hard.relations:
-        scope = r.scope
-        if not len(scope):
-            continue
-        anchor = np.where(moves[scope], scope, -1).max(axis=1, initial=-1)
+    ends = np.flatnonzero(np.diff(number[order])) + 1
+    tied = {int(number[m[0]]): m for m in np.split(order, ends) if len(m)}
+    by_component: dict[int, list[tuple[Relation, np.ndarray]]] = {n: [] for n in tied}
+    for r, anchor in zip(hard.relations, anchors, strict=True):
         of_row = np.where(anchor >= 0, number[anchor], -1)
         rows = np.flatnonzero(np.isin(of_row, chosen))
         rows = rows[np.argsort(of_row[rows], kind="stable")]
         cuts = np.flatnonzero(np.diff(of_row[rows])) + 1
         for some in np.split(rows, cuts):
             if len(some):
-                by_part[int(of_row[some[0]])].append((r, some))
-    found = [Component(tied[n], tuple(by_part[n])) for n in tied]
-    return sorted(found, key=lambda p: len(p.sites))
+                by_component[int(of_row[some[0]])].append((r, some))
+    return sorted((Component(tied[n], tuple(by_component[n])) for n in tied), key=lambda c: len(c.sites))
 
 
 def solutions(hard: HardConstraints, part: Component) -> np.ndarray | None:

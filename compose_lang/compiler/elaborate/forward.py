@@ -25,7 +25,7 @@ from compose_lang.compiler.ir.build import along, constant, gather, variable
 from compose_lang.compiler.ir.node import Axis, Node, postorder
 from compose_lang.compiler.ir.operation import op_of
 from compose_lang.compiler.ir.types import Domain, Type
-from compose_lang.compiler.names.symbols import names_in, parts
+from compose_lang.compiler.names.symbols import names_in, walk
 from compose_lang.diagnostics import Span
 from compose_lang.grammar import ast
 
@@ -110,19 +110,13 @@ def drawn(ctx: Context, factor: WithInputs, subjects: Sequence[Node], span: Span
 def outcomes_of(module: ast.Module) -> frozenset[str]:
     """The data that stand left of a `~`, or are subjects of a factor applied as a statement."""
     data = {s.name for s in module.statements if isinstance(s, ast.Data)}
-    found: set[str] = set()
-
-    def walk(node: ast.Node) -> None:
+    subjects: set[str] = set()
+    for node in walk(module):
         if isinstance(node, ast.Tilde):
-            found.update(bases(node.subject))
+            subjects |= bases(node.subject)
         elif isinstance(node, ast.Apply) and isinstance(node.factor, ast.Call):
-            for argument in node.factor.arguments:
-                found.update(bases(argument.value))
-        for part in parts(node):
-            walk(part)
-
-    walk(module)
-    return frozenset(found & data)
+            subjects = subjects.union(*(bases(a.value) for a in node.factor.arguments))
+    return frozenset(subjects & data)
 
 
 def bases(subject: ast.Expr) -> set[str]:

@@ -1,6 +1,6 @@
 """The factor graph: variables, and groups of factors that are instances of one template.
 
-In: what elaboration states. Out: what the planner, the kernels' blocks and the drawings read. A `FactorGroup` is
+In: what elaboration states. Out: what passes, the planner, the views and the drawings read. A `FactorGroup` is
 one energy expression and the axes it is repeated over; its index arrays are the constants along those axes, so a
 plate of a million factors is one group.
 """
@@ -71,6 +71,14 @@ class Variable:
             return "permutation"
         is_listed = self.support.is_finite and len(self.support.values) <= MOST_LISTED
         return "finite" if is_listed else "counts"
+
+    @property
+    def site_numbers(self) -> np.ndarray:
+        """The number of the site of each of its elements, (*shape, *event)."""
+        sites = np.arange(self.type.sites).reshape(
+            (*self.type.shape, *(1,) * len(self.type.domain.event_shape))
+        )
+        return np.broadcast_to(sites, self.type.full_shape)
 
     @property
     def free_sites(self) -> int:
@@ -195,6 +203,11 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class FactorGraph:
+    """A program's variables and the groups of factors whose energies add up to its own.
+
+    A pass that rewrites it passes its facts on; what `once` has kept holds of this graph alone, and is left behind.
+    """
+
     variables: tuple[Variable, ...]
     groups: tuple[FactorGroup, ...]
     derived: tuple[Derived, ...] = ()
@@ -247,3 +260,18 @@ def moved_with(graph: FactorGraph, names: Iterable[str]) -> frozenset[str]:
         if any(found & names for names in tied):
             found.add(v.name)
     return frozenset(found)
+
+
+def connected(scopes: Iterable[frozenset[str]]) -> list[frozenset[str]]:
+    """The names of scopes by connected components: scopes that share a name are in one."""
+    components: dict[frozenset[str], None] = {}
+    of_name: dict[str, frozenset[str]] = {}
+    for scope in scopes:
+        touched = {of_name[name] for name in scope if name in of_name}
+        joined = scope.union(*touched)
+        if joined and joined not in touched:
+            for component in touched:
+                del components[component]
+            components[joined] = None
+            of_name.update(dict.fromkeys(joined, joined))
+    return list(components)

@@ -24,12 +24,10 @@ def scope(group: FactorGroup, variable: Variable) -> np.ndarray | None:
 
     Sites count the free ones, in order.
     """
-    event = variable.type.domain.event_shape
-    numbers = np.arange(variable.type.sites).reshape(variable.type.shape + (1,) * len(event))
-    read = numbers_read(group, variable, np.broadcast_to(numbers, variable.type.full_shape))
+    read = numbers_read(group, variable, variable.site_numbers)
     if read is None:
         return None
-    return free_numbers(variable.free)[once_each(read) if event else read]
+    return free_numbers(variable.free)[once_each(read) if variable.type.domain.event_shape else read]
 
 
 def places_scope(group: FactorGroup, variable: Variable) -> np.ndarray | None:

@@ -23,22 +23,22 @@ Addend = tuple[Node, tuple[Axis, ...]]
 """An energy, and the axes it is summed over."""
 
 
-def summands(group: FactorGroup, names: frozenset[str]) -> list[FactorGroup]:
+def addends(group: FactorGroup, names: frozenset[str]) -> list[FactorGroup]:
     """A group as groups of its addends, as far as these read some of the variables."""
-    found = list(addends(group.energy, group.axes, names))
-    if len(found) == 1 and found[0][0] is group.energy:
+    terms = list(terms_of(group.energy, group.axes, names))
+    if len(terms) == 1 and terms[0][0] is group.energy:
         return [group]
-    return [replace(group, energy=energy, axes=axes, violation=None) for energy, axes in found]
+    return [replace(group, energy=energy, axes=axes, violation=None) for energy, axes in terms]
 
 
-def addends(x: Node, axes: tuple[Axis, ...], names: frozenset[str]) -> Iterator[Addend]:
+def terms_of(x: Node, axes: tuple[Axis, ...], names: frozenset[str]) -> Iterator[Addend]:
     """What adds up to a number x, itself summed over axes."""
     parts = None if not x.variables & names else opened(x, axes, names)
     if parts is None or any(math.prod(a.size for a in over) > MOST_INSTANCES for _, over in parts):
         yield x, axes
         return
     for part, over in parts:
-        yield from addends(part, over, names)
+        yield from terms_of(part, over, names)
 
 
 def opened(x: Node, axes: tuple[Axis, ...], names: frozenset[str]) -> list[Addend] | None:

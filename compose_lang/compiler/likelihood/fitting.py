@@ -17,24 +17,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compose_lang.compiler.elaborate.context import Session
+from compose_lang.compiler.elaborate.forward import outcomes_of
 from compose_lang.compiler.elaborate.learned import declarations
 from compose_lang.compiler.elaborate.learned.param_fits import METHOD, joined
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.compiler.graph.learned_factor import REVISION, Fit, learned_factors_in
-from compose_lang.compiler.likelihood.likelihood import (
-    Likelihood,
-    faults,
-    graph_of_params,
-    informed,
-    unread,
-)
+from compose_lang.compiler.likelihood.faults import faults, unread_params
+from compose_lang.compiler.likelihood.likelihood import Likelihood, graph_of_params, informed
 from compose_lang.compiler.likelihood.partition_functions import (
     LogPartition,
     TiedPart,
     Unclamped,
-    part_of,
-    totals_of,
-    unclamped,
+    log_partitions,
+    tied_part,
 )
 from compose_lang.diagnostics import ComposeError, Diagnostic, Span
 from compose_lang.grammar import ast
@@ -76,16 +71,21 @@ class Fitting:
     @cached_property
     def description(self) -> dict[str, Any]:
         types = {v.name: str(v.type) for v in self.graph.variables if v.name in self.fit.targets}
-        found = {"method": METHOD, "params": types, "options": dict(self.fit.options), "revision": REVISION}
-        return {**found, "totals": len(self.totals)} if self.totals else found
+        description = {
+            "method": METHOD,
+            "params": types,
+            "options": dict(self.fit.options),
+            "revision": REVISION,
+        }
+        return {**description, "totals": len(self.totals)} if self.totals else description
 
     @cached_property
     def key(self) -> str:
         """A hash of everything that the values depend on."""
-        found = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode())
-        for each in (self.depends, *(part.key for part in self.parts)):
-            found.update(each.encode())
-        return found.hexdigest()
+        digest = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode())
+        for key in (self.depends, *(part.key for part in self.parts)):
+            digest.update(key.encode())
+        return digest.hexdigest()
 
 
 def fits_params(module: ast.Module) -> bool:
@@ -110,18 +110,17 @@ def fitting(
     if not session.fits or not isinstance(reading, Likelihood):
         return None
     fit = joined(session.fits)
-    names = frozenset(reading.params) | informed(graph, reading)
-    found = total_of(module, graph, reading, elaborated)
-    if found is not None:
-        names |= found.part.names & frozenset(v.name for v in graph.variables if v.free_sites)
-    divided = frozenset[Span]() if found is None else frozenset(g.span for g in found.part.groups)
+    names = reading.names | informed(graph, reading)
+    unknown = unknown_total(module, graph, reading, elaborated)
+    divided = frozenset[Span]()
+    if unknown is not None:
+        names |= unknown.part.names & frozenset(v.name for v in graph.variables if v.free_sites)
+        divided = frozenset(g.span for g in unknown.part.groups)
     of_params = graph_of_params(graph, reading, names, divided)
-    wrong = [*unread(of_params, reading), *unknown(of_params, reading, module, fit.span, found)]
+    wrong = [*unread_params(of_params, reading), *refusals(of_params, reading, module, fit.span, unknown)]
     if wrong:
         raise ComposeError(wrong)
-    totals = (
-        totals_of(found.graph, found.reading, found.part) if found is not None and found.part.names else ()
-    )
+    totals = () if unknown is None else unknown.totals
     energies = [g.energy for each in (of_params, *(t.graph for t in totals)) for g in each.groups]
     parts = tuple(learned_factors_in(energies))
     depends = digest(module, graph, session)
@@ -129,58 +128,63 @@ def fitting(
 
 
 @dataclass(frozen=True)
-class Found:
-    """A part with an unknown total, in the graph and the reading that tell it."""
+class UnknownTotal:
+    """A part whose total varies with the params, in the graph and the interpretation in which its data are free."""
 
     graph: FactorGraph
     reading: Unclamped
     part: TiedPart
 
+    @property
+    def totals(self) -> tuple[LogPartition, ...]:
+        return log_partitions(self.graph, self.reading, self.part) if self.part.names else ()
 
-def total_of(
+
+def unknown_total(
     module: ast.Module,
     graph: FactorGraph,
     reading: Likelihood,
     elaborated: Callable[[Unclamped], FactorGraph],
-) -> Found | None:
+) -> UnknownTotal | None:
     """The part of a program whose total varies with the params, where there may be one, and is one."""
     stated = {t.span: s for s in reading.stated for t in s.terms}
     observed = frozenset(v.name for v in graph.variables if not v.free.all())
-    sound = all(g.span in stated and stated[g.span].factor.normalised for g in graph.groups)
-    if sound and not observed and not any(faults(graph, reading, module)):
+    is_sound = all(g.span in stated and stated[g.span].factor.normalised for g in graph.groups)
+    if is_sound and not observed and not any(faults(graph, reading, module)):
         return None
-    read = unclamped(module, elaborated)
-    if read is None:
+    unclamped = Unclamped(outcomes=outcomes_of(module))
+    try:
+        free = elaborated(unclamped)
+    except ComposeError:  # it needs to know its data to be elaborated
         return None
-    free, other = read
-    part = part_of(free, other, other.outcomes | observed)
-    return Found(free, other, part) if part.known else None
+    part = tied_part(free, unclamped, unclamped.outcomes | observed)
+    return UnknownTotal(free, unclamped, part) if part.spans else None
 
 
-def unknown(
-    of_params: FactorGraph, reading: Likelihood, module: ast.Module, at: Span, found: Found | None
+def refusals(
+    of_params: FactorGraph, reading: Likelihood, module: ast.Module, at: Span, unknown: UnknownTotal | None
 ) -> Iterator[Diagnostic]:
     """CG0416 for what is in the way of the likelihood, less what the totals that were found divide out."""
-    inside = frozenset[Span]() if found is None else found.part.known
-    for f in faults(of_params, reading, module):
-        if not f.is_total or f.span not in inside:
-            yield f.told(at)
-    if found is None:
+    divided = frozenset[Span]() if unknown is None else unknown.part.spans
+    for fault in faults(of_params, reading, module):
+        if not fault.is_total or fault.span not in divided:
+            yield fault.diagnostic(at)
+    if unknown is None:
         return
-    names = found.part.names | frozenset(reading.params)
-    variables = tuple(v for v in found.graph.variables if v.name in names)
-    for f in faults(FactorGraph(variables, found.part.groups), found.reading, module):
-        if not f.is_total:
-            yield f.told(at)
+    names = unknown.part.names | reading.names
+    variables = tuple(v for v in unknown.graph.variables if v.name in names)
+    for fault in faults(FactorGraph(variables, unknown.part.groups), unknown.reading, module):
+        if not fault.is_total:
+            yield fault.diagnostic(at)
 
 
 def digest(module: ast.Module, graph: FactorGraph, session: Session) -> str:
     """A hash of a program's text, less its layout, and of the data and constants that it was given."""
-    found = hashlib.sha256(print_module(module).encode())
-    found.update(repr(sorted((n, repr(v)) for n, v in session.constants.items())).encode())
-    found.update(repr(sorted(session.hashes.items())).encode())
+    sha = hashlib.sha256(print_module(module).encode())
+    sha.update(repr(sorted((n, repr(v)) for n, v in session.constants.items())).encode())
+    sha.update(repr(sorted(session.hashes.items())).encode())
     for name, node in sorted(graph.data.items()):
         if node.value is not None:
-            found.update(f"{name}{node.value.dtype}{node.value.shape}".encode())
-            found.update(np.ascontiguousarray(node.value).tobytes())
-    return found.hexdigest()
+            sha.update(f"{name}{node.value.dtype}{node.value.shape}".encode())
+            sha.update(np.ascontiguousarray(node.value).tobytes())
+    return sha.hexdigest()

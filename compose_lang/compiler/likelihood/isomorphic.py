@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from compose_lang.compiler.analyses.colouring import components
 from compose_lang.compiler.graph.factor_graph import FactorGroup, Variable
 from compose_lang.compiler.graph.factor_scopes import flatten, read_nodes
 from compose_lang.compiler.ir.build import constant, gather, reindex, slot, transform, variable
@@ -66,8 +67,7 @@ def instances(group: FactorGroup, variables: Sequence[Variable]) -> Instances | 
     start, columns, reads = 0, [], []
     for v in variables:
         if v.name in group.variables:
-            numbers = np.arange(v.type.sites).reshape((*v.type.shape, *(1,) * len(v.type.domain.event_shape)))
-            for read, ids in read_nodes(group.energy, v, np.broadcast_to(numbers, v.type.full_shape)):
+            for read, ids in read_nodes(group.energy, v, v.site_numbers):
                 flat = flatten(ids, group.axes)
                 if flat is None:
                     return None
@@ -89,17 +89,8 @@ def instances(group: FactorGroup, variables: Sequence[Variable]) -> Instances | 
 
 def parts(count: int, scopes: Sequence[np.ndarray]) -> np.ndarray:
     """The part (count,) of each site: those that share an instance are of one."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = [
-        np.stack([np.repeat(s[:, :1], s.shape[1] - 1, axis=1).reshape(-1), s[:, 1:].reshape(-1)])
-        for s in scopes
-    ]
-    a, b = np.concatenate([np.zeros((2, 0), dtype=np.int64), *pairs], axis=1)
-    joined = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(count, count))
-    found: np.ndarray = connected_components(joined, directed=False)[1]
-    return found
+    pairs = [np.column_stack([np.repeat(s[:, 0], s.shape[1] - 1), s[:, 1:].reshape(-1)]) for s in scopes]
+    return components(count, np.concatenate([np.zeros((0, 2), dtype=np.int64), *pairs]))
 
 
 def kinds(part: np.ndarray, variables: Sequence[Variable], read: Sequence[Instances]) -> list[bytes]:

@@ -147,17 +147,21 @@ def parts(node: ast.Node) -> Iterator[ast.Node]:
                 yield part
 
 
+def walk(node: ast.Node) -> Iterator[ast.Node]:
+    """A node and all below it, in the order of the text."""
+    yield node
+    for part in parts(node):
+        yield from walk(part)
+
+
 def names_in(node: ast.Node) -> Iterator[str]:
     """The names that an expression mentions."""
-    if isinstance(node, ast.Name):
-        yield node.id
-    for part in parts(node):
-        yield from names_in(part)
+    return (n.id for n in walk(node) if isinstance(n, ast.Name))
 
 
 def value_names(module: ast.Module) -> frozenset[str]:
     """The values of every `{red, green}` in a module: they may be written bare."""
-    return frozenset(name for values in _named_values(module) for name in values.names)
+    return frozenset(name for n in walk(module) if isinstance(n, ast.NamedValues) for name in n.names)
 
 
 def imports_everything(module: ast.Module) -> bool:
@@ -166,13 +170,6 @@ def imports_everything(module: ast.Module) -> bool:
         isinstance(s, ast.Use) and (s.is_file or (s.names is None and s.alias is None))
         for s in module.statements
     )
-
-
-def _named_values(node: ast.Node) -> Iterator[ast.NamedValues]:
-    if isinstance(node, ast.NamedValues):
-        yield node
-    for part in parts(node):
-        yield from _named_values(part)
 
 
 def name_span(statement: ast.Statement, name: str) -> Span:

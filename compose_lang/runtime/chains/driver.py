@@ -100,7 +100,7 @@ Watch = Callable[[Sequence[LaneRun]], None]
 def lanes_of(chains: int, most: int, together: int = 1) -> list[list[int]]:
     """Split chains 0 … into lanes of equal size; the last is filled up with chains that nobody asked for.
 
-    most: lanes of the backend. together: how many chains a kernel likes to have in one lane, as far as two lanes remain.
+    most: what the backend has. together: how many chains a kernel likes in one lane, as far as two lanes remain.
 
     JAX computes outside Python's lock, so lanes run side by side. PyTorch and NumPy hold it between their
     small operations: two threads were slower than one there, so all chains go into one lane (`Backend.lanes`).

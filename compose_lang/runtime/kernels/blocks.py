@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.compiler.constraints.site_sets import LARGEST
+from compose_lang.compiler.constraints.site_sets import LARGEST, size_of, subsets
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, Kernel, Option, SubsetBlock
+from compose_lang.runtime.kernels.common.structure import Match
 
 OFTEN, MOST_ROUNDS = 2, 40
 """How often a site is drawn in a sweep, on average; and how many sets are, at most."""
@@ -75,11 +77,21 @@ def bind(block: SubsetBlock, backend: Backend, options: Mapping[str, Any], warmu
     return Blocks(block, backend)
 
 
+def finds(graph: FactorGraph, v: Variable, options: Mapping[str, Any]) -> Match | str:
+    """Sets of sites that can change together while constraints hold."""
+    size = size_of(graph, v, options)
+    sets = subsets(graph, v, size)
+    if isinstance(sets, str):
+        return f"`blocks` draws small sets of sites of `{v.name}` jointly, but {sets}"
+    return Match(sets, sets.description, {"size": size})
+
+
 KERNEL = Kernel(
     name="blocks",
     summary="draws small sets of sites jointly, each from its exact conditional over what constraints leave it",
     serves=frozenset({"finite"}),
     bind=bind,
+    finds=finds,
     options={
         "size": Option(
             None,

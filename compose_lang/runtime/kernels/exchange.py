@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from compose_lang.compiler.constraints.moves import sums
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, Kernel, PairBlock
+from compose_lang.runtime.kernels.common.structure import Match
 
 MOST_ROUNDS = 100
 """Pairs of a set that are drawn in a sweep."""
@@ -108,10 +111,19 @@ def bind(block: PairBlock, backend: Backend, options: Mapping[str, Any], warmup:
     return Exchange(block, backend)
 
 
+def finds(graph: FactorGraph, v: Variable, options: Mapping[str, Any]) -> Match | str:
+    """The sets of sites whose sums a constraint fixes."""
+    sets = sums(graph, v)
+    if sets is None:
+        return f"`exchange` draws pairs of sites whose sum must stay, and nothing says so of `{v.name}`"
+    return Match(sets)
+
+
 KERNEL = Kernel(
     name="exchange",
     summary="draws pairs of sites anew, along the values that keep a sum which a constraint fixes",
     serves=frozenset({"finite"}),
     bind=bind,
+    finds=finds,
     view="sums",
 )

@@ -13,11 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compose_lang.compiler.analyses.gibbs_form import gibbs_form
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, DiscreteBlock, Kernel
 from compose_lang.runtime.kernels.common.metropolis import sweep
+from compose_lang.runtime.kernels.common.structure import Match
 from compose_lang.runtime.kernels.pairwise.forms import by_form
 from compose_lang.runtime.kernels.pairwise.held import PairwiseBlock
 
@@ -65,9 +68,15 @@ def bind(
     return Gibbs(block, backend, block.values)
 
 
+def finds(graph: FactorGraph, v: Variable, options: Mapping[str, Any]) -> Match | str:
+    """The fastest form in which a variable of pairs is updated."""
+    return Match(*gibbs_form(graph, v))
+
+
 KERNEL = Kernel(
     name="gibbs",
     summary="draws each site from its exact conditional distribution, a colour class at a time",
     serves=frozenset({"finite"}),
     bind=bind,
+    finds=finds,
 )

@@ -14,10 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from compose_lang.compiler.constraints.moves import differing
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, ChainBlock, Kernel
 from compose_lang.runtime.kernels.common.metropolis import acceptance
+from compose_lang.runtime.kernels.common.structure import Match
 
 MOST_PROPOSALS = 32
 MOST_WORK = 2 * 10**7  #: neighbours looked at in a round of all proposals
@@ -92,10 +95,19 @@ def bind(block: ChainBlock, backend: Backend, options: Mapping[str, Any], warmup
     return Kempe(block, backend)
 
 
+def finds(graph: FactorGraph, v: Variable, options: Mapping[str, Any]) -> Match | str:
+    """The graph of the sites that must differ."""
+    edges = differing(graph, v)
+    if edges is None:
+        return f"`kempe` turns values round among sites that must differ, and nothing says so of `{v.name}`"
+    return Match(edges)
+
+
 KERNEL = Kernel(
     name="kempe",
     summary="turns two values round in a component of sites that must differ",
     serves=frozenset({"finite"}),
     bind=bind,
+    finds=finds,
     view="chains",
 )

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from compose_lang.compiler.analyses.potts import clusters
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.runtime.arrays.categorical import place_of, softmax_weights
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common.components import components
 from compose_lang.runtime.kernels.common.kernel import BondBlock, BoundKernel, Kernel
+from compose_lang.runtime.kernels.common.structure import Match
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,21 @@ def bind(block: BondBlock, backend: Backend, options: Mapping[str, Any], warmup:
     return SwendsenWang(block, backend)
 
 
+def finds(graph: FactorGraph, v: Variable, options: Mapping[str, Any]) -> Match | str:
+    """The pairs of sites that bonds may join."""
+    pairs = clusters(graph, v)
+    if isinstance(pairs, str):
+        return (
+            f"`swendsen_wang` flips clusters of sites that prefer to agree, but `{v.name}` has none: {pairs}"
+        )
+    return Match(pairs)
+
+
 KERNEL = Kernel(
     name="swendsen_wang",
     summary="binds pairs that agree, and moves what is bound together as one",
     serves=frozenset({"finite"}),
     bind=bind,
+    finds=finds,
     view="bonds",
 )

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from compose_lang.compiler.analyses.tree_cover import describe, forests
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, ForestBlock, Kernel
+from compose_lang.runtime.kernels.common.structure import Match
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,19 @@ def bind(block: ForestBlock, backend: Backend, options: Mapping[str, Any], warmu
     return Trees(block, backend)
 
 
+def finds(graph: FactorGraph, v: Variable, options: Mapping[str, Any]) -> Match | str:
+    """Sets of sites that hang together as trees, and together hold all sites."""
+    classes = forests(graph, v)
+    if isinstance(classes, str):
+        return f"`trees` draws sites of `{v.name}` jointly that hang together as trees, but {classes}"
+    return Match(classes, describe(v, classes))
+
+
 KERNEL = Kernel(
     name="trees",
     summary="draws whole trees of sites jointly, from their exact distribution given the rest",
     serves=frozenset({"finite"}),
     bind=bind,
+    finds=finds,
     view="forests",
 )

@@ -48,7 +48,7 @@ class PersistentChains:
         self, density: Density, walk: Plan, params: tuple[str, ...], chains: int, backend: Backend
     ) -> None:
         self.density = density
-        self.views = views_of(density, walk.blocks, walk.exact, is_steady=False)
+        self.views = views_of(density, walk.blocks, is_steady=False)
         self.params = params
         self.chains = chains
         self.backend = backend

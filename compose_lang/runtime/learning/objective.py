@@ -24,6 +24,7 @@ from compose_lang.runtime.backends import DEFAULT, load_backend
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learning.model_chains import Coordinate, ModelChains, PersistentChains
+from compose_lang.runtime.planning.exact import exact_block, on_graph
 from compose_lang.runtime.planning.plan import Plan, plan
 from compose_lang.runtime.views.coordinates import Coordinates
 from compose_lang.runtime.views.views import views_of
@@ -70,7 +71,7 @@ class Objective:
             moved = ", ".join(found.annealing.anneal.transported)
             text = f"{moved} live at levels of noise, over which maximum likelihood cannot sum them out"
             raise ComposeError(Diagnostic("CG0601", text, self.fitting.span))
-        return found
+        return replace(found, blocks=tuple(on_graph(found.blocks, graph)))
 
     def chains_given_data(self) -> PersistentChains | None:
         """Chains of the variables given the data; None where all is data."""
@@ -217,10 +218,8 @@ class LogTotal:
     def __init__(self, total: LogPartition, backend: Backend, learned: Learned) -> None:
         self.total = total
         exact = total.exact
-        known = {} if exact is None else {exact.names: exact}
-        self.views = views_of(
-            Density(total.graph, backend, learned), [e.block for e in known.values()], known
-        )
+        parts = [] if exact is None else [exact_block(exact)]
+        self.views = views_of(Density(total.graph, backend, learned), parts)
         summed = () if exact is None else exact.groups
         self.rest = [g for g in total.graph.groups if g not in summed]
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from compose_lang.runtime.kernels import find_kernel
+
+if TYPE_CHECKING:
+    from compose_lang.runtime.kernels.common.structure import Structure
 
 
 @dataclass(frozen=True)
 class Block:
-    """Variables that one kernel updates, and the reason in words.
+    """Variables that one kernel updates.
 
-    summed: blocks of finite variables (their names) that are summed out of the energy this one sees.
+    structure: what the planner found of them for the kernel. is_asked: whether the program asks for the kernel.
+    summed: blocks of finite variables (their names) that are summed out of the energy this one sees. why: the reason,
+    for people.
     """
 
     variables: tuple[str, ...]
@@ -19,10 +26,28 @@ class Block:
     options: Mapping[str, Any] = field(default_factory=dict)
     exact: bool = False
     why: str = ""
+    is_asked: bool = False
     summed: tuple[tuple[str, ...], ...] = ()
-    form: Any = None  #: how gibbs updates a variable of pairs, see gibbs_form.py
+    structure: Structure | None = None
 
     @property
     def chains_together(self) -> int:
         """How many chains the kernel likes to update at once."""
-        return 1 if self.form is None else int(self.form.chains_together)
+        return getattr(self.structure, "chains_together", 1)
+
+    @property
+    def view(self) -> str:
+        """How the kernel sees the variables, see `Kernel.view`; empty for a method that is no kernel."""
+        kernel = find_kernel(self.kernel)
+        return "" if kernel is None else "proposal" if "proposal" in self.options else kernel.view
+
+    def describe(self) -> dict[str, Any]:
+        """The block as JSON documents and manifests have it."""
+        options = {n: o if isinstance(o, int | float) else str(o) for n, o in self.options.items()}
+        return {
+            "variables": list(self.variables),
+            "kernel": self.kernel,
+            **({"options": options} if options else {}),
+            "exact": self.exact,
+            "why": self.why,
+        }

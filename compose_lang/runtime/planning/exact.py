@@ -1,104 +1,111 @@
 """Which finite variables are drawn exactly, and out of which continuous ones they are summed.
 
-In: a graph and what is asked of its variables. Out: blocks of the kernel `exact` and what these need to know of the
-program (`Exact`), and for variables that it might have served why it does not.
+In: what is left to plan. Out: blocks of the kernel `exact`, each with what it needs to know of the program (`Exact`),
+and for variables that it might have served why it does not.
 
-Before: `exact`, `methods`. After: `plan`.
+Before: `levels`. After: `discrete`, `continuous`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from compose_lang.compiler.analyses.sum_out import Exact, exact
-from compose_lang.compiler.graph.factor_graph import FactorGraph, Request, Variable
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Request, Variable, connected
 from compose_lang.diagnostics import fail
+from compose_lang.runtime.kernels import load_kernel
+from compose_lang.runtime.kernels.common.structure import Match, Structure
 from compose_lang.runtime.kernels.exact import KERNEL
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.discrete import LARGEST_LISTED
+from compose_lang.runtime.planning.draft import Draft
 
 MOST_ALONE = 2.0**24
 """Entries of all joint tables that are computed unasked, once for a run,"""
 MOST_EACH_TIME, MORE_THAN_TABLES = 2.0**16, 8
 """and for each step of a sweep: so many, or so many times as many as the factors' own tables have."""
-MOST_ASKED = 1e9
-"""Entries where `exact` is asked for without a `max_cost`."""
 
 
-@dataclass
-class Chosen:
-    """What is drawn exactly: what each block needs to know, by its variables, and why other variables are not."""
+def plan_exact(draft: Draft) -> None:
+    """Finite variables that are drawn exactly, for the asking, or unasked where that is cheap.
 
-    exact: dict[tuple[str, ...], Exact] = field(default_factory=dict)
-    blocks: list[Block] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(name for names in self.exact for name in names)
-
-    def summed(self, moved: frozenset[str]) -> tuple[tuple[str, ...], ...]:
-        """The blocks whose tables some variables change, and that share no factor with another exact block.
-
-        Those that do are drawn given each other, and what is summed out in one step is stale for the other.
-        """
-        return tuple(
-            names for names, found in self.exact.items() if found.read & moved and not found.read & self.names
-        )
-
-
-def choose(graph: FactorGraph, free: Sequence[Variable], asked: Mapping[str, Request], alone: bool) -> Chosen:
-    """Choose what is drawn exactly. alone: whether there is nothing else to sample than `free`."""
-    found = Chosen()
-    requested: dict[int, list[Variable]] = {}
-    unasked = []
-    coordinates = {name for v in graph.variables for name in moved_by(graph, v)}
-    for v in free:
-        request = asked.get(v.name)
-        if request is not None and request.method == KERNEL.name:
-            requested.setdefault(id(request), []).append(v)
-        elif (
-            request is None
-            and v.kind == "finite"
-            and len(v.type.domain.values) <= LARGEST_LISTED
-            and v.name not in coordinates  # what others are measured by stays put while these move
-        ):
-            unasked.append(v)
-    for variables in requested.values():
-        request = asked[variables[0].name]
-        most = float(request.options.get("max_cost", MOST_ASKED))
-        whole = exact(graph, variables, most)
-        if isinstance(whole, str):
-            names = ", ".join(f"`{v.name}`" for v in variables)
-            fail(
-                "CG0601",
-                f"`exact` does not serve {names}: {whole}",
-                request.span or variables[0].span,
-                help="`gibbs` does; `exact(max_cost=…)` allows more entries",
+    Along levels of noise every particle has its own, at shares of the energy every replica: there only for the asking.
+    """
+    asked = [v for v in draft.left if v.name in draft.requests]
+    eligible = draft.left if draft.exactly and draft.is_plain else asked
+    is_all = len(eligible) == len(draft.left) and not draft.walking
+    draft.exact += asked_blocks(draft.graph, eligible, draft.requests)
+    # what others are measured by stays put while these move
+    measures = frozenset().union(*(read_by_bounds(draft.graph, v) for v in draft.graph.variables))
+    unasked = [v for v in eligible if v.name not in draft.requests.keys() | measures and is_listed(v)]
+    whole = exact(draft.graph, unasked, MOST_ALONE) if is_all and unasked and unasked == eligible else None
+    if isinstance(whole, Exact) and whole.is_known:
+        draft.exact.append(exact_block(whole, "independent draws"))
+    else:
+        for variables in components(draft.graph, unasked):
+            part = (
+                exact(draft.graph, variables, MOST_ALONE)
+                if whole is None or len(variables) < len(unasked)
+                else whole
             )
-        add(found, whole, "asked for", dict(request.options))
-    parts = components(graph, unasked)
-    tried: Exact | str | None = None
-    if alone and unasked and len(unasked) == len(free):
-        tried = exact(graph, unasked, MOST_ALONE)
-        if isinstance(tried, Exact) and tried.is_known:
-            add(found, tried, "independent draws", {})
-            return found
-    for variables in parts:
-        part = exact(graph, variables, MOST_ALONE) if tried is None or len(parts) > 1 else tried
-        if isinstance(part, Exact):
-            limit = max(MOST_EACH_TIME, MORE_THAN_TABLES * part.table_entries)
-            if part.order.entries <= limit:
-                add(found, part, "drawn jointly given all else", {})
-                continue
-            part = f"{part.words}, too much for each step"
-        for v in variables:
-            found.refused[v.name] = part
-    return found
+            if isinstance(part, Exact) and is_cheap(part):
+                draft.exact.append(exact_block(part, "drawn jointly given all else"))
+            else:
+                why = part if isinstance(part, str) else f"{part.words}, too much for each step"
+                draft.not_exact.update((v.name, why) for v in variables)
+    draft.take(name for block in draft.exact for name in block.variables)
 
 
-def moved_by(graph: FactorGraph, v: Variable) -> frozenset[str]:
+def is_listed(v: Variable) -> bool:
+    """Whether a variable has so few values that they are listed unasked."""
+    return v.kind == "finite" and len(v.type.domain.values) <= LARGEST_LISTED
+
+
+def is_cheap(part: Exact) -> bool:
+    """Whether joint tables can be filled at each step."""
+    return part.order.entries <= max(MOST_EACH_TIME, MORE_THAN_TABLES * part.table_entries)
+
+
+def asked_blocks(
+    graph: FactorGraph, variables: Sequence[Variable], requests: Mapping[str, Request]
+) -> list[Block]:
+    """The variables of each request for exact draws; CG0601 where tables would have too many entries."""
+    of_request: dict[int, list[Variable]] = {}
+    for v in variables:
+        if v.name in requests and requests[v.name].method == KERNEL.name:
+            of_request.setdefault(id(requests[v.name]), []).append(v)
+    blocks = []
+    for members in of_request.values():
+        request = requests[members[0].name]
+        most = float(request.options.get("max_cost", KERNEL.options["max_cost"].default))
+        part = exact(graph, members, most)
+        if isinstance(part, str):
+            names = ", ".join(f"`{v.name}`" for v in members)
+            help = f"`{KERNEL.at_shares}` does; `exact(max_cost=…)` allows more entries"
+            span = request.span or members[0].span
+            fail("CG0601", f"`exact` does not serve {names}: {part}", span, help=help)
+        blocks.append(replace(exact_block(part, "asked for"), options=dict(request.options), is_asked=True))
+    return blocks
+
+
+def exact_block(part: Exact, what: str = "drawn jointly") -> Block:
+    """A block of what is drawn exactly."""
+    return Block(part.names, KERNEL.name, exact=True, why=f"{what}: {part.words}", structure=part)
+
+
+def collapsible(blocks: Sequence[Block], moved: frozenset[str]) -> tuple[tuple[str, ...], ...]:
+    """The exact blocks whose tables some variables change, and that share no factor with another exact block.
+
+    Those that do are drawn given each other, and what is summed out in one step is stale for the other.
+    """
+    drawn = frozenset(name for b in blocks for name in b.variables)
+    parts = [b.structure for b in blocks if isinstance(b.structure, Exact)]
+    return tuple(part.names for part in parts if part.read & moved and not part.read & drawn)
+
+
+def read_by_bounds(graph: FactorGraph, v: Variable) -> frozenset[str]:
     """The variables that a variable's bounds and offset read."""
     nodes = [v.lower, v.upper]
     if v.name in graph.offsets:
@@ -106,17 +113,25 @@ def moved_by(graph: FactorGraph, v: Variable) -> frozenset[str]:
     return frozenset().union(*(n.variables for n in nodes if n is not None))
 
 
-def add(found: Chosen, whole: Exact, what: str, options: dict[str, float]) -> None:
-    found.exact[whole.names] = whole
-    found.blocks.append(Block(whole.names, KERNEL.name, options, exact=True, why=f"{what}: {whole.words}"))
-
-
 def components(graph: FactorGraph, variables: Sequence[Variable]) -> list[list[Variable]]:
     """Variables that hang together by the factors that read several of them."""
-    parts: list[set[str]] = [{v.name} for v in variables]
-    for g in graph.groups:
-        touched = [p for p in parts if p & g.variables]
-        if len(touched) > 1:
-            parts = [p for p in parts if not p & g.variables] + [set().union(*touched)]
-    ordered = [[v for v in variables if v.name in p] for p in parts]
-    return sorted(ordered, key=lambda p: variables.index(p[0]))
+    names = frozenset(v.name for v in variables)
+    scopes = [*(frozenset({v.name}) for v in variables), *(g.variables & names for g in graph.groups)]
+    ordered = [[v for v in variables if v.name in component] for component in connected(scopes)]
+    return sorted(ordered, key=lambda members: variables.index(members[0]))
+
+
+def on_graph(blocks: Sequence[Block], graph: FactorGraph) -> list[Block]:
+    """The same blocks for another graph of the same variables, in which their structure is found anew."""
+    return [b if b.structure is None else replace(b, structure=structure_on(b, graph)) for b in blocks]
+
+
+def structure_on(block: Block, graph: FactorGraph) -> Structure | None:
+    if isinstance(block.structure, Exact):
+        found = exact(graph, [graph.variable(name) for name in block.variables], math.inf)
+        assert isinstance(found, Exact), found
+        return found
+    finds = load_kernel(block.kernel).finds
+    match = finds(graph, graph.variable(block.variables[0]), block.options) if finds is not None else None
+    assert isinstance(match, Match), match
+    return match.structure

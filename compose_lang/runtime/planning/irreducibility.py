@@ -1,23 +1,27 @@
 """Whether the moves of a plan lead from every solution of its hard discrete constraints to every other.
 
-In: a graph with `hard`, and its plan. Out: warnings where they do not, or where that cannot be told. Sites that
-constraints tie together form a part. The solutions of a small part are listed, and the moves between them followed.
-Of a large part it is known that moves join its solutions where every site has a value that never hurts, where values
-must differ and are more than neighbours, where one sum is all there is, and where a table has margins.
+In: a graph with hard constraints, and the blocks of its plan. Out: warnings where they do not, or where that cannot be
+told. Sites that constraints tie together form a part. The solutions of a small part are listed, and the moves between
+them followed. Of a large part it is known that moves join its solutions where every site has a value that never hurts,
+where values must differ and are more than neighbours, where one sum is all there is, and where a table has margins.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from functools import cache
 
 import numpy as np
 
-from compose_lang.compiler.constraints.moves import differing, leaves_room, peels, sums
+from compose_lang.compiler.constraints.moves import (
+    ConservedSums,
+    DisequalityGraph,
+    differing,
+    leaves_room,
+    peels,
+)
 from compose_lang.compiler.constraints.propagation import rows_of
 from compose_lang.compiler.constraints.relations import (
     AllDifferent,
@@ -26,20 +30,23 @@ from compose_lang.compiler.constraints.relations import (
     Relation,
     TableConstraint,
 )
-from compose_lang.compiler.constraints.site_sets import size_of, subsets
-from compose_lang.compiler.constraints.solutions import Component, are_joined_by_minors, parts, solutions
+from compose_lang.compiler.constraints.site_sets import Subsets
+from compose_lang.compiler.constraints.solutions import (
+    Component,
+    are_joined_by_minors,
+    components_of,
+    solutions,
+)
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.planning.block import Block
-
-if TYPE_CHECKING:
-    from compose_lang.runtime.planning.plan import Plan
+from compose_lang.runtime.planning.state_graph import Groups, Listed, turned
 
 MOST_ALIKE = 50  #: parts of the same constraints that are looked at
 MOST_FOLLOWED = 2**22  #: solutions times moves whose ends are looked up
 MOST_JOINED = 2**24  #: solutions times sets that are drawn jointly
-FOLLOWED = frozenset({"gibbs", "mh", "kempe", "exchange", "blocks"})
-"""Kernels whose moves are followed; what another one draws is taken to be joined."""
+FOLLOWED = frozenset({"sites", "sums", "chains", "subsets"})
+"""Views of kernels whose moves are followed; what another one draws is taken to be joined."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,44 +61,44 @@ class Disconnected:
     pieces: int | None
 
 
-def gaps(graph: FactorGraph, blocks: Sequence[Block]) -> list[Disconnected]:
+def gaps_of(graph: FactorGraph, blocks: Sequence[Block]) -> list[Disconnected]:
     """For each combination of constraints the first part whose solutions the kernels of blocks may not all reach."""
     hard = graph.fact(HardConstraints)
     if hard is None or not hard.relations:
         return []
     moves = MoveSet(graph, hard, blocks)
-    found: dict[tuple[str, ...], Disconnected] = {}
-    seen: Counter[tuple[str, ...]] = Counter()
-    for part in parts(hard):
+    gaps: dict[tuple[str, ...], Disconnected] = {}
+    alike: Counter[tuple[str, ...]] = Counter()
+    for part in components_of(hard):
         key = tuple(part.labels)
-        if key in found or any(not moves.kernels.get(n, {"exact"}) <= FOLLOWED for n in part.names(hard)):
+        if key in gaps or not moves.follow(part):
             continue
-        seen[key] += 1
-        is_told = moves.says_all(part)
-        if seen[key] > MOST_ALIKE or (is_told and moves.surely_join(part)):
+        alike[key] += 1
+        says_all = moves.says_all(part)
+        if alike[key] > MOST_ALIKE or (says_all and moves.surely_join(part)):
             continue
-        states = solutions(hard, part) if is_told else None
+        states = solutions(hard, part) if says_all else None
         pieces = None if states is None else moves.pieces(part, states)
         if pieces is None or pieces > 1:
-            found[key] = Disconnected(part, states, pieces)
-    return list(found.values())
+            gaps[key] = Disconnected(part, states, pieces)
+    return list(gaps.values())
 
 
-def unreached(graph: FactorGraph, plan: Plan) -> list[Diagnostic]:
-    """CG0713 for each combination of constraints whose solutions the plan's moves do not, or may not, all reach."""
+def warnings_of(
+    graph: FactorGraph, blocks: Sequence[Block], gaps: Sequence[Disconnected]
+) -> list[Diagnostic]:
+    """CG0713 for each combination of constraints whose solutions moves do not, or may not, all reach."""
     hard = graph.fact(HardConstraints)
-    if hard is None:
-        return []
-    found = gaps(graph, plan.blocks)
-    return [warning(gap, MoveSet(graph, hard, plan.blocks)) for gap in found]
+    return [] if hard is None else [warning(gap, hard, blocks) for gap in gaps]
 
 
-def warning(gap: Disconnected, moves: MoveSet) -> Diagnostic:
+def warning(gap: Disconnected, hard: HardConstraints, blocks: Sequence[Block]) -> Diagnostic:
     part = gap.part
     how = "may fall into groups" if gap.pieces is None else f"fall into {gap.pieces} groups"
     first: FactorGroup = part.rows[0][0].group
-    names = part.names(moves.hard)
-    kernels = sorted(set().union(*(moves.kernels[n] for n in names)))
+    names = set(part.names(hard))
+    moving = [b for b in blocks if names.intersection(b.variables)]
+    kernels = sorted({"proposal" if b.view == "proposal" else b.kernel for b in moving})
     labels = [f"`{label}`" for label in part.labels]
     shown = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
     text = (
@@ -102,7 +109,7 @@ def warning(gap: Disconnected, moves: MoveSet) -> Diagnostic:
         "compare chains (R-hat), start more of them, or let a constraint be broken at a price: `prefer … weight 5`; "
         "orderings are better written as `permutation(n)`"
     )
-    if moves.asked.intersection(names):
+    if any(b.is_asked for b in moving):
         help = (
             f"leave the method to the planner: it adds moves that keep such constraints where it can; {help}"
         )
@@ -115,19 +122,29 @@ class MoveSet:
     def __init__(self, graph: FactorGraph, hard: HardConstraints, blocks: Sequence[Block]) -> None:
         self.graph = graph
         self.hard = hard
-        self.kernels: dict[str, set[str]] = {}
-        self.drawn: dict[str, np.ndarray] = {}  # by variable the sets of its sites that are drawn jointly
-        self.asked = {name for b in blocks if b.why.startswith("asked for") for name in b.variables}
+        self.views: dict[str, set[str]] = {}  # by variable, of the kernels that move it
+        self.sums: dict[str, ConservedSums] = {}
+        self.edges: dict[str, DisequalityGraph] = {}
+        self.sets: dict[str, np.ndarray] = {}  # by variable those of its sites that are drawn jointly
         for b in blocks:
             for name in b.variables:
-                self.kernels.setdefault(name, set()).add("proposal" if "proposal" in b.options else b.kernel)
-            if b.kernel == "blocks":
-                v = graph.variable(b.variables[0])
-                found = subsets(graph, v, size_of(graph, v, b.options))
-                self.drawn[v.name] = (
-                    np.zeros((0, 1), dtype=np.int64) if isinstance(found, str) else found.sets
-                )
+                self.views.setdefault(name, set()).add(b.view)
+            match b.structure:
+                case ConservedSums():
+                    self.sums[b.variables[0]] = b.structure
+                case DisequalityGraph():
+                    self.edges[b.variables[0]] = b.structure
+                case Subsets():
+                    self.sets[b.variables[0]] = b.structure.sets
         self.leaves_room = cache(leaves_room)
+
+    def follow(self, part: Component) -> bool:
+        """Whether all kernels that move a part's sites are such as are followed."""
+        return all(name in self.views and self.views[name] <= FOLLOWED for name in part.names(self.hard))
+
+    def join(self, gap: Disconnected) -> bool:
+        """Whether the solutions of a part are known to be joined."""
+        return gap.states is not None and self.pieces(gap.part, gap.states) in (0, 1)
 
     def says_all(self, part: Component) -> bool:
         """Whether relations are all that constraints between finite variables say of a part."""
@@ -147,7 +164,7 @@ class MoveSet:
                 return groups.number
             known = goal >= 0
             groups.join(np.flatnonzero(known), goal[known])
-        sets = self.sets(part)
+        sets = self.columns_of_sets(part)
         for hidden in sets[: MOST_JOINED // len(states)]:
             if groups.number <= 1:
                 break
@@ -159,36 +176,33 @@ class MoveSet:
         """For each move of single sites, pairs and Kempe chains where it leads from each state, -1 for nowhere."""
         for hidden in self.hidden(part):
             yield code.without(hidden)
-        for turned in self.turned(part, code.states):
-            yield code.find(turned)
+        for states in self.turned(part, code.states):
+            yield code.find(states)
 
     def hidden(self, part: Component) -> list[list[int]]:
         """Sets of columns that some move draws anew together: single sites, and pairs of sums."""
         column = {int(s): k for k, s in enumerate(part.sites)}
-        single = {n for n, kernels in self.kernels.items() if kernels & {"gibbs", "mh"}}
-        found = [[k] for s, k in column.items() if self.hard.numbering.owner(s).name in single]
-        for name, kernels in self.kernels.items():
-            sets = sums(self.graph, self.graph.variable(name)) if "exchange" in kernels else None
-            if sets is None:
-                continue
+        single = {name for name, views in self.views.items() if "sites" in views}
+        hidden = [[k] for s, k in column.items() if self.hard.numbering.owner(s).name in single]
+        for name, sums in self.sums.items():
             full = self.full_sites(name)
-            meets = np.isin(full[sets.sets], part.sites).any(axis=1)
-            for row in sets.sets[meets]:
-                mine = [column[int(s)] for s in full[row[row >= 0]] if int(s) in column]
-                found += [[a, b] for i, a in enumerate(mine) for b in mine[:i]]
-        return found
+            meets = np.isin(full[sums.sets], part.sites).any(axis=1)
+            for row in sums.sets[meets]:
+                columns = [column[int(s)] for s in full[row[row >= 0]] if int(s) in column]
+                hidden += [[a, b] for i, a in enumerate(columns) for b in columns[:i]]
+        return hidden
 
-    def sets(self, part: Component) -> list[list[int]]:
+    def columns_of_sets(self, part: Component) -> list[list[int]]:
         """The columns of small sets that are drawn jointly, in a random order: then few of them join most."""
         column = {int(s): k for k, s in enumerate(part.sites)}
-        found: dict[tuple[int, ...], None] = {}
-        for name, sets in self.drawn.items():
+        distinct: dict[tuple[int, ...], None] = {}
+        for name, sets in self.sets.items():
             full = self.full_sites(name)[sets]
             for row in full[np.isin(full, part.sites).any(axis=1)].tolist():
-                found[tuple(column[s] for s in row if s in column)] = None
-        listed = [list(columns) for columns in found]
-        np.random.default_rng(0).shuffle(listed)
-        return listed
+                distinct[tuple(column[s] for s in row if s in column)] = None
+        shuffled = [list(columns) for columns in distinct]
+        np.random.default_rng(0).shuffle(shuffled)
+        return shuffled
 
     def full_sites(self, name: str) -> np.ndarray:
         """Of each free site of a variable its number among all that relations know, and of the padding -1."""
@@ -197,11 +211,8 @@ class MoveSet:
 
     def turned(self, part: Component, states: np.ndarray) -> list[np.ndarray]:
         """Where each Kempe chain of each value leads from each state."""
-        found = []
-        for name, kernels in self.kernels.items():
-            apart = differing(self.graph, self.graph.variable(name)) if "kempe" in kernels else None
-            if apart is None:
-                continue
+        after = []
+        for name, apart in self.edges.items():
             here = self.hard.numbering.of(self.graph.variable(name))
             columns = [k for k, s in enumerate(part.sites) if here.start <= s < here.stop]
             values = self.hard.domains.shape[1]
@@ -220,8 +231,8 @@ class MoveSet:
                     stopped[inside] |= self.hard.domains[here.start + outside]
             for k in columns:
                 for value in range(values):
-                    found.append(turned(states, linked, stopped, k, value))
-        return found
+                    after.append(turned(states, linked, stopped, k, value))
+        return after
 
     # --- large parts ---
 
@@ -237,20 +248,20 @@ class MoveSet:
     def is_table(self, part: Component) -> bool:
         """Whether a part is a table with fixed margins whose minors are drawn jointly."""
         (name, *others) = part.names(self.hard)
-        if others or name not in self.drawn:
+        if others or name not in self.sets:
             return False
         return are_joined_by_minors(
-            part, set(map(frozenset, self.full_sites(name)[self.drawn[name]].tolist()))
+            part, set(map(frozenset, self.full_sites(name)[self.sets[name]].tolist()))
         )
 
     def draws_each(self, part: Component) -> bool:
         """Whether every site of a part is drawn anew by some kernel, by itself or among others."""
         for name in part.names(self.hard):
-            if self.kernels[name] & {"gibbs", "mh"}:
+            if "sites" in self.views[name]:
                 continue
             here = self.hard.numbering.of(self.graph.variable(name))
-            mine = part.sites[(part.sites >= here.start) & (part.sites < here.stop)]
-            if name not in self.drawn or not np.isin(mine, self.full_sites(name)[self.drawn[name]]).all():
+            sites = part.sites[(part.sites >= here.start) & (part.sites < here.stop)]
+            if name not in self.sets or not np.isin(sites, self.full_sites(name)[self.sets[name]]).all():
                 return False
         return True
 
@@ -277,12 +288,7 @@ class MoveSet:
         v = apart.variable
         # with as many values as a site has neighbours in some order, and one more, Kempe chains join all colourings:
         # Las Vergnas and Meyniel, Kempe classes and the Hadwiger conjecture, 1981
-        return (
-            "kempe" in self.kernels[v.name]
-            and v.allowed is None
-            and not apart.frozen.any()
-            and peels(apart, 1)
-        )
+        return v.name in self.edges and v.allowed is None and not apart.frozen.any() and peels(apart, 1)
 
     def is_one_sum(self, part: Component) -> bool:
         """Whether one sum of values that count alike is all that ties the sites."""
@@ -297,75 +303,7 @@ class MoveSet:
         free = self.hard.domains[part.sites][:, : weights.shape[1]].all()
         owners = {self.hard.numbering.owner(int(s)).name for s in part.sites}
         alike = bool(np.allclose(steps, steps[:1, :1])) and bool(free)
-        return alike and len(owners) == 1 and "exchange" in self.kernels[owners.pop()]
-
-
-@dataclass(frozen=True, eq=False)
-class Listed:
-    """States (n, k), to be looked up."""
-
-    states: np.ndarray
-
-    @cached_property
-    def numbers(self) -> np.ndarray | None:
-        """A number of each value of each state, (n, k), whose sums tell states apart; None where they are too many."""
-        base = self.states.max(axis=0, initial=0) + 1
-        if math.prod(map(int, base)) >= 2**62:
-            return None
-        return np.asarray(self.states * (np.cumprod(base) // base))
-
-    def without(self, hidden: Sequence[int]) -> np.ndarray:
-        """For each state the first that agrees with it outside the hidden columns."""
-        if self.numbers is not None:
-            seen = self.numbers.sum(axis=1) - self.numbers[:, hidden].sum(axis=1)
-            _, first, inverse = np.unique(seen, return_index=True, return_inverse=True)
-        else:
-            seen = self.states.copy()
-            seen[:, hidden] = 0
-            _, first, inverse = np.unique(seen, axis=0, return_index=True, return_inverse=True)
-        return np.asarray(first[inverse.reshape(-1)])
-
-    def find(self, wanted: np.ndarray) -> np.ndarray:
-        """The numbers of states, -1 of what is none."""
-        both = np.concatenate([self.states, wanted])
-        _, first, inverse = np.unique(both, axis=0, return_index=True, return_inverse=True)
-        found = first[inverse.reshape(-1)[len(self.states) :]]
-        return np.where(found < len(self.states), found, -1)
-
-
-class Groups:
-    """States that moves join, found one move after another."""
-
-    def __init__(self, states: int) -> None:
-        self.label = np.arange(states)
-        self.number = states
-
-    def join(self, starts: np.ndarray, ends: np.ndarray) -> None:
-        """Take states to be in one group that a move leads from and to."""
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        a, b = self.label[starts], self.label[ends]
-        size = self.number
-        graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(size, size))
-        self.number, merged = connected_components(graph, directed=False)
-        self.label = merged[self.label]
-
-
-def turned(states: np.ndarray, linked: np.ndarray, stopped: np.ndarray, site: int, value: int) -> np.ndarray:
-    """States after the Kempe chain through a site turns its value to another; as they were where it is stopped."""
-    here = states[:, site : site + 1]
-    member = (states == here) | (states == value)
-    reached = np.zeros_like(member)
-    reached[:, site] = True
-    while True:
-        grown = reached | (member & (reached.astype(np.float32) @ linked.astype(np.float32) > 0))
-        if np.array_equal(grown, reached):
-            break
-        reached = grown
-    after = np.where(reached, here + value - states, states)
-    is_stopped = (reached & stopped[np.arange(states.shape[1]), after]).any(axis=1)
-    return np.where(is_stopped[:, None], states, after)
+        return alike and len(owners) == 1 and owners.pop() in self.sums
 
 
 def harmless_values(r: Relation, rows: np.ndarray, domains: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from compose_lang.compiler.analyses.gibbs_form import Form
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Request, Variable
 from compose_lang.diagnostics import fail
 from compose_lang.runtime.kernels import find_kernel, load_kernel
@@ -133,7 +134,7 @@ def at_share(block: Block) -> Block:
     if kernel.at_shares:
         why = "continuous with a gradient, at every share of the energy"
         return replace(block, kernel=kernel.at_shares, why=why)
-    if block.form is not None:  # made for the whole energy
+    if isinstance(block.structure, Form):  # of the whole energy
         why = "each site is drawn from its exact conditional, at every share of the energy"
-        return replace(block, form=None, why=why)
+        return replace(block, structure=None, why=why)
     return block

@@ -9,25 +9,23 @@ In: a density, the plan's blocks and the compiler's analyses. Out: bound kernels
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from compose_lang.compiler.analyses.elimination import COMPILED
+from compose_lang.compiler.analyses.gibbs_form import Form
 from compose_lang.compiler.analyses.local import local_energy
 from compose_lang.compiler.analyses.local_pairs import local_pairs
 from compose_lang.compiler.analyses.local_permutations import local_permutations
 from compose_lang.compiler.analyses.local_subsets import local_subsets
-from compose_lang.compiler.analyses.potts import clusters
+from compose_lang.compiler.analyses.potts import Clusters
 from compose_lang.compiler.analyses.relaxation import changes
-from compose_lang.compiler.analyses.sum_out import Exact, exact
-from compose_lang.compiler.analyses.tree_cover import forests
-from compose_lang.compiler.constraints.moves import differing, sums
-from compose_lang.compiler.constraints.site_sets import size_of, subsets
+from compose_lang.compiler.analyses.sum_out import Exact
+from compose_lang.compiler.constraints.moves import ConservedSums, DisequalityGraph
+from compose_lang.compiler.constraints.site_sets import Subsets
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.compiler.ir.node import Node
-from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.arrays.protocol import Backend, Tree
 from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.density.density import FULL, Density
@@ -153,23 +151,15 @@ class Views:
         return run
 
 
-def views_of(
-    density: Density,
-    blocks: Sequence[Block],
-    exact: Mapping[tuple[str, ...], Exact] | None = None,
-    is_steady: bool = True,
-) -> Views:
-    """What there is to see of a plan's blocks; a block of continuous variables needs nothing but their names.
-
-    exact: what is known of finite variables that are summed out or drawn jointly, by their names.
-    """
+def views_of(density: Density, blocks: Sequence[Block], is_steady: bool = True) -> Views:
+    """What there is to see of a plan's blocks; a block of continuous variables needs nothing but their names."""
     graph, backend = density.graph, density.backend
     views: dict[Key, View] = {}
     with backend.scope():
         for block in blocks:
             for names in block.summed:
                 if (names, "joint") not in views:
-                    views[names, "joint"] = joint(graph, exact or {}, names, backend)
+                    views[names, "joint"] = joint(names, blocks, backend)
             sees = load_kernel(block.kernel).view
             if (block.variables, sees) in views:
                 continue
@@ -177,7 +167,7 @@ def views_of(
             if "proposal" in block.options:
                 views[block.variables, sees] = proposed(block)
             elif sees == "joint":
-                views[block.variables, sees] = joint(graph, exact or {}, block.variables, backend)
+                views[block.variables, sees] = joint(block.variables, blocks, backend)
             elif first.is_discrete:
                 views[block.variables, sees] = OF_ONE[sees](graph, first, block, backend)
     density = density.evaluating([n for view in views.values() for n in view.energies])
@@ -191,15 +181,10 @@ def proposed(block: Block) -> View:
     return View(proposal.roots, {}, lambda d, t, level, compiled: Proposed(d, proposal, level, compiled))
 
 
-def joint(
-    graph: FactorGraph, known: Mapping[tuple[str, ...], Exact], names: tuple[str, ...], backend: Backend
-) -> View:
-    """Variables to be summed out or drawn jointly, of a graph which may not be the one that was planned for."""
-    found: Exact | str | None = known.get(names)
-    if found is None or isinstance(found, str) or found.graph is not graph:
-        found = exact(graph, [v for v in graph.variables if v.name in names], math.inf)
-        if isinstance(found, str):
-            raise InternalError(f"{', '.join(names)} cannot be summed out: {found}")
+def joint(names: tuple[str, ...], blocks: Sequence[Block], backend: Backend) -> View:
+    """Variables to be summed out or drawn jointly."""
+    found = next(b.structure for b in blocks if b.variables == names)
+    assert isinstance(found, Exact)
     summed = Summed(found, found.elimination(COMPILED if backend.compiles_whole else 1.0))
     return View(
         [t.energy for t in found.tables],
@@ -211,8 +196,8 @@ def joint(
 
 def sites(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """A variable site by site: in the form the planner chose, or by the energies of as many values as are weighed."""
-    form = block.form
-    if form is not None:
+    form = block.structure
+    if isinstance(form, Form):
         tables = on_backend(tables_of(form), backend)
         return View([], tables, lambda d, t, level, _: PairwiseBlock(v.name, v.type.domain.values, form, t))
     if v.type.domain.kind == "permutation":
@@ -226,8 +211,8 @@ def sites(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Vi
 
 def groves(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """Classes of sites that hang together as trees."""
-    found = forests(graph, v)
-    assert not isinstance(found, str), found
+    found = block.structure
+    assert isinstance(found, tuple)
     padding = COMPILED if backend.compiles_whole else 1.0
     classes = [planted(v, part, padding) for part in found]
     return View(
@@ -240,8 +225,8 @@ def groves(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> V
 
 def bonds(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """Pairs that prefer to agree or to differ, in fields."""
-    found = clusters(graph, v)
-    assert not isinstance(found, str), found
+    found = block.structure
+    assert isinstance(found, Clusters)
     tables = tree_map(backend.asarray, found.tables)
     return View(found.energies, tables, lambda d, t, level, _: Bonds(d, found, t, level))
 
@@ -255,8 +240,8 @@ def changing(graph: FactorGraph, v: Variable, block: Block, backend: Backend) ->
 
 def pairs(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """Pairs of sites whose sum must stay."""
-    found = sums(graph, v)
-    assert found is not None
+    found = block.structure
+    assert isinstance(found, ConservedSums)
     local = local_pairs(graph, found)
     return View(
         local.energies,
@@ -267,15 +252,15 @@ def pairs(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Vi
 
 def chains(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """Sites that must differ."""
-    found = differing(graph, v)
-    assert found is not None
+    found = block.structure
+    assert isinstance(found, DisequalityGraph)
     return View([], integers(found.tables, backend), lambda d, t, level, _: Chains(d, found, t, level))
 
 
 def small_sets(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
     """Small sets of sites that are drawn jointly."""
-    found = subsets(graph, v, size_of(graph, v, block.options))
-    assert not isinstance(found, str), found
+    found = block.structure
+    assert isinstance(found, Subsets)
     local = local_subsets(graph, found)
     return View(
         local.energies,

@@ -27,11 +27,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common.method import Method, Option
+
+if TYPE_CHECKING:
+    from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
+    from compose_lang.runtime.kernels.common.structure import Match
 
 
 class ContinuousBlock(Protocol):
@@ -335,12 +339,14 @@ class Kernel(Method):
     view: of a finite variable, a `DiscreteBlock`, `JointBlock`, `ForestBlock`, `BondBlock`, `ChangeBlock`, `PairBlock`,
     `ChainBlock` or `SubsetBlock`. candidates: how many values of a site it weighs at once in a `DiscreteBlock`; None:
     all. at_shares: the kernel that runs in its place at shares of the energy, where it runs at the full energy only.
+    finds: the structure that the kernel goes by, of a discrete variable and under some options, or why it has none.
     """
 
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
     view: Literal["sites", "joint", "forests", "bonds", "changes", "sums", "chains", "subsets"] = "sites"
     candidates: int | None = None
     at_shares: str = ""
+    finds: Callable[[FactorGraph, Variable, Mapping[str, Any]], Match | str] | None = None
 
 
 __all__ = [
