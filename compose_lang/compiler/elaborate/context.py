@@ -133,9 +133,9 @@ class Session:
     def warn(
         self, code: str, message: str, span: Span, help: str = "", labels: tuple[Label, ...] = ()
     ) -> None:
-        found = Diagnostic(code, message, span, "warning", labels=labels, help=help)
-        if found not in self.diagnostics:
-            self.diagnostics.append(found)
+        warning = Diagnostic(code, message, span, "warning", labels=labels, help=help)
+        if warning not in self.diagnostics:
+            self.diagnostics.append(warning)
 
 
 @dataclass(frozen=True)

@@ -112,9 +112,9 @@ def options_of(ctx: Context, method: ast.Expr) -> dict[str, Any]:
 def arguments(ctx: Context, target: ast.Call, decl: ast.FactorDecl) -> dict[str, tuple[Node, Span]]:
     """The data of each subject and input by name, with as many rows."""
     names = [p.name for p in (*decl.subjects, *decl.inputs)]
-    found: dict[str, tuple[Node, Span]] = {}
+    given: dict[str, tuple[Node, Span]] = {}
     for a in (*target.arguments, *(target.inputs or ())):
-        if a.name not in names or a.name in found:
+        if a.name not in names or a.name in given:
             shown = f"`{a.name}`" if a.name else "an argument without a name"
             help = (
                 did_you_mean(a.name or "", names)
@@ -124,18 +124,18 @@ def arguments(ctx: Context, target: ast.Call, decl: ast.FactorDecl) -> dict[str,
         value = ctx.number(a.value)
         if value.variables or value.axes or not value.shape:
             fail("CG0208", f"what is learned from are rows of data: this is {describe(value)}", a.span)
-        found[a.name] = (value, a.value.span)
+        given[a.name] = (value, a.value.span)
     for name in names:
-        if name not in found:
+        if name not in given:
             help = f"give it by name: learn {decl.name}({name}=…)"
             fail("CG0206", f"there is no data to learn `{name}` from", target.span, help=help)
-    counts = {n: v.shape[0] for n, (v, _) in found.items()}
+    counts = {n: v.shape[0] for n, (v, _) in given.items()}
     if len(set(counts.values())) > 1:
         shown = ", ".join(f"{n} has {c:,}" for n, c in counts.items())
         fail("CG0203", f"rows do not match: {shown}", target.span, help="row k of each belongs together")
     if min(counts.values()) < 2:
         fail("CG0306", f"`{decl.name}` is to be learned from {min(counts.values())} row", target.span)
-    return found
+    return given
 
 
 def sample(value: Node, name: str, decl: ast.FactorDecl, span: Span) -> np.ndarray:
@@ -180,10 +180,10 @@ def is_fitted(module: ast.Module, name: str) -> bool:
     ]
     seen: set[str] = set()
     while targets:
-        each = targets.pop()
-        if each == name:
+        target = targets.pop()
+        if target == name:
             return True
-        if each in declared and each not in seen:
-            seen.add(each)
-            targets += names_in(declared[each])
+        if target in declared and target not in seen:
+            seen.add(target)
+            targets += names_in(declared[target])
     return False

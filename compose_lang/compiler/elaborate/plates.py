@@ -140,6 +140,8 @@ def bind(target: ast.Name | ast.Tuple, value: Any, span: Span) -> dict[str, Any]
 
 def one_copy(x: Node, leading: int, columns: Sequence[Node]) -> Node:
     """One independent copy of an array: its leading axes lie along the last of some columns of indices."""
+    if not leading:
+        return x
     return gather_aligned(x, columns, len(columns) + len(x.shape) - leading)
 
 

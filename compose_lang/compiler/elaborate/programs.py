@@ -98,12 +98,12 @@ def load(session: Session, s: ast.Use, name: str) -> Namespace:
     try:
         source = read_source(session.folder / s.module)
         module = parse(source)
-        found = [*layout_warnings(source), *resolve(module, known_names(), modules_with)]
+        problems = [*layout_warnings(source), *resolve(module, known_names(), modules_with)]
         warnings = [
-            d for d in found if d.severity != "error" and d.code != "CG0213"
+            d for d in problems if d.severity != "error" and d.code != "CG0213"
         ]  # used from outside, maybe
         session.diagnostics.extend(d for d in warnings if d not in session.diagnostics)
-        if errors := [d for d in found if d.severity == "error"]:
+        if errors := [d for d in problems if d.severity == "error"]:
             raise ComposeError(errors)
         inner = replace(
             session,

@@ -93,6 +93,6 @@ def known_names() -> dict[str, str]:
     known = dict.fromkeys(BUILTINS, "function") | dict.fromkeys(CONSTANTS, "constant")
     for module in EVERYWHERE:
         text = files("compose_lang").joinpath("stdlib", f"{module}.cg").read_text(encoding="utf-8")
-        for found in DECLARATION.finditer(text):
-            known[found.group(1)] = "function" if found.group(0).startswith("fn") else "factor"
+        for declaration in DECLARATION.finditer(text):
+            known[declaration.group(1)] = "function" if declaration.group(0).startswith("fn") else "factor"
     return known

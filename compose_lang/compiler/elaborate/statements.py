@@ -124,8 +124,8 @@ def require_known(ctx: Context, test: Node, s: ast.Require, label: str) -> None:
         return
     named = f' "{s.label}"' if s.label else ""
     text = f"the constraint{named} is false whatever the variables"
-    found = Diagnostic("CG0503", text, s.condition.span, label=sides_of(ctx, s.condition))
-    raise ComposeError(found, exit_code=4)
+    falsehood = Diagnostic("CG0503", text, s.condition.span, label=sides_of(ctx, s.condition))
+    raise ComposeError(falsehood, exit_code=4)
 
 
 def sides_of(ctx: Context, condition: ast.Expr) -> str:
@@ -257,9 +257,9 @@ def apply(ctx: Context, s: ast.Apply) -> None:
             )
             name = callee.decl.name
             advice = f"as a statement, `{name}({subjects} | {inputs})` or `{subjects} ~ {name}({inputs})`"
-            made = applied(ctx, with_inputs(ctx, callee, (), e.span), e.arguments, e.span, advice)
-            lints.lint_subjects(ctx, lints.applied_in(made))
-            state(ctx, made, [], s.span)
+            applied_factor = applied(ctx, with_inputs(ctx, callee, (), e.span), e.arguments, e.span, advice)
+            lints.lint_subjects(ctx, lints.applied_in(applied_factor))
+            state(ctx, applied_factor, [], s.span)
             return
     value = ctx.evaluate(e)
     factor = as_factor(value)

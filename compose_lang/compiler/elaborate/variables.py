@@ -53,9 +53,9 @@ def declare(ctx: Context, s: ast.Var, observing: Sequence[ast.Statement] = ()) -
         fail("CG0410", text, ctx.calls[0], help=help, labels=(Label(s.span, "its own variable"),))
     declared = declared_with_values(ctx, s.type)
     check_kind(declared.type, s)
-    made = variable_in(ctx, s, declared, observing)
-    ctx.session.variables[made.name] = made
-    value = gather(made.node, [along(a) for a in ctx.plates])
+    new = variable_in(ctx, s, declared, observing)
+    ctx.session.variables[new.name] = new
+    value = gather(new.node, [along(a) for a in ctx.plates])
     ctx.scope.names[s.name] = value
     if ctx.is_choice or any(not g.is_const for g in ctx.guards):
         state_prior(ctx, s, declared, value)
@@ -184,12 +184,12 @@ def resting_energy(s: ast.Var, declared: DeclaredType, value: Node) -> Node:
     """The energy of a simple density over a type: uniform where that exists, else of about unit scale."""
     domain, shape = declared.type.domain, declared.type.shape
     if declared.lower is not None or declared.upper is not None:
-        each = resting_bounded(s, declared, value)
+        energies = resting_bounded(s, declared, value)
     elif (volume := log_volume(domain)) is not None:
         return constant(volume * math.prod(shape))
     else:
-        each = resting_unbounded(s, domain, value)
-    flat = node("reshape", broadcast_to(each, shape), attrs=((math.prod(shape),),))
+        energies = resting_unbounded(s, domain, value)
+    flat = node("reshape", broadcast_to(energies, shape), attrs=((math.prod(shape),),))
     return node("sum", flat, attrs=(-1,))
 
 

@@ -11,7 +11,7 @@ import functools
 
 from compose_lang.compiler.elaborate.context import Context
 from compose_lang.compiler.elaborate.declarations import named_values
-from compose_lang.compiler.elaborate.expressions import evaluate, texts
+from compose_lang.compiler.elaborate.expressions import operators, texts
 from compose_lang.compiler.elaborate.values import as_node, truth
 from compose_lang.compiler.ir.build import cast_to, constant, node, reduce_axis
 from compose_lang.compiler.ir.node import Node, leaves
@@ -97,19 +97,19 @@ def broken(test: Node, holds: bool) -> Node:
 
 def compare(ctx: Context, left: ast.Expr, right: ast.Expr, op: str) -> Node:
     span = left.span.to(right.span)
-    whole = ast.Compare((left, right), (op,), span=span)
+    comparison = ast.Compare((left, right), (op,), span=span)
     if op in ("in", "not in", "!="):
-        return cast_to(node("not", ctx.number(whole)), "real")
+        return cast_to(node("not", ctx.number(comparison)), "real")
     sides = named_values.evaluate_beside(ctx, (left, right))
     if any(texts.is_textual(side) for side in sides):
-        return cast_to(node("not", ctx.number(whole)), "real")
+        return cast_to(node("not", ctx.number(comparison)), "real")
     a, b = (as_node(v, s.span) for v, s in zip(sides, (left, right), strict=True))
     if a.dtype != "real" and b.dtype != "real":
-        return cast_to(node("not", ctx.number(whole)), "real")
+        return cast_to(node("not", ctx.number(comparison)), "real")
     if op == "==":
-        return node("abs", evaluate.build("sub", (a, b), (left.span, right.span)))
+        return node("abs", operators.build("sub", (a, b), (left.span, right.span)))
     low, high = (a, b) if op in ("<", "<=") else (b, a)
-    gap = evaluate.build("sub", (low, high), (left.span, right.span))
+    gap = operators.build("sub", (low, high), (left.span, right.span))
     return cast_to(node("maximum", gap, constant(0.0)), "real")
 
 

@@ -155,11 +155,11 @@ class LearnedFactor:
         """A hash of everything that what is learned depends on."""
         if self.joint is not None:
             return hashlib.sha256(f"{self.name} of {self.joint.key}".encode()).hexdigest()
-        found = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(self.description, sort_keys=True).encode())
         for name, rows in sorted(self.data.items()):
-            found.update(f"{name}{rows.dtype}{rows.shape}".encode())
-            found.update(np.ascontiguousarray(rows).tobytes())
-        return found.hexdigest()
+            digest.update(f"{name}{rows.dtype}{rows.shape}".encode())
+            digest.update(np.ascontiguousarray(rows).tobytes())
+        return digest.hexdigest()
 
 
 def kind_of(domain: Domain) -> str:
@@ -181,11 +181,11 @@ def used_by(graph: FactorGraph) -> list[LearnedFactor]:
 
 def learned_factors_in(roots: list[Node]) -> list[LearnedFactor]:
     """The parts below some nodes, in order."""
-    found: dict[int, LearnedFactor] = {}
+    factors: dict[int, LearnedFactor] = {}
     for n in postorder(roots):
         if op_of(n).learned:
-            found.setdefault(id(n.attrs[0]), n.attrs[0])
-    return list(found.values())
+            factors.setdefault(id(n.attrs[0]), n.attrs[0])
+    return list(factors.values())
 
 
 @dataclass(eq=False)
@@ -231,16 +231,16 @@ class Joint:
     @cached_property
     def key(self) -> str:
         """A hash of everything that the weights depend on: the composition, its nets, options and data."""
-        found = hashlib.sha256(repr(sorted(self.options.items())).encode())
-        found.update(f"{REVISION}".encode())
+        digest = hashlib.sha256(repr(sorted(self.options.items())).encode())
+        digest.update(f"{REVISION}".encode())
         for part in self.every:
-            found.update(f"{part.name}{part.description if part.joint is self else part.key}".encode())
+            digest.update(f"{part.name}{part.description if part.joint is self else part.key}".encode())
         for text in structure(self.energy):
-            found.update(text.encode())
+            digest.update(text.encode())
         for name, rows in sorted(self.data.items()):
-            found.update(f"{name}{rows.dtype}{rows.shape}".encode())
-            found.update(np.ascontiguousarray(rows).tobytes())
-        return found.hexdigest()
+            digest.update(f"{name}{rows.dtype}{rows.shape}".encode())
+            digest.update(np.ascontiguousarray(rows).tobytes())
+        return digest.hexdigest()
 
 
 def structure(root: Node) -> Iterator[str]:

@@ -48,14 +48,14 @@ def repeated_draws(body: Iterable[ast.Statement]) -> Iterator[Diagnostic]:
 
 def sizes(clauses: Iterable[ast.Clause]) -> tuple[ast.Expr, ...]:
     """How many values each clause runs over: `n` for `range(n)`, and for want of better elsewhere."""
-    found: list[ast.Expr] = []
+    lengths: list[ast.Expr] = []
     for clause in clauses:
         match clause.domain:
             case ast.Call(ast.Name("range"), (ast.Argument(None, stop),)):
-                found.append(stop)
+                lengths.append(stop)
             case _:
-                found.append(ast.Name("n", span=clause.span))
-    return tuple(found)
+                lengths.append(ast.Name("n", span=clause.span))
+    return tuple(lengths)
 
 
 def widened(declaration: ast.Var | ast.Param, scope: SymbolTable) -> str:

@@ -30,7 +30,7 @@ def allowances(source: Source) -> list[Allowance]:
     """The `# allow` comments of a program."""
     if "allow" not in source.text:
         return []
-    found = []
+    allowed = []
     for match in load_tables().lexer.finditer(source.text):
         if match.lastgroup != "COMMENT" or (words := ALLOW.match(match[0])) is None:
             continue
@@ -38,8 +38,8 @@ def allowances(source: Source) -> list[Allowance]:
         is_alone = not source.text[match.start() - column + 1 : match.start()].strip()
         codes = tuple(code.strip() for code in words[1].split(","))
         span = Span(source, match.start(), match.start() + len(words[0]))
-        found.append(Allowance(codes, line + is_alone, span))
-    return found
+        allowed.append(Allowance(codes, line + is_alone, span))
+    return allowed
 
 
 def without_allowed(found: Iterable[Diagnostic], source: Source) -> list[Diagnostic]:

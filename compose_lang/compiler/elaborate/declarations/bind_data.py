@@ -65,13 +65,13 @@ def declared_at(decl: ast.Data) -> Iterator[None]:
         yield
     except ComposeError as wrong:
         labels = (Label(decl.type.span, "declared here"),)
-        told = [
+        diagnostics = [
             replace(d, labels=labels, help="" if d.help.startswith(f"{decl.name} is declared") else d.help)
             if d.code in ("CG0203", "CG0304") and d.span is not None
             else d
             for d in wrong.diagnostics
         ]
-        raise ComposeError(told, wrong.exit_code) from None
+        raise ComposeError(diagnostics, wrong.exit_code) from None
 
 
 def texts_of(written: ast.Expr) -> str | list[str]:

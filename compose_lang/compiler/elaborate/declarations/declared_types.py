@@ -96,14 +96,14 @@ def declared_with_values(ctx: Context, written: ast.TypeExpr) -> DeclaredType:
 
 
 def named(ctx: Context, written: ast.NamedType, shape: tuple[int, ...]) -> DeclaredType:
-    found = type_called(ctx.scope, written.name)
-    if found is None:
+    declared = type_called(ctx.scope, written.name)
+    if declared is None:
         known = [*TYPE_NAMES, *(n for n in ctx.scope.all_names() if isinstance(ctx.scope.find(n), NamedType))]
         help = SAID.get(written.name) or foreign_type(written) or did_you_mean(written.name, known)
         fail("CG0205", f"unknown type `{written.name}`", written.span, help=help)
     if written.arguments:
         fail("CG0206", f"the type `{written.name}` takes no arguments", written.span)
-    return DeclaredType(found.type.with_shape(shape + found.type.shape))
+    return DeclaredType(declared.type.with_shape(shape + declared.type.shape))
 
 
 def foreign_type(written: ast.NamedType) -> str:
@@ -129,10 +129,10 @@ def type_called(scope: SymbolTable, name: str) -> NamedType | None:
             if not isinstance(inner, Namespace) or last not in inner.scope.own_names():
                 return None
             scope = inner.scope
-        found = scope.find(last)
+        value = scope.find(last)
     except KeyError:
         return None
-    return found if isinstance(found, NamedType) else None
+    return value if isinstance(value, NamedType) else None
 
 
 def named_domain(parameter: ast.Parameter, scope: SymbolTable) -> Domain | None:
@@ -168,14 +168,14 @@ def size(ctx: Context, written: ast.Expr) -> int:
 
 
 def bounds(ctx: Context, written: ast.NamedType) -> dict[str, tuple[Node, Span]]:
-    found: dict[str, tuple[Node, Span]] = {}
+    given: dict[str, tuple[Node, Span]] = {}
     for place, argument in enumerate(written.arguments):
         name = argument.name or ("lower", "upper", "")[min(place, 2)]
-        if name not in ("lower", "upper") or name in found:
+        if name not in ("lower", "upper") or name in given:
             fail("CG0206", f"{written.name} takes (lower, upper), lower= or upper=", argument.span)
         value = as_node(ctx.evaluate(argument.value), argument.span)
-        found[name] = (value, argument.span)
-    return found
+        given[name] = (value, argument.span)
+    return given
 
 
 def check_one_bound(written: ast.NamedType) -> None:

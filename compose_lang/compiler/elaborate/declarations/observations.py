@@ -95,17 +95,19 @@ def clamp(seen: Sequence[Observation], name: str, type: Type) -> tuple[np.ndarra
     """(free, values) of a variable: a mask of its shape, and (*shape, *event), 0 where free."""
     free = np.ones(type.sites, dtype=bool)
     values = np.zeros(type.full_shape, dtype=np.int64 if type.domain.is_discrete else np.float64)
-    found: list[np.ndarray] = []
+    places_before: list[np.ndarray] = []
     for observation in seen:
         places, array = fixed(observation, name, type)
         target = observation.statement.target.span
         if not free[places].all() or len(np.unique(places)) < len(places):
-            before = [b for b, theirs in zip(seen, found, strict=False) if np.isin(places, theirs).any()]
+            before = [
+                b for b, theirs in zip(seen, places_before, strict=False) if np.isin(places, theirs).any()
+            ]
             labels = tuple(Label(b.statement.target.span, "observed here first") for b in before[:1])
             fail("CG0202", f"`{target.text}` is observed twice", target, labels=labels)
         free[places] = False
         values.reshape((type.sites, *type.domain.event_shape))[places] = array
-        found.append(places)
+        places_before.append(places)
     return free.reshape(type.shape), values
 
 

@@ -238,8 +238,8 @@ def element_value(ctx: Context, let: ast.Let, plain: Sequence[ast.Let], running:
         fail("CG0210", text, clause.span)
     opened = plates.open_clauses(ctx, order, None, let.span)
     inner = opened.context.child()
-    for each in plain:
-        inner.scope.names[each.name] = inner.evaluate(each.value)
+    for definition in plain:
+        inner.scope.names[definition.name] = inner.evaluate(definition.value)
     return plates.array_over(inner.number(let.value), opened.axes)
 
 
@@ -313,8 +313,8 @@ def lift_maximal(bodies: Sequence[Node], recurs: dict[int, bool], lift: Any) -> 
     def visit(n: Node) -> Node:
         if id(n) not in memo:
             if not recurs[id(n)]:
-                made = lift(n)
-                memo[id(n)] = n if made is None else made
+                outside = lift(n)
+                memo[id(n)] = n if outside is None else outside
             else:
                 memo[id(n)] = rebuild(n, [visit(a) for a in n.args]) if n.args else n
         return memo[id(n)]

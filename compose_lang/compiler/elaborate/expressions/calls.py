@@ -52,12 +52,12 @@ def call(ctx: Context, e: ast.Call) -> Any:
         return applied(ctx, waiting, e.arguments, e.span) if e.arguments else waiting
     if isinstance(callee, WithInputs) and e.inputs is not None and e.arguments:
         return applied(ctx, callee, e.arguments, e.span)
-    made = as_factor(callee)
-    if made is not None and made.ranks and e.inputs == () and e.arguments:
+    factor = as_factor(callee)
+    if factor is not None and factor.ranks and e.inputs == () and e.arguments:
         nodes = tuple(ctx.number(a.value) for a in e.arguments)
-        if len(nodes) != len(made.ranks) or any(a.name for a in e.arguments):
-            fail("CG0206", f"{made.description} is over {len(made.ranks)}, given by place", e.span)
-        return Applied(made, nodes, e.span)
+        if len(nodes) != len(factor.ranks) or any(a.name for a in e.arguments):
+            fail("CG0206", f"{factor.description} is over {len(factor.ranks)}, given by place", e.span)
+        return Applied(factor, nodes, e.span)
     what, inside = e.function.span.text, ", ".join(a.span.text for a in e.arguments)
     help = ""
     if isinstance(callee, Node) and callee.shape:

@@ -21,10 +21,10 @@ from compose_lang.grammar import ast
 
 def factor_argument(ctx: Context, argument: ast.Argument) -> Factor:
     value = ctx.evaluate(argument.value)
-    made = as_factor(value)
-    if made is None:
+    factor = as_factor(value)
+    if factor is None:
         fail("CG0401", f"a factor is needed here, not {describe(value)}", argument.span)
-    return made
+    return factor
 
 
 def contrast(ctx: Context, e: ast.Call) -> Factor:
@@ -92,7 +92,7 @@ def truncate(ctx: Context, e: ast.Call) -> Factor:
 def log_weight(ctx: Context, e: ast.Call) -> Node:
     if len(e.arguments) != 1:
         operands(ctx, e, 1)
-    made = factor_argument(ctx, e.arguments[0])
-    if made.ranks:
+    factor = factor_argument(ctx, e.arguments[0])
+    if factor.ranks:
         fail("CG0206", "log_weight takes a factor with its subjects: log_weight(F(x | …))", e.span)
-    return node("neg", algebra.total(made, replace(ctx, mask=None, weighed_by="log_weight"), [], e.span))
+    return node("neg", algebra.total(factor, replace(ctx, mask=None, weighed_by="log_weight"), [], e.span))

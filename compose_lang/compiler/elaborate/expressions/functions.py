@@ -13,7 +13,7 @@ import numpy as np
 
 from compose_lang.compiler.elaborate import plates
 from compose_lang.compiler.elaborate.context import Context
-from compose_lang.compiler.elaborate.expressions import evaluate
+from compose_lang.compiler.elaborate.expressions import operators
 from compose_lang.compiler.elaborate.values import (
     Cell,
     IndexSet,
@@ -64,10 +64,10 @@ def operation(name: str) -> Callable[[Context, ast.Call], Node]:
     def run(ctx: Context, e: ast.Call) -> Node:
         xs = operands(ctx, e, op.arity)
         if op.unsafe:
-            xs = [evaluate.guarded(ctx, x) for x in xs]
-        made = evaluate.build(name, xs, [a.span for a in e.arguments])
-        if op.elementwise and made.value is not None and made.dtype == "real" and not ctx.guards:
-            wrong = np.isnan(made.value)
+            xs = [operators.guarded(ctx, x) for x in xs]
+        value = operators.build(name, xs, [a.span for a in e.arguments])
+        if op.elementwise and value.value is not None and value.dtype == "real" and not ctx.guards:
+            wrong = np.isnan(value.value)
             if wrong.any():
                 at = (
                     xs[0].value[wrong].flat[0]
@@ -76,7 +76,7 @@ def operation(name: str) -> Callable[[Context, ast.Call], Node]:
                 )
                 given = f"`{e.function.span.text}` of {at:g}" if at is not None else "this"
                 fail("CG0204", f"{given} is no number", e.span)
-        return made
+        return value
 
     return run
 
@@ -92,11 +92,11 @@ def reduction(kind: str) -> Callable[[Context, ast.Call], Node]:
         named = {a.name: a for a in e.arguments if a.name is not None}
         if of_two and len(positional) > 1 and not named:
             xs = [ctx.number(a.value) for a in positional]
-            made = xs[0]
+            extremum = xs[0]
             for x, a in zip(xs[1:], positional[1:], strict=True):
                 spans = (positional[0].span, a.span)
-                made = evaluate.build(of_two, (made, x), spans)
-            return made
+                extremum = operators.build(of_two, (extremum, x), spans)
+            return extremum
         return reduce_shape(kind, *reduced(ctx, e, kind))
 
     return run
@@ -182,8 +182,8 @@ def variance(ctx: Context, e: ast.Call) -> Node:
 
 def dot(ctx: Context, e: ast.Call) -> Node:
     x, y = operands(ctx, e, 2)
-    made = evaluate.build("mul", (x, y), [a.span for a in e.arguments])
-    return node("sum", made, attrs=(-1,)) if made.shape else made
+    products = operators.build("mul", (x, y), [a.span for a in e.arguments])
+    return node("sum", products, attrs=(-1,)) if products.shape else products
 
 
 def norm(ctx: Context, e: ast.Call) -> Node:
@@ -238,14 +238,14 @@ def stack(ctx: Context, e: ast.Call) -> Node:
         text = f"stack takes parts of one shape: {describe(xs[0])} and {describe(xs[odd])}"
         labels = (Label(e.arguments[0].span, describe(xs[0])),)
         fail("CG0203", text, e.arguments[odd].span, labels=labels, label=describe(xs[odd]))
-    return xs[0] if len(xs) == 1 else evaluate.build("stack", xs, [a.span for a in e.arguments])
+    return xs[0] if len(xs) == 1 else operators.build("stack", xs, [a.span for a in e.arguments])
 
 
 def concat(ctx: Context, e: ast.Call) -> Node:
     xs = [ctx.number(a.value) for a in e.arguments]
     if any(not x.shape for x in xs) or not xs:
         fail("CG0204", "concat joins arrays; stack makes an array of single values", e.span)
-    return evaluate.build("concat", xs, [a.span for a in e.arguments], attrs=(0,))
+    return operators.build("concat", xs, [a.span for a in e.arguments], attrs=(0,))
 
 
 def transpose(ctx: Context, e: ast.Call) -> Node:
@@ -275,9 +275,9 @@ def argsort(ctx: Context, e: ast.Call) -> Node:
     (x,) = operands(ctx, e, 1)
     if not x.shape:
         fail("CG0204", f"a vector is needed, not {describe(x)}", e.span)
-    made = node("argsort", x)
-    made.domain = Domain("permutation", size=x.shape[-1])
-    return made
+    order = node("argsort", x)
+    order.domain = Domain("permutation", size=x.shape[-1])
+    return order
 
 
 def diag(ctx: Context, e: ast.Call) -> Node:

@@ -30,11 +30,11 @@ def sizes(ctx: Context, e: ast.Call, low: int, high: int) -> list[int]:
     if not low <= len(e.arguments) <= high or any(a.name for a in e.arguments):
         takes = str(low) if low == high else f"{low} to {high}"
         fail("CG0206", f"`{name}` takes {takes} arguments, {len(e.arguments)} given", e.span)
-    found = [static_int(ctx.evaluate(a.value), a.span, f"the size of {name}") for a in e.arguments]
-    for n, a in zip(found, e.arguments, strict=True):
+    lengths = [static_int(ctx.evaluate(a.value), a.span, f"the size of {name}") for a in e.arguments]
+    for n, a in zip(lengths, e.arguments, strict=True):
         if name != "range" and n < 0:
             fail("CG0204", f"the size of {name} must not be negative, not {n}", a.span)
-    return found
+    return lengths
 
 
 def limited(rows: float, e: ast.Call) -> None:

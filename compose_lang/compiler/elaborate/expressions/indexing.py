@@ -86,17 +86,17 @@ def select(ctx: Context, x: Node, items: Sequence[Any], spans: Sequence[Span], e
     rest = [k for k in range(len(x.shape)) if k not in picked]
     if picked != list(range(len(picked))):
         x = known_to_be(node("transpose", x, attrs=((*picked, *rest),)), domain)
-    made = gather(x, indices)
-    inserted = len(made.shape) - len(rest)
+    chosen = gather(x, indices)
+    inserted = len(chosen.shape) - len(rest)
     before = sum(1 for k in rest if k < picked[0])
     if inserted and before:
         order = (
             *range(inserted, inserted + before),
             *range(inserted),
-            *range(inserted + before, len(made.shape)),
+            *range(inserted + before, len(chosen.shape)),
         )
-        made = node("transpose", made, attrs=(order,))
-    return known_to_be(made, domain) if made.domain is None else made
+        chosen = node("transpose", chosen, attrs=(order,))
+    return known_to_be(chosen, domain) if chosen.domain is None else chosen
 
 
 def window(ctx: Context, item: ast.Slice, size: int, e: ast.Index) -> Node | None:
@@ -140,8 +140,8 @@ def slice_bounds(ctx: Context, item: ast.Slice, size: int) -> tuple[int, int, in
     start, stop, step = bound(item.start), bound(item.stop), bound(item.step)
     if step == 0:
         fail("CG0204", "a slice's step must not be 0", item.span)
-    found = slice(start, stop, step).indices(size)
-    return None if found == (0, size, 1) else found
+    bounds = slice(start, stop, step).indices(size)
+    return None if bounds == (0, size, 1) else bounds
 
 
 def checked_index(ctx: Context, item: Any, size: int, span: Span, e: ast.Index) -> Node:

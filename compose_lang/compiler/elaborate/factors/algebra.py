@@ -54,22 +54,22 @@ def terms_of_applied(factor: Applied, ctx: Context, subjects: Sequence[Node], sp
 def terms_of_product(factor: Product, ctx: Context, subjects: Sequence[Node], span: Span) -> list[Term]:
     if factor.quotient is not None:
         lints.lint_quotient(ctx, factor.parts, subjects, factor.quotient)
-    found: list[Term] = []
+    product_terms: list[Term] = []
     for part, exponent in factor.parts:
         is_plain = exponent.is_static_scalar and exponent.item() == 1
         is_weighed = not is_plain or id(part) in factor.divided
         inner = replace(ctx, weighed_by="a quotient or a power") if is_weighed else ctx
         for term in terms(part, inner, subjects, span):
             if is_plain:
-                found.append(term)
+                product_terms.append(term)
             elif term.kind == "require":
                 if not (exponent.is_static_scalar and exponent.item() > 0):
                     text = "a factor with hard constraints cannot stand below `/` or under a power like this"
                     fail("CG0404", text, span, help="use contrast(P, Q)")
-                found.append(term)
+                product_terms.append(term)
             else:
-                found.append(replace(term, energy=node("mul", exponent, term.energy)))
-    return found
+                product_terms.append(replace(term, energy=node("mul", exponent, term.energy)))
+    return product_terms
 
 
 @terms.register(Scaled)

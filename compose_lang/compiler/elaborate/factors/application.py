@@ -154,9 +154,9 @@ class Call:
         ctx = self.checked()
         if self.supported is not None:
             ctx = ctx.under(self.supported)
-        found: list[Term] = []
+        body_terms: list[Term] = []
         path = instance_path(ctx, self.name)
-        ctx = replace(ctx, emit=found.append, mask=None, calls=(*ctx.calls, self.span), path=path)
+        ctx = replace(ctx, emit=body_terms.append, mask=None, calls=(*ctx.calls, self.span), path=path)
         try:
             self.run_body(ctx)
         except ShapeError as wrong:
@@ -164,9 +164,9 @@ class Call:
             fail("CG0203", f"{wrong} inside `{self.name}`: {shapes}", self.span)
         except ComposeError as wrong:
             raise inside(wrong, self.name, self.span) from None
-        if all(term.is_prior for term in found):  # so that the support has a term to stand in
-            found.append(Term(constant(0.0), ctx.plates, "factor", self.name, self.span))
-        return self.settled(found)
+        if all(term.is_prior for term in body_terms):  # so that the support has a term to stand in
+            body_terms.append(Term(constant(0.0), ctx.plates, "factor", self.name, self.span))
+        return self.settled(body_terms)
 
     def run_body(self, ctx: Context) -> None:
         if self.factor.is_learned:
@@ -335,14 +335,14 @@ def weighing(body: Sequence[ast.Statement]) -> Sequence[ast.Statement]:
         return body
 
     def read(roots: Iterable[ast.Node]) -> set[str]:
-        found: set[str] = set()
+        names: set[str] = set()
         waiting = [name for root in roots for name in names_in(root)]
         while waiting:
             name = waiting.pop()
-            if name in lets and name not in found:
-                found.add(name)
+            if name in lets and name not in names:
+                names.add(name)
                 waiting += names_in(lets[name].value)
-        return found
+        return names
 
     weighed = read(s for s in body if not isinstance(s, ast.Draw) and s not in lets.values())
     drawn = read(s for s in body if isinstance(s, ast.Draw)) - weighed
@@ -359,12 +359,14 @@ def instance_path(ctx: Context, name: str) -> tuple[str, ...]:
 def inside(error: ComposeError, name: str, call: Span) -> ComposeError:
     """An error in a factor's body, reported with the application that led there."""
     labels = Label(call, f"while applying `{name}` here")
-    found = []
+    diagnostics = []
     for d in error.diagnostics:
         if d.span is not None and d.span.source.name.startswith("std."):
-            found.append(Diagnostic(d.code, f"{d.message} (inside `{name}`)", call, d.severity, help=d.help))
+            diagnostics.append(
+                Diagnostic(d.code, f"{d.message} (inside `{name}`)", call, d.severity, help=d.help)
+            )
         elif call == d.span or any(label.span == call for label in d.labels):
-            found.append(d)  # a factor that applies itself comes by here many times
+            diagnostics.append(d)  # a factor that applies itself comes by here many times
         else:
-            found.append(replace(d, labels=(*d.labels, labels)))
-    return ComposeError(found, error.exit_code)
+            diagnostics.append(replace(d, labels=(*d.labels, labels)))
+    return ComposeError(diagnostics, error.exit_code)

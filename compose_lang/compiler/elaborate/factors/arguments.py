@@ -39,12 +39,12 @@ def admits(ctx: Context, value: Node, domain: Domain, what: str, span: Span, is_
     if low == -np.inf and high == np.inf and not domain.event_shape:
         return None
     if value.value is not None:
-        found = violation(value.value.astype(np.float64), domain)
-        if found is None:
+        fault = violation(value.value.astype(np.float64), domain)
+        if fault is None:
             return None
         if ctx.mask is None:
-            shown = describe(value) if domain.event_shape else found[1].partition(" ")[0]
-            fail("CG0405", f"{what} is {domain}, given {shown}", span, label=found[1])
+            shown = describe(value) if domain.event_shape else fault[1].partition(" ")[0]
+            fail("CG0405", f"{what} is {domain}, given {shown}", span, label=fault[1])
     is_count = is_subject and value.domain == INT  # an `int` is for counts: its steps mind no wall
     if is_element(value) and value.domain is not None and value.variables and not is_count:
         outside = "draws outside have weight 0" if is_subject else "where it is not, the energy is no number"

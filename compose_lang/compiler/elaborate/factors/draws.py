@@ -61,10 +61,10 @@ def source(ctx: Context, kind: str, shape: tuple[int, ...], e: ast.Call) -> Node
 
 def fresh(ctx: Context, kind: str, shape: tuple[int, ...] = ()) -> Node:
     """A slot of noise of its own for each instance of the plates."""
-    made = slot(kind, shape, ctx.plates)
+    noise_slot = slot(kind, shape, ctx.plates)
     assert ctx.session.noise_slots is not None
-    ctx.session.noise_slots.append((kind, made))
-    return made
+    ctx.session.noise_slots.append((kind, noise_slot))
+    return noise_slot
 
 
 def _std_exponential(ctx: Context, e: ast.Call) -> Node:
@@ -135,13 +135,13 @@ def learned_draw(ctx: Context, call: Call) -> list[Node]:
     sizes = [math.prod(p.type.full_shape) for p in part.subjects]
     given, inputs = inputs_of(ctx, part, call.arguments)
     numbers = fresh(ctx, part.learner.draws_from, (sum(sizes),))
-    whole = node("learned_draw", part.slot, LEVEL, numbers, *inputs, attrs=(part, given))
-    found, start = [], 0
+    row = node("learned_draw", part.slot, LEVEL, numbers, *inputs, attrs=(part, given))
+    draws, start = [], 0
     for port, size in zip(part.subjects, sizes, strict=True):
-        one = node("slice", whole, attrs=(((start, start + size, 1),),))
-        found.append(node("reshape", one, attrs=(port.type.full_shape,)))
+        one = node("slice", row, attrs=(((start, start + size, 1),),))
+        draws.append(node("reshape", one, attrs=(port.type.full_shape,)))
         start += size
-    return found
+    return draws
 
 
 def of_kind(ctx: Context, drawn: Node, written: ast.TypeExpr | None) -> Node:

@@ -150,10 +150,10 @@ def may_be_improper(parts: Sequence[tuple[Factor, Node]]) -> bool:
         by_name[declaration][base] += number
         if number < 0:
             below[key] = declaration if bare else None
-    left = any(known(total) >= 1 for total in net.values())
+    remains = any(known(total) >= 1 for total in net.values())
     for key, guided in below.items():
         total = known(net[key])
-        if total >= 1 or (total == 0 and left):
+        if total >= 1 or (total == 0 and remains):
             continue
         if guided is None or known(by_name[guided]) < 1:
             return True

@@ -114,9 +114,9 @@ class Normaliser:
         subjects, rest = [], list(values)
         for shape in self.shapes:
             count = math.prod(shape)
-            mine, rest = rest[:count], rest[count:]
-            whole = mine[0] if not shape else node("stack", *mine)
-            subjects.append(whole if len(shape) <= 1 else node("reshape", whole, attrs=(shape,)))
+            elements, rest = rest[:count], rest[count:]
+            subject = elements[0] if not shape else node("stack", *elements)
+            subjects.append(subject if len(shape) <= 1 else node("reshape", subject, attrs=(shape,)))
         # under a mask, so that a node on the edge of the support has weight 0 and is no mistake of the user's
         inner = replace(self.ctx, plates=(*self.ctx.plates, *axes)).under(constant(True))
         energy = total(self.factor.inner, inner, subjects, self.factor.span)
@@ -137,10 +137,10 @@ class Normaliser:
             constant(v, (a,), t, d)  # type: ignore[arg-type]
             for v, a, t, d in zip(values, axes, dtypes, self.coordinates, strict=True)
         ]
-        found = self.weight(nodes, axes)
+        log_z = self.weight(nodes, axes)
         for axis in axes:
-            found = reduce_axis("logsumexp", found, axis)
-        return found
+            log_z = reduce_axis("logsumexp", log_z, axis)
+        return log_z
 
     def values_of(self, domain: Domain) -> np.ndarray:
         """The values of a finite domain; of unbounded counts those that truncation leaves."""

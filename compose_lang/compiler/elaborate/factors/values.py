@@ -164,6 +164,8 @@ FACTORS = (WithInputs, Applied, Product, Scaled, Mixture, Contrast, OverRange, N
 
 def as_factor(value: Any) -> Factor | None:
     """The value as a factor if it is one; a declared name without parentheses takes its defaults."""
+    if isinstance(value, Node):
+        return None
     if isinstance(value, DeclaredFactor):
         return WithInputs(value, {}, value.decl.span)
     return value if isinstance(value, FACTORS) else None

@@ -54,12 +54,12 @@ def ports(
 
 def table(value: Any, span: Span) -> np.ndarray:
     """Rows that are known at compile time."""
-    found = as_node(value, span)
-    if found.value is None or found.axes:
-        fail("CG0208", f"what is learned from must be data: this is {describe(found)}", span)
-    if not found.shape:
+    rows = as_node(value, span)
+    if rows.value is None or rows.axes:
+        fail("CG0208", f"what is learned from must be data: this is {describe(rows)}", span)
+    if not rows.shape:
         fail("CG0203", "what is learned from has rows, this is one number", span)
-    return found.value
+    return rows.value
 
 
 def checked(rows: np.ndarray, port: Port, span: Span) -> np.ndarray:

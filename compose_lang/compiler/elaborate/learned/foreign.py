@@ -29,15 +29,15 @@ def extern(
     place: str | None = None
     options: dict[str, Any] = {}
     for a in value.arguments:
-        found = ctx.evaluate(a.value)
+        given = ctx.evaluate(a.value)
         if a.name is None and place is None:
-            if not isinstance(found, str):
-                fail("CG0204", f"extern takes text, not {describe(found)}", a.span)
-            place = found
-        elif a.name == "library" and found in LIBRARIES:
-            options["library"] = found
-        elif a.name == NOISE_LEVEL and not isinstance(found, str):
-            options[NOISE_LEVEL] = truth(found, a.span)
+            if not isinstance(given, str):
+                fail("CG0204", f"extern takes text, not {describe(given)}", a.span)
+            place = given
+        elif a.name == "library" and given in LIBRARIES:
+            options["library"] = given
+        elif a.name == NOISE_LEVEL and not isinstance(given, str):
+            options[NOISE_LEVEL] = truth(given, a.span)
         else:
             fail("CG0206", "extern has no such argument", a.span, help=TAKES)
     if place is None:
@@ -62,10 +62,10 @@ def extern(
 
 
 def truth(value: Any, span: Span) -> bool:
-    found = as_node(value, span)
-    if not found.is_static_scalar or found.dtype != "bool":
-        fail("CG0204", f"{NOISE_LEVEL} is true or false, not {describe(found)}", span)
-    return bool(found.item())
+    x = as_node(value, span)
+    if not x.is_static_scalar or x.dtype != "bool":
+        fail("CG0204", f"{NOISE_LEVEL} is true or false, not {describe(x)}", span)
+    return bool(x.item())
 
 
 def require_trust(ctx: Context, what: str, span: Span) -> None:

@@ -60,9 +60,9 @@ def part_of_folder(
 
 def read(path: Path, span: Span) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found.items()
-        return found
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document.items()
+        return document
     except (OSError, ValueError, AttributeError) as problem:
         fail(
             "CG0309",
@@ -124,9 +124,9 @@ def of_pipeline(
 
 
 def require_ports(folder: Path, ports: tuple[Port, ...], wanted: list[Any], span: Span) -> None:
-    found, needed = [unnamed(p.type) for p in ports], [str(t) for t in wanted]
-    if found != needed:
-        shown = [", ".join(each) or "nothing" for each in (needed, found)]
+    declared, needed = [unnamed(p.type) for p in ports], [str(t) for t in wanted]
+    if declared != needed:
+        shown = [", ".join(each) or "nothing" for each in (needed, declared)]
         misfit(
             f"{folder.name} is over {shown[0]}, declared is {shown[1]}", span, "declare it as it was trained"
         )

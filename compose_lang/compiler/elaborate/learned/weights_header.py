@@ -37,10 +37,10 @@ def part_of_file(
     if folder is None:
         fail("CG0302", "a program that is not in a file has no folder to load from", span)
     path = resolve_path(written, folder, span)
-    found = read_description(path, span)
+    description = read_description(path, span)
     for side, declared, learned in (
-        ("subjects", subjects, found.subjects),
-        ("inputs", inputs, found.inputs),
+        ("subjects", subjects, description.subjects),
+        ("inputs", inputs, description.inputs),
     ):
         if [(p.name, str(p.type)) for p in declared] != [(p.name, p.type) for p in learned]:
             ours, theirs = (
@@ -49,22 +49,22 @@ def part_of_file(
             )
             text = f"{path.name} was learned with {theirs}, `{decl.name}` declares {ours}"
             fail("CG0310", text, span, help="declare it as it was learned")
-    for port, other in zip(inputs, found.inputs, strict=True):
+    for port, other in zip(inputs, description.inputs, strict=True):
         if port.is_optional != other.is_optional:
             was = "optional" if other.is_optional else "not optional"
             text = f"{path.name} was learned with `{port.name}` {was}"
             help = f"declare {port.name}: {port.type}{' = none' if other.is_optional else ''}"
             fail("CG0310", text, span, help=help)
-    if any(kind_of(p.type.domain) not in LEARNERS[found.method].domains for p in subjects):
-        text = f"{path.name} is damaged: `{found.method}` does not learn {subjects[0].type}"
+    if any(kind_of(p.type.domain) not in LEARNERS[description.method].domains for p in subjects):
+        text = f"{path.name} is damaged: `{description.method}` does not learn {subjects[0].type}"
         fail("CG0309", text, span, help=LEARN_AGAIN)
-    if decl.is_density and (found.together or not LEARNERS[found.method].normalised):
-        text = f"`{decl.name}` is declared a density, but {path.name} was learned by `{found.method}`"
+    if decl.is_density and (description.together or not LEARNERS[description.method].normalised):
+        text = f"`{decl.name}` is declared a density, but {path.name} was learned by `{description.method}`"
         help = "its energies are known up to a constant: declare it a factor"
         ctx.session.warn("CG0413", text, span, help=help)
     return LearnedFactor(
-        decl.name, found.method, subjects, inputs, found.net, found.options, {}, span, file=path,
-        together=found.together,
+        decl.name, description.method, subjects, inputs, description.net, description.options, {}, span, file=path,
+        together=description.together,
     )  # fmt: skip
 
 
@@ -97,23 +97,23 @@ class Description:
 
 def described(written: str) -> Description:
     """The description in a header; a ValueError, KeyError or TypeError where it is none of ours."""
-    found = json.loads(written)
+    header = json.loads(written)
     subjects, inputs = (
-        tuple(Learned(str(p["name"]), str(p["type"]), bool(p["optional"])) for p in found[side])
+        tuple(Learned(str(p["name"]), str(p["type"]), bool(p["optional"])) for p in header[side])
         for side in ("subjects", "inputs")
     )
-    learner = LEARNERS[found["method"]]
-    options = {**learner.options, **found["options"]}  # an earlier version may not have known them all
+    learner = LEARNERS[header["method"]]
+    options = {**learner.options, **header["options"]}  # an earlier version may not have known them all
     if set(options) != set(learner.options):
         raise ValueError("options that the method does not have")
     for name, default in learner.options.items():
         fits = isinstance(options[name], str) if isinstance(default, str) else is_number(options[name])
         if not fits and not (default is None and options[name] is None):
             raise ValueError(f"the option {name} is no {type(default).__name__}")
-    net = None if found["net"] is None else parsed(found["net"])
+    net = None if header["net"] is None else parsed(header["net"])
     if (net is None) != (learner.net is None) or (net is not None and net.kind not in learner.nets):
         raise ValueError("a net that the method does not have")
-    return Description(found["method"], subjects, inputs, net, options, found.get("together") is True)
+    return Description(header["method"], subjects, inputs, net, options, header.get("together") is True)
 
 
 def is_number(value: Any) -> bool:

@@ -151,14 +151,16 @@ def power(ctx: Context, x: Node, y: Node, e: ast.Binary) -> Node:
     if y.is_static_scalar and float(y.item()) in (2.0, 3.0, 4.0):
         times = int(y.item())
         square = node("mul", x, x)
-        made = {2: lambda: square, 3: lambda: node("mul", square, x), 4: lambda: node("mul", square, square)}[
-            times
-        ]()
-        return made if y.dtype != "real" else cast_to(made, "real")
+        product = {
+            2: lambda: square,
+            3: lambda: node("mul", square, x),
+            4: lambda: node("mul", square, square),
+        }[times]()
+        return product if y.dtype != "real" else cast_to(product, "real")
     if y.is_static_scalar and float(y.item()) == 0.5:
         return node("sqrt", guarded(ctx, x))
-    whole = x.is_static_scalar and y.is_static_scalar and x.dtype == y.dtype == "int"
-    if whole and y.item() * int(x.item()).bit_length() >= 63:  # 10^30 is no integer of 64 bits
+    are_integers = x.is_static_scalar and y.is_static_scalar and x.dtype == y.dtype == "int"
+    if are_integers and y.item() * int(x.item()).bit_length() >= 63:  # 10^30 is no integer of 64 bits
         x = cast_to(x, "real")
     if x.dtype != "real" and y.dtype != "real" and not (y.value is not None and (y.value >= 0).all()):
         x = cast_to(x, "real")
@@ -232,10 +234,10 @@ def membership(item: Any, group: Any, spans: tuple[Span, Span]) -> Node:
 @rule(ast.Logical)
 def logical(ctx: Context, e: ast.Logical) -> Node:
     tests = [truth(ctx.number(o), o.span) for o in e.operands]
-    made = tests[0]
+    joined = tests[0]
     for test, operand in zip(tests[1:], e.operands[1:], strict=True):
-        made = build(e.op, (made, test), (e.operands[0].span, operand.span))
-    return made
+        joined = build(e.op, (joined, test), (e.operands[0].span, operand.span))
+    return joined
 
 
 @rule(ast.Conditional)
