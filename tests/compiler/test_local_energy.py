@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compose_lang.compiler.analyses import local
+from compose_lang.compiler.analyses import conditionals
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.views.arrangements import OrderingView
-from compose_lang.runtime.views.sites import Sites
+from compose_lang.runtime.views.conditional import OrderingView, Sites
 from tests.compiler.discrete_programs import DISCRETE, ORDERINGS
 from tests.compiler.points import density_of, graph_of, random_values, views_on
 from tests.once import once
@@ -142,7 +141,7 @@ def test_no_two_sites_of_a_class_interact(name: str) -> None:
 @pytest.mark.parametrize("name", ["lattice", "categories", "partly observed", "a site read twice"])
 def test_classes_wrongly_merged_are_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted mutant: two classes of one variable become one."""
-    monkeypatch.setattr(local, "colour", lambda sites, scopes: np.zeros(sites, dtype=np.int64))
+    monkeypatch.setattr(conditionals, "colour", lambda sites, scopes: np.zeros(sites, dtype=np.int64))
     density = density_of(graph_of(DISCRETE[name]))
     (block,) = blocks_of(density)
     assert block.classes == 1 and shares_a_factor(density, block)
@@ -152,7 +151,7 @@ def test_a_dropped_group_is_seen() -> None:
     """Planted mutant: one factor is left out of the local energies."""
     density = density_of(graph_of(DISCRETE["categories"]))
     (block,) = blocks_of(density)
-    tables = {**block.tables, "instances": block.tables["instances"][1:]}
+    tables = {**block.tables, "groups": block.tables["groups"][1:]}
     without = replace(block, local=replace(block.local, groups=block.local.groups[1:]), tables=tables)
     with pytest.raises(AssertionError):
         check_sites(density, without)
@@ -227,8 +226,8 @@ def test_an_exchange_asks_only_the_factors_around_two_places() -> None:
         "var p: permutation(50)\nfor (i, j) in chain(50) { energy abs(p[i] - p[j]) }\nenergy sum(p * p) * 0.1"
     )))  # fmt: skip
     chain, whole = block.local.groups
-    assert chain.of_site.shape == (2, 49) and chain.pair is not None and chain.pair.touch.size == 4
-    assert whole.pair is None and whole.whole.touch.size == 1
+    assert chain.instances.shape == (1, 1, 49) and chain.pair is not None and chain.pair.touch.size == 4
+    assert whole.pair is None and whole.around.touch.size == 1
 
 
 def test_a_factor_counted_twice_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import scipy.stats
 
 import compose_lang as cg
 from compose_lang.api.bindings import requested
-from compose_lang.compiler.analyses import local_subsets
+from compose_lang.compiler.analyses import conditionals
 from compose_lang.compiler.constraints import invariants as kept_by
 from compose_lang.compiler.constraints.relations import LinearConstraint
 from compose_lang.compiler.constraints.site_sets import Subsets, subsets
@@ -42,7 +42,7 @@ def target_of(name: str, method: str | None = None) -> ProgramTarget:
 def conditional(target: ProgramTarget, block: Any, chosen: int) -> np.ndarray:
     """The exact transition matrix of one set drawn from its conditional, between possible states."""
     states, pi = target.states(), target.probabilities()
-    inside = block.local.subsets.sets[chosen]
+    inside = block.local.members[chosen]
     rest = np.delete(states, inside[inside < block.sites], axis=1)
     states, rest, pi = states[pi > 0], rest[pi > 0], pi[pi > 0]
     weight = (rest[:, None] == rest[None]).all(axis=2) * pi
@@ -146,7 +146,7 @@ def test_a_set_that_prefers_to_change() -> None:
 
 
 def test_a_factor_that_counts_once_for_each_site_of_a_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_subsets, "once_each", lambda instances: instances)
+    monkeypatch.setattr(conditionals, "once_each", lambda instances: instances)
     assert invariance(FREE) < BROKEN
 
 
@@ -174,7 +174,7 @@ def test_sets_drawn_without_what_is_around_them() -> None:
     class Careless(Blocks):
         def draw(self, position: Any, chosen: Any, uniform: Any) -> Any:
             after, changed = super().draw({"s": np.ones_like(position["s"])}, chosen, uniform)
-            sites = self.block.local.subsets.sets[chosen]
+            sites = self.block.local.members[chosen]
             values = position["s"].copy()
             np.put_along_axis(values, sites, np.take_along_axis(after["s"], sites, axis=1), axis=1)
             return {"s": values}, changed

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from compose_lang.compiler.analyses.colouring import LARGEST_CLIQUE
-from compose_lang.compiler.analyses.local import LocalEnergy, local_energy
+from compose_lang.compiler.analyses.conditionals import Conditionals, of_sites
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.graph.factor_scopes import scope
 from compose_lang.compiler.ir.build import rebuild, slot
@@ -28,7 +28,7 @@ class Changes:
     relaxed: tuple[FactorGroup, ...]  #: their energies read `slot` in place of the variable
     slot: Node
     exact: tuple[FactorGroup, ...]
-    local: LocalEnergy | None  #: of the exact groups
+    local: Conditionals | None  #: of the exact groups
 
     @property
     def energies(self) -> list[Node]:
@@ -50,7 +50,7 @@ def changes(graph: FactorGraph, v: Variable, with_gradient: bool) -> Changes:
             relaxed.append(replace(group, energy=energy))
     local = None
     if exact:
-        local = local_energy(replace(graph, groups=tuple(exact)), v, len(v.type.domain.values))
+        local = of_sites(replace(graph, groups=tuple(exact)), v, len(v.type.domain.values))
     return Changes(v, tuple(relaxed), leaf, tuple(exact), local)
 
 

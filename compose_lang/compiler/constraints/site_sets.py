@@ -7,7 +7,7 @@ All there are are found where they are few, otherwise some, chosen at random onc
 depend on the state, and each set is drawn from its exact conditional (blocking Gibbs: Jensen, Kjærulff and Kong,
 Blocking Gibbs sampling in very large probabilistic expert systems, 1995).
 
-Before: `invariants`. After: `plan_joining`, `reach`, and `local_subsets`.
+Before: `invariants`. After: `planning` and the views.
 """
 
 from __future__ import annotations

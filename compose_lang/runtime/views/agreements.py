@@ -14,7 +14,7 @@ from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.runtime.arrays.protocol import Array, Position
 from compose_lang.runtime.density.density import FULL, Density
 from compose_lang.runtime.density.level import Level
-from compose_lang.runtime.views.counted import ValueIndices
+from compose_lang.runtime.views.conditional import ValueIndices
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,7 @@ from compose_lang.compiler.graph.factor_graph import Variable
 from compose_lang.runtime.arrays.protocol import Array, Position
 from compose_lang.runtime.density.density import FULL, Density
 from compose_lang.runtime.density.level import Level
-from compose_lang.runtime.views.counted import ValueIndices
-from compose_lang.runtime.views.sites import Sites
+from compose_lang.runtime.views.conditional import Sites, ValueIndices
 
 
 @dataclass(frozen=True, eq=False)

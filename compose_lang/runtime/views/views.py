@@ -13,12 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from compose_lang.compiler.analyses.conditionals import of_pairs, of_sets, of_sites
 from compose_lang.compiler.analyses.elimination import COMPILED
 from compose_lang.compiler.analyses.gibbs_form import Form
-from compose_lang.compiler.analyses.local import local_energy
-from compose_lang.compiler.analyses.local_pairs import local_pairs
-from compose_lang.compiler.analyses.local_permutations import local_permutations
-from compose_lang.compiler.analyses.local_subsets import local_subsets
 from compose_lang.compiler.analyses.potts import Clusters
 from compose_lang.compiler.analyses.relaxation import changes
 from compose_lang.compiler.analyses.sum_out import Exact
@@ -38,13 +35,10 @@ from compose_lang.runtime.kernels.pairwise.forms import tables_of
 from compose_lang.runtime.kernels.pairwise.held import PairwiseBlock, on_backend
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.views.agreements import Bonds
-from compose_lang.runtime.views.arrangements import OrderingView
+from compose_lang.runtime.views.conditional import OrderingView, Pairs, Sites, SiteSetView
 from compose_lang.runtime.views.coordinates import Coordinates
 from compose_lang.runtime.views.differences import Chains
-from compose_lang.runtime.views.pairs import Pairs
 from compose_lang.runtime.views.single_changes import Changing
-from compose_lang.runtime.views.sites import Sites
-from compose_lang.runtime.views.subsets import SiteSetView
 from compose_lang.runtime.views.trees import TreeView, planted
 
 Key = tuple[tuple[str, ...], str]
@@ -200,13 +194,10 @@ def sites(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Vi
     if isinstance(form, Form):
         tables = on_backend(tables_of(form), backend)
         return View([], tables, lambda d, t, level, _: PairwiseBlock(v.name, v.type.domain.values, form, t))
-    if v.type.domain.kind == "permutation":
-        orderings = local_permutations(graph, v)
-        held = integers(orderings.tables, backend)
-        return View(orderings.energies, held, lambda d, t, level, _: OrderingView(d, orderings, t, level))
-    local = local_energy(graph, v, len(v.support.values) if block.kernel == "gibbs" else 2)
+    seen = OrderingView if v.type.domain.kind == "permutation" else Sites
+    local = of_sites(graph, v, len(v.support.values)) if block.kernel == "gibbs" else of_sites(graph, v)
     held = integers(local.tables, backend)
-    return View(local.energies, held, lambda d, t, level, _: Sites(d, local, t, level))
+    return View(local.energies, held, lambda d, t, level, _: seen(d, local, t, level))
 
 
 def groves(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
@@ -242,12 +233,10 @@ def pairs(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Vi
     """Pairs of sites whose sum must stay."""
     found = block.structure
     assert isinstance(found, ConservedSums)
-    local = local_pairs(graph, found)
-    return View(
-        local.energies,
-        integers(local.tables, backend),
-        lambda d, t, level, _: Pairs(d, local, t, level),
-    )
+    values = len(v.support.values)
+    local = of_pairs(graph, v, found.sets, values if found.is_even else values**2)
+    held = integers(local.tables, backend)
+    return View(local.energies, held, lambda d, t, level, _: Pairs(d, local, t, level, found.is_even))
 
 
 def chains(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
@@ -261,12 +250,10 @@ def small_sets(graph: FactorGraph, v: Variable, block: Block, backend: Backend) 
     """Small sets of sites that are drawn jointly."""
     found = block.structure
     assert isinstance(found, Subsets)
-    local = local_subsets(graph, found)
-    return View(
-        local.energies,
-        integers(local.tables, backend),
-        lambda d, t, level, _: SiteSetView(d, local, t, level),
-    )
+    local = of_sets(graph, v, found.sets, found.candidates, found.kept)
+    orbits = {name: getattr(found.orbits, name) for name in ("orbit", "first", "count", "order")}
+    held = integers({**local.tables, **orbits, "form": found.form}, backend)
+    return View(local.energies, held, lambda d, t, level, _: SiteSetView(d, local, t, level))
 
 
 OF_ONE: dict[str, Callable[[FactorGraph, Variable, Block, Backend], View]] = {
