@@ -28,14 +28,14 @@ def check_proper(graph: FactorGraph) -> FactorGraph:
         loose = untouched(v, touching.get(v.name, []))
         if not loose.any():
             continue
-        whole = bool(loose.sum() == v.free_sites)
+        is_all = bool(loose.sum() == v.free_sites)
         place = ",".join(map(str, np.argwhere(loose)[0]))
         count = f", nor {loose.sum() - 1:,} more of its elements" if loose.sum() > 1 else ""
-        what = f"`{v.name}`" if whole else f"`{v.name}[{place}]`"
-        kind = v.type if whole else v.type.domain
+        what = f"`{v.name}`" if is_all else f"`{v.name}[{place}]`"
+        kind = v.type if is_all else v.type.domain
         text = f"{what} is improper: it is {kind}, unbounded, and no factor touches it"
         help = f"give it a distribution ({v.name} ~ Normal(0, 1)), or a bounded type (real(0, 1))"
-        diagnostics.append(Diagnostic("CG0402", text + (count if not whole else ""), v.span, help=help))
+        diagnostics.append(Diagnostic("CG0402", text + (count if not is_all else ""), v.span, help=help))
     if diagnostics:
         raise ComposeError(diagnostics)
     return graph

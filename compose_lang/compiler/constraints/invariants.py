@@ -64,18 +64,20 @@ def invariants(graph: FactorGraph, v: Variable) -> tuple[list[Invariant], frozen
     hard = graph.fact(HardConstraints)
     if hard is None or all(v.name != w.name for w in hard.numbering.variables):
         return [], frozenset()
-    found: list[Invariant] = []
+    kept: list[Invariant] = []
     said: dict[int, bool] = {id(g): False for g in hard.missed}
     for r in hard.relations:
-        made = list(of_relation(r, hard, v)) if isinstance(r, LinearConstraint | AllDifferent) else [None]
-        found += [i for i in made if i is not None]
-        says_all = all(i is not None and i.weights is not None for i in made)
+        of_instances = (
+            list(of_relation(r, hard, v)) if isinstance(r, LinearConstraint | AllDifferent) else [None]
+        )
+        kept += [i for i in of_instances if i is not None]
+        says_all = all(i is not None and i.weights is not None for i in of_instances)
         said[id(r.group)] = said.get(id(r.group), True) and says_all
-        if len(found) > MOST_INVARIANTS:
+        if len(kept) > MOST_INVARIANTS:
             return [], frozenset()
-    listed = {tuple(np.sort(i.sites)) for i in found if i.weights is not None and i.codes is not None}
-    found += [i for i in cliques(graph, v) if tuple(np.sort(i.sites)) not in listed]
-    return found, frozenset(group for group, is_all in said.items() if is_all)
+    listed = {tuple(np.sort(i.sites)) for i in kept if i.weights is not None and i.codes is not None}
+    kept += [i for i in cliques(graph, v) if tuple(np.sort(i.sites)) not in listed]
+    return kept, frozenset(group for group, is_all in said.items() if is_all)
 
 
 def of_relation(
@@ -89,18 +91,18 @@ def of_relation(
     listed = numbers_of_values(hard, v)
     for row in np.flatnonzero((place[r.scope] >= 0).any(axis=1)):
         scope = r.scope[row]
-        mine = np.flatnonzero(place[scope] >= 0)
-        sites = place[scope[mine]]
+        places = np.flatnonzero(place[scope] >= 0)
+        sites = place[scope[places]]
         if len(np.unique(scope)) < len(scope):
             yield None
         elif isinstance(r, LinearConstraint):
             weights = r.weights[0 if len(r.weights) == 1 else row]
             stays = r.low[row] == r.high[row] and np.array_equal(weights, np.round(weights))
-            yield Invariant(sites, weights[mine][:, listed].astype(np.int64), None) if stays else None
+            yield Invariant(sites, weights[places][:, listed].astype(np.int64), None) if stays else None
         else:
             codes = r.codes[0 if len(r.codes) == 1 else row]
             used = np.unique(codes[hard.domains[scope]])
-            own = codes[mine][:, listed]
+            own = codes[places][:, listed]
             if len(used) == len(scope) <= MOST_CODES:
                 # all are used, each once: which of them a set has is told by the sum of a bit for each
                 bits = np.int64(1) << np.searchsorted(used, own).clip(0, len(used) - 1)
@@ -123,25 +125,27 @@ def cliques(graph: FactorGraph, v: Variable) -> list[Invariant]:
     sites = len(apart.frozen)
     starts, ends = adjacency(sites, apart.edges)
     around = [set(ends[a:b].tolist()) for a, b in pairwise(starts)]
-    found: dict[tuple[int, ...], None] = {}
+    largest: dict[tuple[int, ...], None] = {}
     for site in range(sites):
-        clique, left = [site], set(around[site])
-        while left and len(clique) < values:
-            clique.append(min(left))
-            left &= around[clique[-1]]
+        clique, candidates = [site], set(around[site])
+        while candidates and len(clique) < values:
+            clique.append(min(candidates))
+            candidates &= around[clique[-1]]
         if len(clique) == values:
-            found[tuple(sorted(clique))] = None
+            largest[tuple(sorted(clique))] = None
     free = np.append(v.free.reshape(-1), False)
     number = np.cumsum(free) - 1
     bits = np.int64(1) << np.arange(values)
-    made = []
-    for members in found:
-        mine = number[[m for m in members if free[m]]]
-        if not len(mine):
+    kept = []
+    for members in largest:
+        numbers = number[[m for m in members if free[m]]]
+        if not len(numbers):
             continue
-        shape = (len(mine), values)
-        made.append(Invariant(mine, np.broadcast_to(bits, shape), np.broadcast_to(np.arange(values), shape)))
-    return made
+        shape = (len(numbers), values)
+        kept.append(
+            Invariant(numbers, np.broadcast_to(bits, shape), np.broadcast_to(np.arange(values), shape))
+        )
+    return kept
 
 
 def orbits(size: int, values: int, kept: Sequence[tuple[np.ndarray, Invariant]]) -> Orbits:

@@ -70,21 +70,21 @@ def propagate(hard: HardConstraints) -> HardConstraints | Emptied:
 
 def removed(relation: Relation, rows: np.ndarray, domains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sites and value numbers that some instances of a relation rule out."""
-    found = []
-    each = relation.scope.shape[1] * domains.shape[1]
+    parts = []
+    entries = relation.scope.shape[1] * domains.shape[1]
     if isinstance(relation, TableConstraint) and len(relation.allowed) > 1:
-        each = relation.combinations
-    step = max(1, CHUNK // max(each, 1))
+        entries = relation.combinations
+    step = max(1, CHUNK // max(entries, 1))
     for start in range(0, len(rows), step):
         some = rows[start : start + step]
         match relation:
             case TableConstraint():
-                found.append(removed_by_table(relation, some, domains))
+                parts.append(removed_by_table(relation, some, domains))
             case LinearConstraint():
-                found.append(removed_by_total(relation, some, domains))
+                parts.append(removed_by_total(relation, some, domains))
             case AllDifferent():
-                found.append(removed_by_difference(relation, some, domains))
-    return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+                parts.append(removed_by_difference(relation, some, domains))
+    return np.concatenate([f[0] for f in parts]), np.concatenate([f[1] for f in parts])
 
 
 def where_lost(scope: np.ndarray, held: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -209,7 +209,7 @@ def supported(edges: np.ndarray) -> np.ndarray | None:
     is_taken[taken] = True
     arcs[sites:hub, hub] = ~is_taken
     arcs[hub, sites:hub] = is_taken
-    component = components(arcs)
+    component = strong_components(arcs)
     kept = edges & (component[:sites, None] == component[None, sites:hub])
     kept[np.arange(sites), taken] = True
     return kept
@@ -250,15 +250,15 @@ def matching(edges: np.ndarray) -> np.ndarray | None:
     return taken
 
 
-def components(arcs: np.ndarray) -> np.ndarray:
+def strong_components(arcs: np.ndarray) -> np.ndarray:
     """The number of each node's strongly connected component."""
     size = len(arcs)
     if size > MOST_DENSE:
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import connected_components
 
-        found: np.ndarray = connected_components(csr_array(arcs), directed=True, connection="strong")[1]
-        return found
+        component: np.ndarray = connected_components(csr_array(arcs), directed=True, connection="strong")[1]
+        return component
     reach = (arcs | np.eye(size, dtype=bool)).astype(np.float32)
     for _ in range(size.bit_length()):
         further = (reach @ reach > 0).astype(np.float32)

@@ -106,7 +106,7 @@ class HardConstraints:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class VariableRead:
     """A place at which a condition reads a variable: its node, the sites' numbers over it, and its columns."""
 
     node: Node
@@ -124,18 +124,18 @@ def hard_constraints(graph: FactorGraph) -> HardConstraints | None:
     if not touched:
         return None
     numbering = number(touched)
-    found: list[Relation] = []
+    relations: list[Relation] = []
     missed: list[FactorGroup] = []
     for g in groups:
         if not g.variables <= names:
             missed.append(g)
             continue
         for condition in conditions(g):
-            made = list(relations_of(condition, numbering))
-            found.extend(made)
-            if not made and len(condition.kept):
+            of_condition = list(relations_of(condition, numbering))
+            relations.extend(of_condition)
+            if not of_condition and len(condition.kept):
                 missed.append(g)
-    return HardConstraints(numbering, tuple(found), tuple(missed), numbering.domains)
+    return HardConstraints(numbering, tuple(relations), tuple(missed), numbering.domains)
 
 
 def is_listed(v: Variable) -> bool:
@@ -167,13 +167,13 @@ def relations_of(c: Condition, numbering: Numbering) -> Iterator[Relation]:
     kept = c.kept
     scope = np.concatenate([r.scope for r in readings], axis=1)[kept]
     sizes = [len(r.variable.support.values) for r in readings for _ in range(r.scope.shape[1])]
-    differing = different(c, readings, reads, numbering)
+    differing = all_different(c, readings, reads, numbering)
     if differing is not None:
         yield differing
         return
     count = math.prod(sizes)
     is_small = count <= MOST_TUPLES and count * len(kept) <= MOST_ENTRIES
-    summed = total(c, readings, reads, scope, sizes)
+    summed = linear_constraint(c, readings, reads, scope, sizes)
     if summed is not None and len(sizes) == 2 and c.test.op != "eq" and is_small:
         summed = None  # a table says as much, and costs less
     if summed is not None:
@@ -187,9 +187,9 @@ def relations_of(c: Condition, numbering: Numbering) -> Iterator[Relation]:
             yield TableConstraint(c.group, scope, allowed.reshape(-1, *sizes))
 
 
-def reads_of(c: Condition, numbering: Numbering) -> list[Reading] | None:
+def reads_of(c: Condition, numbering: Numbering) -> list[VariableRead] | None:
     """Where a condition reads variables; None where an instance reads too many sites to list."""
-    found = []
+    readings = []
     for v in numbering.variables:
         if v.name not in c.test.variables:
             continue
@@ -199,12 +199,12 @@ def reads_of(c: Condition, numbering: Numbering) -> list[Reading] | None:
             scope = flatten(ids, c.axes)
             if scope is None:
                 return None
-            found.append(Reading(read, v, ids, scope))
-    return found
+            readings.append(VariableRead(read, v, ids, scope))
+    return readings
 
 
 def at_tuples(
-    x: Node, axes: tuple[Axis, ...], readings: Sequence[Reading], tuples: np.ndarray
+    x: Node, axes: tuple[Axis, ...], readings: Sequence[VariableRead], tuples: np.ndarray
 ) -> np.ndarray | None:
     """The values (instances or 1, T, *shape) of x where the columns read have the values of numbers `tuples` (T, k)."""
     choice = Axis(len(tuples), "tuple")
@@ -218,24 +218,24 @@ def at_tuples(
         inner = [a for a in r.numbers.axes if a not in axes]
         values = values.reshape((len(tuples), *(a.size for a in inner), *r.numbers.shape))
         replaced[id(r.node)] = constant(values, (choice, *inner), r.node.dtype)
-    (made,) = transform([x], lambda n: replaced.get(id(n)))
-    if made.value is None or not set(made.axes) <= {*axes, choice}:
+    (folded,) = transform([x], lambda n: replaced.get(id(n)))
+    if folded.value is None or not set(folded.axes) <= {*axes, choice}:
         return None
-    rank = len(made.axes) - (choice in made.axes)
-    value = made.value if choice in made.axes else np.expand_dims(made.value, rank)
-    value = np.broadcast_to(value, (*value.shape[:rank], len(tuples), *made.shape))
-    present = [a for a in axes if a in made.axes]
+    rank = len(folded.axes) - (choice in folded.axes)
+    value = folded.value if choice in folded.axes else np.expand_dims(folded.value, rank)
+    value = np.broadcast_to(value, (*value.shape[:rank], len(tuples), *folded.shape))
+    present = [a for a in axes if a in folded.axes]
     if not present:
         return value[None]
-    order = [made.axes.index(a) for a in present]
+    order = [folded.axes.index(a) for a in present]
     value = np.transpose(value, (*order, *range(rank, value.ndim)))
     value = value.reshape((*(a.size if a in present else 1 for a in axes), *value.shape[rank:]))
     full = np.broadcast_to(value, (*(a.size for a in axes), *value.shape[len(axes) :]))
     return full.reshape((-1, *full.shape[len(axes) :]))
 
 
-def different(
-    c: Condition, readings: Sequence[Reading], reads: dict[int, Node], numbering: Numbering
+def all_different(
+    c: Condition, readings: Sequence[VariableRead], reads: dict[int, Node], numbering: Numbering
 ) -> AllDifferent | None:
     """The relation of `all_different`, and of two numbers that must differ, each read off one site."""
     parts = list(c.test.args) if c.test.op == "ne" else [compared(c.test)]
@@ -260,7 +260,7 @@ def different(
     return AllDifferent(c.group, np.concatenate(scopes, axis=1)[c.kept], joined if n == 1 else joined[c.kept])
 
 
-def codes_of(c: Condition, part: Node, readings: Sequence[Reading], most: int) -> np.ndarray | None:
+def codes_of(c: Condition, part: Node, readings: Sequence[VariableRead], most: int) -> np.ndarray | None:
     """What each element of a vector is where every site has its value k: integers (instances or 1, width, K)."""
     sizes = [len(r.variable.support.values) for r in readings for _ in range(r.scope.shape[1])]
     instances = math.prod(a.size for a in c.axes)
@@ -274,8 +274,12 @@ def codes_of(c: Condition, part: Node, readings: Sequence[Reading], most: int) -
     return np.moveaxis(values, 1, 2) if part.shape else values[:, None]
 
 
-def total(
-    c: Condition, readings: Sequence[Reading], reads: dict[int, Node], scope: np.ndarray, sizes: Sequence[int]
+def linear_constraint(
+    c: Condition,
+    readings: Sequence[VariableRead],
+    reads: dict[int, Node],
+    scope: np.ndarray,
+    sizes: Sequence[int],
 ) -> LinearConstraint | None:
     """The relation of a comparison of two sums over sites."""
     comparison = op_of(c.test).comparison

@@ -88,10 +88,10 @@ def solutions(hard: HardConstraints, part: Component) -> np.ndarray | None:
     asked: list[list[tuple[Relation, int]]] = [[] for _ in part.sites]
     for r, rows in part.rows:
         for row in rows:
-            mine = [column[int(s)] for s in r.scope[row] if int(s) in column]
-            asked[max(mine)].append((r, int(row)))
+            columns_of_row = [column[int(s)] for s in r.scope[row] if int(s) in column]
+            asked[max(columns_of_row)].append((r, int(row)))
             if isinstance(r, AllDifferent):
-                for k in set(mine) - {max(mine)}:
+                for k in set(columns_of_row) - {max(columns_of_row)}:
                     asked[k].append((r, int(row)))
     for k, site in enumerate(part.sites):
         values = np.flatnonzero(hard.domains[site])
@@ -163,7 +163,7 @@ def are_joined_by_minors(part: Component, drawn: Container[frozenset[int]]) -> b
 
 def margins_of(part: Component) -> list[Margin] | None:
     """What a part's relations say where all are sums that must stay, of values that count alike; otherwise None."""
-    found = []
+    margins = []
     for r, rows in part.rows:
         if not isinstance(r, LinearConstraint):
             return None
@@ -175,5 +175,5 @@ def margins_of(part: Component) -> list[Margin] | None:
             if not is_even or r.low[row] != r.high[row] or len(scope) < r.scope.shape[1]:
                 return None
             total = float((r.low[row] - weights[:, 0].sum()) / step)
-            found.append(Margin(scope, total, weights.shape[1]))
-    return found
+            margins.append(Margin(scope, total, weights.shape[1]))
+    return margins

@@ -235,14 +235,14 @@ def once(
     """An analysis of a graph, made when it is first asked for: the planner asks, and so do the kernels' views."""
 
     @functools.wraps(analysis)
-    def kept(graph: FactorGraph, *of: Asked.args, **options: Asked.kwargs) -> Found:
+    def memoised(graph: FactorGraph, *of: Asked.args, **options: Asked.kwargs) -> Found:
         key = (analysis, *of, *options.items())
         if key not in graph.analyses:
             graph.analyses[key] = analysis(graph, *of, **options)
         found: Found = graph.analyses[key]
         return found
 
-    return kept
+    return memoised
 
 
 def groups_of(graph: FactorGraph, names: frozenset[str]) -> list[FactorGroup]:
@@ -252,14 +252,14 @@ def groups_of(graph: FactorGraph, names: frozenset[str]) -> list[FactorGroup]:
 
 def moved_with(graph: FactorGraph, names: Iterable[str]) -> frozenset[str]:
     """Some variables, and those whose bounds or offsets move with them."""
-    found = set(names)
+    moved = set(names)
     for v in graph.variables:
         tied = [b.variables for b in (v.lower, v.upper) if b is not None]
         if v.name in graph.offsets:
             tied += [graph.offsets[v.name].location.variables, graph.offsets[v.name].scale.variables]
-        if any(found & names for names in tied):
-            found.add(v.name)
-    return frozenset(found)
+        if any(moved & names for names in tied):
+            moved.add(v.name)
+    return frozenset(moved)
 
 
 def connected(scopes: Iterable[frozenset[str]]) -> list[frozenset[str]]:

@@ -55,10 +55,10 @@ def once_each(read: np.ndarray) -> np.ndarray:
 
 def numbers_read(group: FactorGroup, variable: Variable, numbers: np.ndarray) -> np.ndarray | None:
     """What each instance reads of a variable whose elements hold these numbers: (instances, k)."""
-    found = [flatten(ids, group.axes) for ids in selections(group.energy, variable, numbers)]
-    if any(f is None for f in found):
+    scopes = [flatten(ids, group.axes) for ids in selections(group.energy, variable, numbers)]
+    if any(f is None for f in scopes):
         return None
-    return np.concatenate([f for f in found if f is not None], axis=1)
+    return np.concatenate([f for f in scopes if f is not None], axis=1)
 
 
 def selections(energy: Node, variable: Variable, numbers: np.ndarray) -> list[Node]:
@@ -85,8 +85,8 @@ def read_nodes(energy: Node, variable: Variable, numbers: np.ndarray) -> list[tu
     if id(energy) in structural:
         read[id(energy)] = energy
     sites = constant(numbers, dtype="int")
-    found = transform(list(read.values()), lambda n: sites if n is leaf else None)
-    return list(zip(read.values(), found, strict=True))
+    numbers_at = transform(list(read.values()), lambda n: sites if n is leaf else None)
+    return list(zip(read.values(), numbers_at, strict=True))
 
 
 def flatten(ids: Node, axes: tuple[Axis, ...]) -> np.ndarray | None:

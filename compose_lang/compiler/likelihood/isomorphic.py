@@ -43,17 +43,17 @@ class Instances:
 
 def copies(variables: Sequence[Variable], groups: Sequence[FactorGroup]) -> list[Copies]:
     """The distinct parts, by how many there are of each. Every group reads one of the variables."""
-    whole = [Copies(tuple(variables), tuple(groups), 1)]
+    undivided = [Copies(tuple(variables), tuple(groups), 1)]
     count = sum(v.type.sites for v in variables)
-    found = [instances(g, variables) for g in groups]
-    read = [f for f in found if f is not None]
+    listed = [instances(g, variables) for g in groups]
+    read = [f for f in listed if f is not None]
     if len(read) < len(groups):
-        return whole
+        return undivided
     part = parts(count, [f.sites for f in read])
     kind = kinds(part, variables, read)
     first, number = firsts(kind)
     if (number == 1).all():
-        return whole
+        return undivided
     out = []
     for n in np.unique(number):
         chosen = np.zeros(len(kind), dtype=bool)
@@ -100,16 +100,16 @@ def kinds(part: np.ndarray, variables: Sequence[Variable], read: Sequence[Instan
     counts = np.bincount(part)
     rank = np.empty(len(part), dtype=np.int64)
     rank[order] = np.arange(len(part)) - np.repeat(np.cumsum(counts) - counts, counts)
-    found = [bytearray() for _ in counts]
-    for p, mine in enumerate(np.split(owner[order], np.cumsum(counts)[:-1])):
-        found[p] += mine.tobytes()
+    descriptions = [bytearray() for _ in counts]
+    for p, owners in enumerate(np.split(owner[order], np.cumsum(counts)[:-1])):
+        descriptions[p] += owners.tobytes()
     for number, r in enumerate(read):
         keys = np.concatenate([part[r.sites[:, :1]], r.alike[:, None], rank[r.sites]], axis=1)
         keys = keys[np.lexsort(keys.T[::-1])]
         places, starts = np.unique(keys[:, 0], return_index=True)
         for p, rows in zip(places, np.split(keys[:, 1:], starts[1:]), strict=True):
-            found[p] += f"|{number}|{len(rows)}|".encode() + rows.tobytes()
-    return [bytes(f) for f in found]
+            descriptions[p] += f"|{number}|{len(rows)}|".encode() + rows.tobytes()
+    return [bytes(f) for f in descriptions]
 
 
 def firsts(kind: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +129,7 @@ def restricted(
         chosen = np.flatnonzero(kept[r.sites[:, 0]])
         if len(chosen):
             groups.append(at_instances(r.group, chosen))
-    mine, start = [], 0
+    kept_variables, start = [], 0
     for v in variables:
         free = kept[start : start + v.type.sites].reshape(v.type.shape) & v.free
         start += v.type.sites
@@ -137,8 +137,8 @@ def restricted(
             part = replace(v, free=free, allowed=None)
             if not v.type.domain.event_shape and v.lower is None and v.upper is None:
                 part, groups = in_a_row(part, groups)
-            mine.append(part)
-    return Copies(tuple(mine), tuple(groups), count)
+            kept_variables.append(part)
+    return Copies(tuple(kept_variables), tuple(groups), count)
 
 
 def in_a_row(v: Variable, groups: Sequence[FactorGroup]) -> tuple[Variable, list[FactorGroup]]:
@@ -154,15 +154,15 @@ def in_a_row(v: Variable, groups: Sequence[FactorGroup]) -> tuple[Variable, list
     number = np.zeros(v.type.sites, dtype=np.int64)
     number[v.free.reshape(-1)] = np.arange(v.free_sites)
     places = np.arange(v.type.sites).reshape(v.type.shape)
-    found = []
+    moved_groups = []
     for g in groups:
         moved: dict[int, Node] = {}
         for at, ids in read_nodes(g.energy, v, places):
             assert ids.value is not None
             moved[id(at)] = gather(leaf, [constant(number[ids.value], ids.axes, dtype="int")])
         (energy,) = transform([g.energy], lambda n, moved=moved: moved.get(id(n)))  # type: ignore[misc]
-        found.append(replace(g, energy=energy))
-    return row, found
+        moved_groups.append(replace(g, energy=energy))
+    return row, moved_groups
 
 
 def at_instances(group: FactorGroup, chosen: np.ndarray) -> FactorGroup:

@@ -21,31 +21,31 @@ from compose_lang.diagnostics import ComposeError, Diagnostic
 
 def filter_domains(graph: FactorGraph) -> FactorGraph:
     """The graph with smaller domains where hard constraints between discrete sites allow it."""
-    found = hard_constraints(graph)
-    if found is None:
+    hard = hard_constraints(graph)
+    if hard is None:
         return graph
-    left = propagate(found)
-    if isinstance(left, Emptied):
-        raise nothing_left(found.numbering, left)
-    names = {v.name for v in found.numbering.variables}
+    filtered = propagate(hard)
+    if isinstance(filtered, Emptied):
+        raise nothing_left(hard.numbering, filtered)
+    names = {v.name for v in hard.numbering.variables}
     variables = tuple(
-        narrowed(v, left.domains[found.numbering.of(v)]) if v.name in names else v for v in graph.variables
+        narrowed(v, filtered.domains[hard.numbering.of(v)]) if v.name in names else v for v in graph.variables
     )
-    return replace(graph, variables=variables).with_fact(left)
+    return replace(graph, variables=variables).with_fact(filtered)
 
 
 def narrowed(v: Variable, domains: np.ndarray) -> Variable:
     """A variable with what is left of its sites' values, (sites, K)."""
     values = v.support.values
-    left = domains[v.free.reshape(-1), : len(values)]
-    if left.all():
+    allowed = domains[v.free.reshape(-1), : len(values)]
+    if allowed.all():
         return v
     if v.type.domain.kind == "int":
-        used = np.flatnonzero(left.any(axis=0))
+        used = np.flatnonzero(allowed.any(axis=0))
         low, high = values[int(used[0])], values[int(used[-1])]
         v = replace(v, tightened=replace(v.support, lower=low, upper=high))
-        left = left[:, used[0] : used[-1] + 1]
-    return replace(v, allowed=left)
+        allowed = allowed[:, used[0] : used[-1] + 1]
+    return replace(v, allowed=allowed)
 
 
 def nothing_left(numbering: Numbering, emptied: Emptied) -> ComposeError:

@@ -37,7 +37,7 @@ def noncentre(graph: FactorGraph) -> FactorGraph:
 
 def offsets(graph: FactorGraph, stated: Sequence[LocationScale]) -> dict[str, Offset]:
     """The variables to sample by their offsets, by name."""
-    found: dict[str, Offset] = {}
+    chosen: dict[str, Offset] = {}
     order = {v.name: place for place, v in enumerate(graph.variables)}
     stating: dict[str, list[LocationScale]] = {}
     for s in stated:
@@ -47,17 +47,17 @@ def offsets(graph: FactorGraph, stated: Sequence[LocationScale]) -> dict[str, Of
         about = stating.get(v.name, [])
         if len(about) != 1 or not v.free.all() or v.type.domain.kind != "real" or bounded(v):
             continue
-        whole = of_whole(about[0], v)
-        if whole is None:
+        offset = of_whole(about[0], v)
+        if offset is None:
             continue
-        earlier = whole.location.variables | whole.scale.variables
-        if not whole.scale.variables or any(order[name] >= order[v.name] for name in earlier):
+        earlier = offset.location.variables | offset.scale.variables
+        if not offset.scale.variables or any(order[name] >= order[v.name] for name in earlier):
             continue
-        if depends_on_discrete(whole.location) or depends_on_discrete(whole.scale):
+        if depends_on_discrete(offset.location) or depends_on_discrete(offset.scale):
             continue  # a discrete site would then move theta, which its local energies do not see
         if factors_a_site(graph, v) <= FEW_FACTORS:
-            found[v.name] = whole
-    return found
+            chosen[v.name] = offset
+    return chosen
 
 
 def bounded(v: Variable) -> bool:

@@ -38,9 +38,9 @@ def bind_data(value: Any, type: Type, name: str, span: Span | None, origin: str 
     array = _shaped(_numbers(cells, raw, type.domain, span), raw, type, name, span)
     if raw.layout == "image" and type.domain.kind == "spin":
         array = np.where(array == 0, -1.0, array)  # black is -1; what is neither black nor white fails below
-    found = violation(array, type.domain)
-    if found is not None:
-        index, reason = found
+    fault = violation(array, type.domain)
+    if fault is not None:
+        index, reason = fault
         _fail("CG0304", f"{raw.place(index)}: {reason}", span, f"{name} is declared as {type.domain}")
     return array.astype(np.int64) if type.domain.is_discrete else array
 
