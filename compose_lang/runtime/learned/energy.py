@@ -13,6 +13,7 @@ from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.arrays.transforms import constrain, unconstrain
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned import features, net
+from compose_lang.runtime.learned.features import Inputs, Subjects
 from compose_lang.runtime.learned.learner import of_net
 from compose_lang.runtime.learned.learners import load_learner
 from compose_lang.runtime.learned.nets import load_net
@@ -35,23 +36,19 @@ class Weighing:
     weights: Mapping[str, Array]
     trains: bool = False  #: whether the score's own gradient in the weights is asked for
 
-    def __call__(
-        self, b: Backend, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
-    ) -> Array:
+    def __call__(self, b: Backend, level: Array, subjects: Subjects, inputs: Inputs) -> Array:
         learner = load_learner(self.part.method)
         if self.part.options.get("form") != "score":
             return learner.energy(self.part, b, self.weights, level, subjects, inputs)
         return by_score(b, level, subjects, lambda held: self.gradient(b, level, held, inputs), self.trains)
 
-    def draw(self, b: Backend, inputs: Sequence[Array | None], noise: Array) -> Array:
+    def draw(self, b: Backend, inputs: Inputs, noise: Array) -> Array:
         """All elements (n, d) of draws of the subjects, from noise (n, d)."""
         learner = load_learner(self.part.method)
         assert learner.draw is not None
         return learner.draw(self.part, b, self.weights, inputs, noise)
 
-    def gradient(
-        self, b: Backend, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
-    ) -> list[Array]:
+    def gradient(self, b: Backend, level: Array, subjects: Subjects, inputs: Inputs) -> list[Array]:
         """∇E in each subject, (n, *shape)."""
         learner = load_learner(self.part.method)
         assert learner.score is not None
@@ -112,7 +109,7 @@ def begin_param(part: LearnedFactor, seed: int) -> dict[str, np.ndarray]:
 def by_score(
     b: Backend,
     level: Array,
-    subjects: Sequence[Array],
+    subjects: Subjects,
     gradient: Callable[[list[Array]], list[Array]],
     trains: bool = False,
 ) -> Array:

@@ -15,6 +15,12 @@ import numpy as np
 from compose_lang.compiler.graph.learned_factor import LearnedFactor, Port
 from compose_lang.runtime.arrays.protocol import Array, Backend
 
+Subjects = Sequence[Array]
+"""The subjects of a batch, (n, *shape) each."""
+
+Inputs = Sequence[Array | None]
+"""The inputs of a batch, (n, *shape) each; None: an optional one is left out."""
+
 
 def shape_of(part: LearnedFactor) -> tuple[int, ...]:
     """The shape of x: that of the subject, or (n,) of several."""
@@ -24,7 +30,7 @@ def shape_of(part: LearnedFactor) -> tuple[int, ...]:
     return (sum(math.prod(s) for s in shapes),)
 
 
-def joined(b: Backend, part: LearnedFactor, subjects: Sequence[Array]) -> Array:
+def joined(b: Backend, part: LearnedFactor, subjects: Subjects) -> Array:
     """Subjects (n, *shape) as one array x (n, *shape_of)."""
     n = subjects[0].shape[0]
     if len(subjects) == 1:
@@ -97,12 +103,7 @@ def size_of(port: Port) -> int:
 
 
 def conditions(
-    part: LearnedFactor,
-    b: Backend,
-    weights: Mapping[str, Array],
-    inputs: Sequence[Array | None],
-    rows: Any,
-    n: int,
+    part: LearnedFactor, b: Backend, weights: Mapping[str, Array], inputs: Inputs, rows: Any, n: int
 ) -> Array:
     """Features (n, condition_size) of inputs: one-hot where finite, scaled where real; all 0 where left out.
 

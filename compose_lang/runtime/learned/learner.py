@@ -16,6 +16,7 @@ import numpy as np
 from compose_lang.compiler.graph.learned_factor import LearnedFactor, LearnerDeclaration
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
+from compose_lang.runtime.learned.features import Inputs, Subjects
 from compose_lang.runtime.learned.net import Weight
 
 Weights = Mapping[str, Array]
@@ -37,7 +38,7 @@ class Learner(LearnerDeclaration):
 
     begin: Callable[[LearnedFactor], dict[str, np.ndarray]]
     """Weights before training."""
-    energy: Callable[[LearnedFactor, Backend, Weights, Array, Sequence[Array], Sequence[Array | None]], Array]
+    energy: Callable[[LearnedFactor, Backend, Weights, Array, Sequence[Array], Inputs], Array]
     """(part, backend, weights, levels (n,), subjects (n, *shape), inputs (n, *shape or None)) -> energies (n,)."""
     wanted: Callable[[LearnedFactor], Mapping[str, Weight]] | None = None
     """The net's arrays, by which a file of weights is judged; None: there is no net."""
@@ -47,12 +48,9 @@ class Learner(LearnerDeclaration):
     """What the loss of a row needs."""
     loss: Callable[[LearnedFactor, Backend, Weights, Rows, Mapping[str, Array]], Array] | None = None
     """(part, backend, weights, rows, noise) -> the loss (n,) of each row; None: `begin` has learned all there is."""
-    score: (
-        Callable[
-            [LearnedFactor, Backend, Weights, Array, Sequence[Array], Sequence[Array | None]], list[Array]
-        ]
-        | None
-    ) = None
+    score: Callable[[LearnedFactor, Backend, Weights, Array, Sequence[Array], Inputs], list[Array]] | None = (
+        None
+    )
     """-gradient of the log-density in each subject, where there is no energy to differentiate."""
     state: Callable[[LearnedFactor, int], Tree] | None = None
     """What is carried from step to step beside the weights, for a batch of n rows."""
@@ -60,11 +58,34 @@ class Learner(LearnerDeclaration):
         Callable[[LearnedFactor, Backend, Weights, Rows, Tree, Mapping[str, Array]], tuple[Rows, Tree]] | None
     ) = None
     """Before each step: rows that the loss sees beside the data's, and the state after it."""
-    draw: Callable[[LearnedFactor, Backend, Weights, Sequence[Array | None], Array], Array] | None = None
+    draw: Callable[[LearnedFactor, Backend, Weights, Inputs, Array], Array] | None = None
     """(part, backend, weights, inputs (n, *shape or None), noise (n, d)) -> all elements (n, d) of the subjects in row
     order, drawn outright from noise of the kind `draws_from`."""
     finish: Callable[[LearnedFactor, Backend, Weights], dict[str, np.ndarray]] | None = None
     """Weights to be added after training: constants of the density."""
+
+
+def by_likelihood(
+    weighed: Callable[[LearnedFactor, Backend, Weights, Subjects, Inputs, Rows], Array],
+) -> dict[str, Any]:
+    """`energy` and `loss` of a density whose -log p is known, and which is trained by it: the mean over rows, in nats.
+
+    weighed: (part, backend, weights, subjects, inputs, rows) -> -log p (n,); rows are those of a batch of training,
+    which say where optional inputs are left out, or none.
+    """
+
+    def energy(
+        part: LearnedFactor, b: Backend, weights: Weights, level: Array, subjects: Subjects, inputs: Inputs
+    ) -> Array:
+        return weighed(part, b, weights, subjects, inputs, {})
+
+    def loss(
+        part: LearnedFactor, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]
+    ) -> Array:
+        subjects, inputs = ([rows[p.name] for p in side] for side in (part.subjects, part.inputs))
+        return weighed(part, b, weights, subjects, inputs, rows)
+
+    return {"energy": energy, "loss": loss}
 
 
 def trained(weights: Weights) -> dict[str, Array]:

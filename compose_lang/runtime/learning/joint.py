@@ -29,6 +29,7 @@ from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned import features
 from compose_lang.runtime.learned.energy import Learned, begin_net, begin_param, bound
+from compose_lang.runtime.learned.features import Inputs, Subjects
 from compose_lang.runtime.learned.learner import Learner, Rows, Weights
 from compose_lang.runtime.learned.learners import load_learner
 
@@ -182,12 +183,7 @@ def noise(joint: Joint) -> Mapping[str, NoiseSpec]:
 
 
 def energy(
-    joint: Joint,
-    b: Backend,
-    weights: Weights,
-    level: Array,
-    subjects: Sequence[Array],
-    inputs: Sequence[Array | None],
+    joint: Joint, b: Backend, weights: Weights, level: Array, subjects: Subjects, inputs: Inputs
 ) -> Array:
     """The whole's energy (n,) at subjects (n, *shape), for rows of the data: inputs are the joint's columns."""
     rows = {name: x for name, x in zip(joint.columns, inputs, strict=True) if x is not None}

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from importlib import import_module
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,8 +22,9 @@ from compose_lang.runtime.arrays import transforms
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned.energy import by_score
+from compose_lang.runtime.learned.features import Inputs, Subjects
 from compose_lang.runtime.learned.foreign.code import Code, Layout, RaisedError, called, refuse
-from compose_lang.runtime.learned.foreign.library import JAX, TORCH, library_of
+from compose_lang.runtime.learned.foreign.library import LIBRARIES, library_of
 from compose_lang.runtime.learned.foreign.named import named
 from compose_lang.runtime.learned.foreign.pretrained import pretrained
 
@@ -37,9 +38,7 @@ class Foreign:
     part: LearnedFactor
     bridge: Any  #: of the code's own library (`Code`), or of another
 
-    def __call__(
-        self, b: Backend, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
-    ) -> Array:
+    def __call__(self, b: Backend, level: Array, subjects: Subjects, inputs: Inputs) -> Array:
         return b.xp.astype(self.bridge.energy(*flat(self.part, level, subjects, inputs)), b.real)
 
     @property
@@ -51,21 +50,15 @@ class Foreign:
 class Scores(Foreign):
     """Foreign code that knows ∇E alone, on a backend."""
 
-    def __call__(
-        self, b: Backend, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
-    ) -> Array:
+    def __call__(self, b: Backend, level: Array, subjects: Subjects, inputs: Inputs) -> Array:
         return by_score(b, level, subjects, lambda held: self.gradient(b, level, held, inputs))
 
-    def gradient(
-        self, b: Backend, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
-    ) -> list[Array]:
+    def gradient(self, b: Backend, level: Array, subjects: Subjects, inputs: Inputs) -> list[Array]:
         """∇E in each subject, (n, *shape)."""
         return [b.xp.astype(self.bridge.slope(*flat(self.part, level, subjects, inputs)), b.real)]
 
 
-def flat(
-    part: LearnedFactor, level: Array, subjects: Sequence[Array], inputs: Sequence[Array | None]
-) -> tuple[Layout, list[Array]]:
+def flat(part: LearnedFactor, level: Array, subjects: Subjects, inputs: Inputs) -> tuple[Layout, list[Array]]:
     """The arrays of a call, in order, and how they become one."""
     layout = Layout((*(True for _ in subjects), *(x is not None for x in inputs)), part.has_levels)
     given = [*subjects, *(x for x in inputs if x is not None)]
@@ -111,18 +104,16 @@ def bound(part: LearnedFactor, b: Backend) -> Foreign:
     module = FOUND[part]
     if not part.is_diffusion:
         return Foreign(part, tested(part, b, module))
-    from compose_lang.runtime.learned.foreign.torch_code import TorchCode
-
-    return Scores(part, bridged(TorchCode(part, module, "float32"), b))
+    return Scores(part, bridged(file_of("torch_code").TorchCode(part, module, "float32"), b))
 
 
 def tested(part: LearnedFactor, b: Backend, function: Any) -> Any:
     """The code as the first library, and the first dtype, in which it passes."""
     told = part.options.get("library") or library_of(function)
-    libraries = [told] if told else [TORCH, JAX] if TORCH in b.libraries else [JAX, TORCH]
+    libraries = [told] if told else sorted(LIBRARIES, key=lambda library: library not in b.libraries)
     failures: dict[str, ComposeError] = {}
     for library in libraries:
-        for make in CODES[library](part, function, b):
+        for make in file_of(f"{library}_code").codes(part, function, b.precision):
             try:
                 code = make()
                 with b.scope():
@@ -138,36 +129,18 @@ def tested(part: LearnedFactor, b: Backend, function: Any) -> Any:
     refuse(part, f"works with neither library: {'; '.join(said)}", help='say which: library="torch"')
 
 
-def torch_codes(part: LearnedFactor, function: Any, b: Backend) -> list[Callable[[], Code]]:
-    from compose_lang.runtime.learned.foreign.torch_code import TorchCode
-
-    return [partial(TorchCode, part, function, floats) for floats in dict.fromkeys((b.precision, "float32"))]
-
-
-def jax_codes(part: LearnedFactor, function: Any, b: Backend) -> list[Callable[[], Code]]:
-    from compose_lang.runtime.learned.foreign.jax_code import JaxCode
-
-    return [partial(JaxCode, part, function)]
-
-
-CODES: dict[str, Callable[[LearnedFactor, Any, Backend], list[Callable[[], Code]]]] = {
-    TORCH: torch_codes,
-    JAX: jax_codes,
-}
+def file_of(name: str) -> Any:
+    """A file of this folder that imports an array library: `torch_code`, `in_jax`."""
+    return import_module(f"{__package__}.{name}")
 
 
 def bridged(code: Any, b: Backend) -> Any:
     """What gives the energies of a library's code to a backend's programs."""
     if code.library in b.libraries and code.is_traceable:
         return code
-    if JAX in b.libraries:
-        from compose_lang.runtime.learned.foreign.in_jax import InJax
-
-        return InJax(code, b.real)
-    if TORCH in b.libraries:
-        from compose_lang.runtime.learned.foreign.in_torch import ClosedJax, ClosedTorch, InTorch
-
-        return InTorch(ClosedTorch(code) if code.library == TORCH else ClosedJax(code))
+    for library in LIBRARIES:
+        if library in b.libraries:
+            return file_of(f"in_{library}").bridge(code, b)
     return OnHost(code, load_backend(code.library, b.precision))
 
 

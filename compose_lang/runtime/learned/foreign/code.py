@@ -80,8 +80,34 @@ def called(part: LearnedFactor) -> str:
     return f"it is called with batches of n rows, {', '.join(shown)}{level}, and gives n energies"
 
 
-def require_one_a_row(part: LearnedFactor, shape: tuple[int, ...], n: int) -> None:
-    """Energies are (n,) or (n, 1)."""
-    if tuple(shape) not in ((n,), (n, 1)):
+def result_of(
+    part: LearnedFactor, layout: Layout, function: Any, arrays: Sequence[Array], kind: type, what: str
+) -> Any:
+    """What the user's function gives at arrays; CG0418 where it raises, or gives no array of its library.
+
+    kind: the arrays of the library, in words `what`.
+    """
+    try:
+        result = layout.call(function, arrays)
+    except ComposeError:
+        raise
+    except Exception as problem:
+        raised(part, problem)
+    if not isinstance(result, kind):
+        refuse(part, f"gives {type(result).__name__}, not {what} of energies")
+    return result
+
+
+def require_floats(part: LearnedFactor, dtype: Any, are_floats: bool) -> None:
+    """Energies are floats."""
+    if not are_floats:
+        refuse(part, f"gives {dtype}: energies are floats")
+
+
+def one_a_row(part: LearnedFactor, result: Array, n: int) -> Array:
+    """Energies (n,) of what is (n,) or (n, 1); CG0418 where it has another shape."""
+    shape = tuple(result.shape)
+    if shape not in ((n,), (n, 1)):
         what = "one number" if shape == () else f"an array of the shape {list(shape)}"
         refuse(part, f"gives {what} for {n} rows: there must be one energy for each", help=called(part))
+    return result.reshape((n,))

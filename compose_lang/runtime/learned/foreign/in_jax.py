@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from compose_lang.diagnostics import ComposeError
-from compose_lang.runtime.arrays.protocol import Array
+from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned.foreign.code import Layout
 from compose_lang.runtime.learned.foreign.torch_code import TorchCode
 
@@ -128,3 +128,8 @@ def from_words(words: Any, dtype: Any) -> torch.Tensor:
 
 def host_words(x: torch.Tensor, shape: tuple[int, ...]) -> Any:
     return x.detach().contiguous().view(torch.int32).reshape(shape).numpy()
+
+
+def bridge(code: TorchCode, b: Backend) -> InJax:
+    """What gives the energies of PyTorch code to JAX programs."""
+    return InJax(code, b.real)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
-from compose_lang.runtime.arrays.protocol import Array
+from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned.foreign.code import Layout
 from compose_lang.runtime.learned.foreign.torch_code import TorchCode
 
@@ -147,3 +147,8 @@ class InTorch:
         if any(x.requires_grad for x in arrays):
             return Energy.apply(self.numbers[layout], *arrays)[0]
         return foreign_energy(self.numbers[layout], list(arrays))
+
+
+def bridge(code: Any, b: Backend) -> InTorch:
+    """What gives the energies of a library's code to PyTorch programs that do not see through it."""
+    return InTorch(ClosedTorch(code) if isinstance(code, TorchCode) else ClosedJax(code))

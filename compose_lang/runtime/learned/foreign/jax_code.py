@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,15 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from compose_lang.compiler.graph.learned_factor import LearnedFactor
-from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.arrays.protocol import Array
-from compose_lang.runtime.learned.foreign.code import (
-    LOOSE,
-    Layout,
-    raised,
-    refuse,
-    require_one_a_row,
-)
+from compose_lang.runtime.learned.foreign.code import LOOSE, Layout, one_a_row, require_floats, result_of
 
 
 class JaxCode:
@@ -35,23 +29,13 @@ class JaxCode:
         self.compiled_both = jax.jit(self._both, static_argnums=0)
 
     def energy(self, layout: Layout, arrays: Sequence[Array]) -> Array:
-        rows = arrays[0].shape[0]
-        try:
-            found = layout.call(self.function, arrays)
-        except ComposeError:
-            raise
-        except Exception as problem:
-            raised(self.part, problem)
-        if not isinstance(found, jax.Array):
-            refuse(self.part, f"gives {type(found).__name__}, not an array of energies")
-        if not jnp.issubdtype(found.dtype, jnp.floating):
-            refuse(self.part, f"gives {found.dtype}: energies are floats")
-        require_one_a_row(self.part, found.shape, rows)
-        return found.reshape((rows,))
+        result = result_of(self.part, layout, self.function, arrays, jax.Array, "an array")
+        require_floats(self.part, result.dtype, jnp.issubdtype(result.dtype, jnp.floating))
+        return one_a_row(self.part, result, arrays[0].shape[0])
 
     def both(self, layout: Layout, arrays: Sequence[Array]) -> tuple[Array, list[Array]]:
-        found: tuple[Array, list[Array]] = self.compiled_both(layout, tuple(arrays))
-        return found
+        energies: tuple[Array, list[Array]] = self.compiled_both(layout, tuple(arrays))
+        return energies
 
     def _both(self, layout: Layout, arrays: Sequence[Array]) -> tuple[Array, list[Array]]:
         places = [k for k, x in enumerate(arrays) if jnp.issubdtype(x.dtype, jnp.floating)]
@@ -74,3 +58,8 @@ class JaxCode:
         with jax.enable_x64(all(x.dtype != np.float32 for x in rows)):
             each, gradients = self.both(layout, tuple(map(jnp.asarray, rows)))
             return np.asarray(each), list(map(np.asarray, gradients))
+
+
+def codes(part: LearnedFactor, function: Callable[..., Any], precision: str) -> list[Callable[[], JaxCode]]:
+    """The ways to take a function as JAX code."""
+    return [partial(JaxCode, part, function)]

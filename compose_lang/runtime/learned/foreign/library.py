@@ -9,6 +9,7 @@ from types import CodeType
 from typing import Any
 
 TORCH, JAX = "torch", "jax"
+LIBRARIES = (JAX, TORCH)
 ROOTS = {"torch": TORCH, "jax": JAX, "jaxlib": JAX, "equinox": JAX, "flax": JAX}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from compose_lang.runtime.learned.foreign.code import (
     CLOSE,
     LOOSE,
     Layout,
-    raised,
+    one_a_row,
     refuse,
-    require_one_a_row,
+    require_floats,
+    result_of,
 )
 
 MODULE = torch.nn.Module
@@ -48,9 +50,7 @@ class TorchCode:
         return CLOSE if self.dtype == torch.float64 else LOOSE
 
     def energy(self, layout: Layout, arrays: Sequence[Array]) -> Array:
-        found = self.called(layout, arrays)
-        require_one_a_row(self.part, tuple(found.shape), arrays[0].shape[0])
-        return found.reshape((arrays[0].shape[0],))
+        return one_a_row(self.part, self.called(layout, arrays), arrays[0].shape[0])
 
     def slope(self, layout: Layout, arrays: Sequence[Array]) -> Array:
         """What code gives that knows ∇E alone: (n, *shape) of the one subject."""
@@ -60,18 +60,10 @@ class TorchCode:
     def called(self, layout: Layout, arrays: Sequence[Array]) -> Array:
         """The function at arrays of the dtype it takes: floats of some shape."""
         floats = [x.to(self.dtype) if x.is_floating_point() else x for x in arrays]
-        try:
-            with self.own_dtype():
-                found = layout.call(self.function, floats)
-        except ComposeError:
-            raise
-        except Exception as problem:
-            raised(self.part, problem)
-        if not isinstance(found, torch.Tensor):
-            refuse(self.part, f"gives {type(found).__name__}, not a tensor of energies")
-        if not found.is_floating_point():
-            refuse(self.part, f"gives {found.dtype}: energies are floats")
-        return found
+        with self.own_dtype():
+            result = result_of(self.part, layout, self.function, floats, torch.Tensor, "a tensor")
+        require_floats(self.part, result.dtype, result.is_floating_point())
+        return result
 
     @contextmanager
     def own_dtype(self) -> Iterator[None]:
@@ -128,3 +120,8 @@ class TorchCode:
 
 def is_float(port: Port) -> bool:
     return not port.type.domain.is_discrete
+
+
+def codes(part: LearnedFactor, function: Callable[..., Any], precision: str) -> list[Callable[[], TorchCode]]:
+    """The ways to take a function as PyTorch code: in the sampler's precision, and in 32 bits."""
+    return [partial(TorchCode, part, function, floats) for floats in dict.fromkeys((precision, "float32"))]

@@ -9,7 +9,6 @@ pairs exact. One pass gives all conditionals, so that the energy -log p is exact
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ import numpy as np
 from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned import features, net
-from compose_lang.runtime.learned.learner import TRAINING, Learner, Rows, Weights, of_net
+from compose_lang.runtime.learned.features import Inputs, Subjects
+from compose_lang.runtime.learned.learner import TRAINING, Learner, Weights, by_likelihood, of_net
 from compose_lang.runtime.learned.nets import load_net
 
 MOST_NUMBERS = 4096
@@ -94,12 +94,7 @@ def one_hot(b: Backend, x: Array, k: int) -> Array:
 
 
 def weighed(
-    part: LearnedFactor,
-    b: Backend,
-    weights: Weights,
-    subjects: Sequence[Array],
-    inputs: Sequence[Array | None],
-    rows: Any,
+    part: LearnedFactor, b: Backend, weights: Weights, subjects: Subjects, inputs: Inputs, rows: Any
 ) -> Array:
     """-log p (n,); rows say which of a batch have their optional inputs."""
     found = [features.places(b, p, value) for p, value in zip(part.subjects, subjects, strict=True)]
@@ -109,26 +104,7 @@ def weighed(
     return -b.xp.sum(shares * one_hot(b, x, shares.shape[2]), axis=(1, 2))
 
 
-def energy(
-    part: LearnedFactor,
-    b: Backend,
-    weights: Weights,
-    level: Array,
-    subjects: Sequence[Array],
-    inputs: Sequence[Array | None],
-) -> Array:
-    return weighed(part, b, weights, subjects, inputs, {})
-
-
-def loss(part: LearnedFactor, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
-    """The negative log-likelihood of each row, in nats."""
-    subjects, inputs = ([rows[p.name] for p in side] for side in (part.subjects, part.inputs))
-    return weighed(part, b, weights, subjects, inputs, rows)
-
-
-def draw(
-    part: LearnedFactor, b: Backend, weights: Weights, inputs: Sequence[Array | None], uniforms: Array
-) -> Array:
+def draw(part: LearnedFactor, b: Backend, weights: Weights, inputs: Inputs, uniforms: Array) -> Array:
     """Values (n, d) of all elements, each drawn given those before it by inverting its distribution at a uniform.
 
     Drawing every element from what is there already, d times over, leaves all of them right: after k passes the
@@ -160,9 +136,8 @@ LEARNER = Learner(
     normalised=True,
     draws_from="uniform",
     begin=begin,
-    energy=energy,
     wanted=wanted,
     beside=features.shapes_of_input_scales,
-    loss=loss,
+    **by_likelihood(weighed),
     draw=draw,
 )

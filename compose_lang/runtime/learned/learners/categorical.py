@@ -20,6 +20,7 @@ from compose_lang.compiler.graph.learned_factor import LearnedFactor, Port
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.learned import features
+from compose_lang.runtime.learned.features import Inputs, Subjects
 from compose_lang.runtime.learned.learner import Learner, Weights
 
 MOST_ENTRIES = 10**6
@@ -85,7 +86,7 @@ def code(b: Backend, ports: Sequence[Port], values: Sequence[Array]) -> Array:
     return found
 
 
-def context(part: LearnedFactor, b: Backend, inputs: Sequence[Array | None], n: int) -> Array:
+def context(part: LearnedFactor, b: Backend, inputs: Inputs, n: int) -> Array:
     """The number (n,) of the way that inputs are given; 0 of an optional one is leaving it out."""
     found = b.xp.zeros((n,), dtype=b.integer)
     for port, value in zip(part.inputs, inputs, strict=True):
@@ -96,12 +97,7 @@ def context(part: LearnedFactor, b: Backend, inputs: Sequence[Array | None], n: 
 
 
 def energy(
-    part: LearnedFactor,
-    b: Backend,
-    weights: Weights,
-    level: Array,
-    subjects: Sequence[Array],
-    inputs: Sequence[Array | None],
+    part: LearnedFactor, b: Backend, weights: Weights, level: Array, subjects: Subjects, inputs: Inputs
 ) -> Array:
     state = code(b, part.subjects, subjects)
     row = context(part, b, inputs, state.shape[0])
@@ -112,9 +108,7 @@ def beside(part: LearnedFactor) -> dict[str, tuple[int, ...]]:
     return {"table": (contexts(part), states(part))}
 
 
-def draw(
-    part: LearnedFactor, b: Backend, weights: Weights, inputs: Sequence[Array | None], uniforms: Array
-) -> Array:
+def draw(part: LearnedFactor, b: Backend, weights: Weights, inputs: Inputs, uniforms: Array) -> Array:
     """Values (n, d) of all elements: the first joint value at which the probabilities before and of it pass the first
     uniform of a row (n, d), found by halving."""
     xp, count = b.xp, states(part)

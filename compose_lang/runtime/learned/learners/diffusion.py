@@ -29,6 +29,7 @@ from compose_lang.discovery import NETS
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned import features, net
+from compose_lang.runtime.learned.features import Inputs, Subjects
 from compose_lang.runtime.learned.learner import TRAINING, Learner, Rows, Weights, of_net
 from compose_lang.runtime.learned.nets import load_net
 
@@ -66,7 +67,7 @@ def bent(part: LearnedFactor, b: Backend, weights: Weights, z: Array, c: Array) 
 
 
 def all_conditions(
-    part: LearnedFactor, b: Backend, weights: Weights, sigma: Array, inputs: Sequence[Array | None], rows: Any
+    part: LearnedFactor, b: Backend, weights: Weights, sigma: Array, inputs: Inputs, rows: Any
 ) -> Array:
     finest, coarsest = part.options["finest"], part.options["coarsest"]
     level = features.level_features(b, b.xp.clip(sigma, finest, coarsest), finest, coarsest)
@@ -148,7 +149,7 @@ def known_change(
     return gauss + b.xp.sum((level @ weights[CHANGE]) * given, axis=1)
 
 
-def scaled(part: LearnedFactor, b: Backend, weights: Weights, subjects: Sequence[Array]) -> Array:
+def scaled(part: LearnedFactor, b: Backend, weights: Weights, subjects: Subjects) -> Array:
     return (features.joined(b, part, subjects) - weights["shift"]) / weights["scale"]
 
 
@@ -161,12 +162,7 @@ def own_level(part: LearnedFactor, b: Backend, weights: Weights, level: Array) -
 
 
 def energy(
-    part: LearnedFactor,
-    b: Backend,
-    weights: Weights,
-    level: Array,
-    subjects: Sequence[Array],
-    inputs: Sequence[Array | None],
+    part: LearnedFactor, b: Backend, weights: Weights, level: Array, subjects: Subjects, inputs: Inputs
 ) -> Array:
     x = scaled(part, b, weights, subjects)
     n, d = x.shape[0], math.prod(x.shape[1:])
@@ -185,9 +181,7 @@ def energy(
     )
 
 
-def log_constant(
-    part: LearnedFactor, b: Backend, weights: Weights, sigma: Array, inputs: Sequence[Array | None]
-) -> Array:
+def log_constant(part: LearnedFactor, b: Backend, weights: Weights, sigma: Array, inputs: Inputs) -> Array:
     """log Z(σ) of what the net adds, between the levels where it was estimated: (n,)."""
     if "log_z" not in weights:
         return b.xp.zeros_like(sigma)
@@ -225,7 +219,7 @@ def contexts(part: LearnedFactor) -> int:
     return count if count <= MOST_CONTEXTS else 1
 
 
-def context(part: LearnedFactor, b: Backend, inputs: Sequence[Array | None], n: int) -> Array:
+def context(part: LearnedFactor, b: Backend, inputs: Inputs, n: int) -> Array:
     """The number (n,) of the way that inputs are given."""
     found = b.xp.zeros((n,), dtype=b.real)
     for port, value in zip(part.inputs, inputs, strict=True):
@@ -335,12 +329,7 @@ def bennett(forth: np.ndarray, back: np.ndarray) -> float:
 
 
 def score(
-    part: LearnedFactor,
-    b: Backend,
-    weights: Weights,
-    level: Array,
-    subjects: Sequence[Array],
-    inputs: Sequence[Array | None],
+    part: LearnedFactor, b: Backend, weights: Weights, level: Array, subjects: Subjects, inputs: Inputs
 ) -> list[Array]:
     """∇E in each subject (n, *shape), in the program's units."""
     x = scaled(part, b, weights, subjects)

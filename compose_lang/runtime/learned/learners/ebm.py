@@ -11,7 +11,7 @@ of .574. The total of exp(-E) is not known; a small penalty keeps the energies t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from compose_lang.discovery import NETS
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Tree
 from compose_lang.runtime.learned import features, net
+from compose_lang.runtime.learned.features import Inputs, Subjects
 from compose_lang.runtime.learned.learner import TRAINING, Learner, Rows, Weights, of_net
 from compose_lang.runtime.learned.nets import load_net
 
@@ -57,19 +58,14 @@ def whole(part: LearnedFactor, b: Backend, weights: Weights, z: Array, c: Array)
     return raw(part, b, weights, z, c) + 0.5 * b.xp.sum(z * z, axis=1)
 
 
-def scaled(part: LearnedFactor, b: Backend, weights: Weights, subjects: Sequence[Array]) -> Array:
+def scaled(part: LearnedFactor, b: Backend, weights: Weights, subjects: Subjects) -> Array:
     """Subjects as z (n, d)."""
     z = (features.joined(b, part, subjects) - weights["shift"]) / weights["scale"]
     return z.reshape((z.shape[0], math.prod(features.shape_of(part))))
 
 
 def energy(
-    part: LearnedFactor,
-    b: Backend,
-    weights: Weights,
-    level: Array,
-    subjects: Sequence[Array],
-    inputs: Sequence[Array | None],
+    part: LearnedFactor, b: Backend, weights: Weights, level: Array, subjects: Subjects, inputs: Inputs
 ) -> Array:
     z = scaled(part, b, weights, subjects)
     return whole(part, b, weights, z, features.conditions(part, b, weights, inputs, {}, z.shape[0]))

@@ -11,7 +11,6 @@ energy is exact and normalised.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,8 @@ import numpy as np
 from compose_lang.compiler.graph.learned_factor import LearnedFactor, Net
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned import features, net, splines
-from compose_lang.runtime.learned.learner import TRAINING, Learner, Rows, Weights, of_net
+from compose_lang.runtime.learned.features import Inputs, Subjects
+from compose_lang.runtime.learned.learner import TRAINING, Learner, Weights, by_likelihood, of_net
 from compose_lang.runtime.learned.nets import load_net
 
 NUMBERS = splines.NUMBERS + 2  #: a coordinate's map: of the spline, and its log-scale and shift before it
@@ -95,12 +95,7 @@ def merged(b: Backend, kept: Array, moved: Array, places: tuple[np.ndarray, np.n
 
 
 def weighed(
-    part: LearnedFactor,
-    b: Backend,
-    weights: Weights,
-    subjects: Sequence[Array],
-    inputs: Sequence[Array | None],
-    rows: Any,
+    part: LearnedFactor, b: Backend, weights: Weights, subjects: Subjects, inputs: Inputs, rows: Any
 ) -> Array:
     """-log p (n,); rows say which of a batch have their optional inputs."""
     n = subjects[0].shape[0]
@@ -118,26 +113,7 @@ def weighed(
     return 0.5 * b.xp.sum(x * x, axis=1) + 0.5 * size(part) * math.log(2.0 * math.pi) - slope
 
 
-def energy(
-    part: LearnedFactor,
-    b: Backend,
-    weights: Weights,
-    level: Array,
-    subjects: Sequence[Array],
-    inputs: Sequence[Array | None],
-) -> Array:
-    return weighed(part, b, weights, subjects, inputs, {})
-
-
-def loss(part: LearnedFactor, b: Backend, weights: Weights, rows: Rows, drawn: Mapping[str, Array]) -> Array:
-    """The negative log-likelihood of each row, in nats."""
-    subjects, inputs = ([rows[p.name] for p in side] for side in (part.subjects, part.inputs))
-    return weighed(part, b, weights, subjects, inputs, rows)
-
-
-def draw(
-    part: LearnedFactor, b: Backend, weights: Weights, inputs: Sequence[Array | None], normals: Array
-) -> Array:
+def draw(part: LearnedFactor, b: Backend, weights: Weights, inputs: Inputs, normals: Array) -> Array:
     """All coordinates (n, d) of draws of p, by the inverse of the map at standard normals (n, d)."""
     x = normals
     c = features.conditions(part, b, weights, inputs, {}, x.shape[0])
@@ -160,9 +136,8 @@ LEARNER = Learner(
     normalised=True,
     draws_from="normal",
     begin=begin,
-    energy=energy,
     wanted=wanted,
     beside=beside,
-    loss=loss,
+    **by_likelihood(weighed),
     draw=draw,
 )
