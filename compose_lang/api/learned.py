@@ -12,9 +12,9 @@ from compose_lang.compiler.graph.learned_factor import LearnedFactor
 from compose_lang.compiler.passes import CompiledProgram, with_params
 from compose_lang.diagnostics import ComposeError
 from compose_lang.runtime.chains.driver import ctrl_c_sets
-from compose_lang.runtime.learning.fitted import kept, lesson_of
+from compose_lang.runtime.learning.fitted import lesson_of
 from compose_lang.runtime.learning.loop import Watch
-from compose_lang.runtime.learning.obtain import TrainedWeights, not_learned, obtain
+from compose_lang.runtime.learning.obtain import TrainedWeights, kept, not_learned, obtain
 
 
 def learn(parts: Iterable[LearnedFactor], learning: Watch | None = None) -> list[TrainedWeights]:

@@ -1,5 +1,6 @@
 """The command `compose`: its verbs and their flags; what they do is in `api`, how they end in `screen`.
 
+In: the command line. Out: a verb done, and its exit code. Before: `api`, `repl`, `report`. After: nothing.
 Heavy libraries are imported by the verbs that need them: `compose --help` and `compose check` load neither
 JAX nor PyTorch, NumPyro, SciPy, xarray or networkx.
 """

@@ -10,6 +10,7 @@ import numpy as np
 
 from compose_lang.report.screen import shown
 from compose_lang.runtime.learning.files import checkpoint_of, places
+from compose_lang.runtime.learning.obtain import TrainedWeights, kept
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from compose_lang.compiler.graph.learned_factor import LearnedFactor
     from compose_lang.compiler.likelihood.fitting import Fitting
     from compose_lang.compiler.likelihood.partition_functions import LogPartition
-    from compose_lang.runtime.learning.obtain import TrainedWeights
 
 
 def state_of(part: LearnedFactor) -> tuple[str, Path | None]:
@@ -26,36 +26,55 @@ def state_of(part: LearnedFactor) -> tuple[str, Path | None]:
         return "foreign", None
     if part.file is not None:
         return "loaded", part.file
-    found = places(part.joint or part)
-    for path in found:
+    paths = places(part.joint or part)
+    for path in paths:
         if path.exists():
             return "kept", path
-    return ("begun" if any(checkpoint_of(path).exists() for path in found) else "new"), None
+    return ("begun" if any(checkpoint_of(path).exists() for path in paths) else "new"), None
 
 
-def explain_parts(parts: Iterable[LearnedFactor]) -> str:
+def explain_parts(parts: Sequence[LearnedFactor]) -> str:
     """A line for each part: what it is, and where its weights come from. Nothing is trained for it."""
     lines = []
-    for part in parts:
-        state, path = state_of(part)
+    for part, row in zip(parts, parts_as_json(parts), strict=True):
         words = {
             "foreign": f"foreign code, {part.source}",
-            "loaded": f"loaded from {shown(path)}",
-            "kept": f"learned already: {shown(path)}",
+            "loaded": f"loaded from {shown(part.file)}",
+            "kept": f"learned already: {shown(state_of(part)[1])}",
             "begun": "its training was cut short; the next run, or `compose learn`, goes on with it",
             "new": "to be learned by the first run, or by `compose learn`",
         }
-        lines.append(f"  {part.name}: {', '.join([*what(part), words[state]])}")
+        steps = "" if row["steps"] is None else f"{row['steps']:,} steps on "
+        rows = None if row["rows"] is None else f"{steps}{row['rows']:,} rows"
+        what = [None if part.is_foreign else row["method"], row["net"], rows, words[row["state"]]]
+        lines.append(f"  {part.name}: {', '.join(word for word in what if word is not None)}")
     return "\n".join(["learned parts:", *lines]) if lines else ""
+
+
+def parts_as_json(parts: Iterable[LearnedFactor]) -> list[dict[str, Any]]:
+    """The same as JSON documents show it."""
+    rows = []
+    for part in parts:
+        state, path = state_of(part)
+        rows.append(
+            {
+                "name": part.name,
+                "state": state,
+                "method": part.method,
+                "net": None if part.net is None else str(part.net),
+                "rows": len(next(iter(part.data.values()))) if part.data else None,
+                "steps": part.options.get("steps"),
+                "weights": None if path is None else str(path),
+            }
+        )
+    return rows
 
 
 def explain_fit(fitting: Fitting | None) -> str:
     """How a program's params are fitted, and their values if they are known. Nothing is fitted for it."""
     if fitting is None:
         return ""
-    from compose_lang.runtime.learning.fitted import kept
-
-    found = kept(fitting)
+    known = kept(fitting)
     names = [v.name for v in fitting.graph.variables if v.free_sites and v.name not in fitting.fit.targets]
     how = f"EM over {', '.join(names)}" if names else "L-BFGS"
     if any(t.is_drawn for t in fitting.totals):
@@ -63,7 +82,7 @@ def explain_fit(fitting: Fitting | None) -> str:
     lines = [f"params by maximum likelihood, {how}, at most {fitting.options['steps']:,} steps:"]
     for v in fitting.graph.variables:
         if v.name in fitting.fit.targets:
-            value = "to be fitted by the first run" if found is None else number(found.weights[v.name])
+            value = "to be fitted by the first run" if known is None else number(known.weights[v.name])
             lines.append(f"  {v.name}: {v.type}, {value}")
     lines += [explain_total(t) for t in fitting.totals if t.names]
     return "\n".join(lines)
@@ -91,40 +110,6 @@ def number(value: np.ndarray) -> str:
 def params_table(params: Mapping[str, np.ndarray]) -> str:
     """A line for each param that was fitted."""
     return "\n".join(f"{name} = {number(value)}" for name, value in params.items())
-
-
-def what(part: LearnedFactor) -> list[str]:
-    """Method, net, steps and rows, as far as a part has them."""
-    found = [] if part.is_foreign else [part.method]
-    if part.net is not None:
-        found.append(str(part.net))
-    if part.data:
-        steps = f"{part.options['steps']:,} steps on " if "steps" in part.options else ""
-        found.append(f"{steps}{rows_of(part):,} rows")
-    return found
-
-
-def rows_of(part: LearnedFactor) -> int:
-    return len(next(iter(part.data.values())))
-
-
-def parts_as_json(parts: Iterable[LearnedFactor]) -> list[dict[str, Any]]:
-    """The same as JSON documents show it."""
-    found = []
-    for part in parts:
-        state, path = state_of(part)
-        found.append(
-            {
-                "name": part.name,
-                "state": state,
-                "method": part.method,
-                "net": None if part.net is None else str(part.net),
-                "rows": rows_of(part) if part.data else None,
-                "steps": part.options.get("steps"),
-                "weights": None if path is None else str(path),
-            }
-        )
-    return found
 
 
 HOW = {"kept": "before", "loaded": "loaded", "learned": "now"}

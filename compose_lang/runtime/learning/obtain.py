@@ -5,6 +5,7 @@ In: parts. Out: a `TrainedWeights` for each. A training that is cut short leaves
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -148,6 +149,20 @@ def stored(part: LearnedFactor | Joint) -> TrainedWeights | None:
             with suppress(ComposeError):  # ours, and damaged: it is learned anew
                 file = weights.read(path, part)
                 return TrainedWeights(part, file.weights, "kept", path, file.report)
+    return None
+
+
+def kept(fitting: Fitting) -> TrainedWeights | None:
+    """The values of params as an earlier fit found them; None where there is none that can be read."""
+    for path in files.places(fitting):
+        with suppress(OSError, ValueError, KeyError):  # damaged: it is fitted anew
+            values, metadata = files.opened(path)
+            report: dict[str, Any] = json.loads(metadata["report"])
+            findings = [
+                Diagnostic(code, message, fitting.span, "warning", help=help)
+                for code, message, help in report["warnings"]
+            ]
+            return TrainedWeights(fitting, values, "kept", path, report, None, tuple(findings))
     return None
 
 

@@ -1,4 +1,7 @@
-"""Nets, a file each: `NET` is found by the file's name, as `net=mlp(64, 64)` in a program names it."""
+"""Nets, a file each: `NET` is found by the file's name, as `net=mlp(64, 64)` in a program names it.
+
+In: arrays and a condition for each row. Out: arrays of the same rows. After: `learners`, which say what nets stand for.
+"""
 
 from __future__ import annotations
 
