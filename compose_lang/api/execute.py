@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compose_lang.api.check import stored_columns, warnings_ahead
 from compose_lang.api.learned import learn
-from compose_lang.api.records import data_of, manifest_of, size_of_output, stored_columns
+from compose_lang.api.records import data_of, manifest_of
 from compose_lang.api.samplers import Choice, choose_sampler
 from compose_lang.compiler.graph.learned_factor import used_by
 from compose_lang.diagnostics import ComposeError, Diagnostic
@@ -59,8 +60,7 @@ def launch(
     columns = stored_columns(choice.density.columns, settings.keep)
     warnings = [
         *program.diagnostics,
-        *plan.warnings,
-        *size_of_output(columns, choice.settings, out),
+        *warnings_ahead(program.graph, lambda: plan, choice.settings, out),
     ]
     manifest = manifest_of(program, plan, choice.settings, constants or {}, lessons, columns, choice.lanes)
     begin = RunFolder.resume if resume and (out / MANIFEST).exists() else RunFolder.create

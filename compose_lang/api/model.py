@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.api.bindings import requested
-from compose_lang.api.check import checked_program
+from compose_lang.api.check import checked_program, warnings_ahead
 from compose_lang.compiler.graph.factor_graph import Request, Variable
 from compose_lang.compiler.passes import CompiledProgram
 from compose_lang.compiler.sources.convert import bind_data
@@ -110,6 +110,11 @@ class Model:
         from compose_lang.runtime.planning.plan import plan
 
         return plan(self.program.graph, settings.backend, self._requests(settings.method))
+
+    def warnings_ahead(self, out: str | Path = "", **chosen: Any) -> list[Diagnostic]:
+        """What a run of these settings warns of before its first draw, besides `diagnostics`. out: its folder."""
+        settings = self.settings(**chosen)
+        return warnings_ahead(self.program.graph, lambda: self.plan(settings), settings, Path(out))
 
     def _requests(self, method: str | None) -> list[Request]:
         """What the planner is asked for: the program's `infer` statements, unless a method is given."""

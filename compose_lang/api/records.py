@@ -6,29 +6,23 @@ The manifest has hashes of all that the draws depend on, by which `--resume` kno
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.compiler.passes import CompiledProgram
-from compose_lang.diagnostics import ComposeError, Diagnostic, did_you_mean
 from compose_lang.grammar import ast
 from compose_lang.installed import installed
 from compose_lang.report.explain import plan_as_json
 from compose_lang.runtime.backends import facts
-from compose_lang.runtime.chains.sweep import stored_dtype
 from compose_lang.runtime.density.columns import Column
 from compose_lang.runtime.learning.files import digest
 from compose_lang.runtime.learning.obtain import TrainedWeights
 from compose_lang.runtime.planning.plan import Plan
 from compose_lang.runtime.runs.manifest import Lane, Manifest
 from compose_lang.runtime.runs.settings import Settings
-
-MUCH_OUTPUT = 2**30  #: bytes of draws that are worth a warning
 
 
 def manifest_of(
@@ -55,34 +49,6 @@ def manifest_of(
         lanes=lanes,
         params={name: value.tolist() for name, value in program.params.items()},
     )
-
-
-def stored_columns(columns: Sequence[Column], keep: tuple[str, ...] | None) -> list[Column]:
-    """The columns to store: those named (CG0307 if there is none of that name), or all that can vary."""
-    if keep is None:
-        return [column for column in columns if column.free.size]
-    names = [column.name for column in columns]
-    for name in keep:
-        if name not in names:
-            help = did_you_mean(name, names) or f"what can be kept: {', '.join(names)}"
-            raise ComposeError(Diagnostic("CG0307", f"there is no `{name}` to keep", help=help), exit_code=2)
-    return [column for column in columns if column.name in keep]
-
-
-def size_of_output(columns: Sequence[Column], settings: Settings, out: Path) -> list[Diagnostic]:
-    """A warning where the draws take much room on disk; an error (exit code 5) where there is not enough."""
-    each = sum(column.size * np.dtype(stored_dtype(column.type.domain)).itemsize for column in columns)
-    total = each * settings.chains * settings.draws
-    if total < MUCH_OUTPUT:
-        return []
-    widest = max(columns, key=lambda column: column.size).name
-    help = f"--keep NAMES stores some of them only (`{widest}` is the largest), --thin K fewer draws"
-    text = f"the draws take {total / 2**30:.1f} GB in {out}"
-    parent = next(folder for folder in [out, *out.absolute().parents] if folder.exists())
-    if total > shutil.disk_usage(parent).free:
-        text += f", but only {shutil.disk_usage(parent).free / 2**30:.1f} GB are free"
-        raise ComposeError(Diagnostic("CG0801", text, help=help), exit_code=5)
-    return [Diagnostic("CG0801", text, severity="warning", help=help)]
 
 
 def data_of(program: CompiledProgram) -> dict[str, NDArray[Any]]:

@@ -17,6 +17,7 @@ from compose_lang.cli.verb import (
     Program,
     SetFlag,
     TrustFlag,
+    folder_of,
     model_of,
     verb,
 )
@@ -67,7 +68,7 @@ def check(
     for path in programs:
         try:
             model = model_of(path, data, constants, trust)
-            found += model.diagnostics
+            found += [*model.diagnostics, *model.warnings_ahead(folder_of(path))]
             if dump:
                 print(dump_stage(model.program, dump))
         except ComposeError as wrong:
@@ -161,7 +162,7 @@ def explain(
         screen.document({"program": what, "plan": plan, **learned})
     else:
         print(model.explain(**settings))
-    screen.report(model.diagnostics)
+    screen.report([*model.diagnostics, *model.warnings_ahead(folder_of(Path(what)), **settings)])
 
 
 @verb

@@ -16,6 +16,7 @@ from compose_lang.cli.verb import (
     Program,
     SetFlag,
     TrustFlag,
+    folder_of,
     model_of,
     verb,
 )
@@ -62,7 +63,7 @@ def run(
     every: Annotated[bool, typer.Option("--all", help="Show every row of the summary.")] = False,
 ) -> int:
     """Sample a program; write and summarise its draws."""
-    folder = out or Path(program.stem + ".out")
+    folder = out or folder_of(program)
     screen.failure = dict.fromkeys(DOCUMENT) | {"program": str(program)}
     if device != "cpu":
         raise ComposeError(Diagnostic("CG0901", f"the device `{device}` is not built yet: there is `cpu`"))

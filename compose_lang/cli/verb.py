@@ -88,3 +88,8 @@ def model_of(
     declared = data_names(program) if data else ()
     bound = {**(earlier or {}), **bound_constants(constants)}
     return compile(program, bound_data(data, declared), bound, trust)
+
+
+def folder_of(program: Path) -> Path:
+    """The folder that a program's draws go to unasked."""
+    return Path(program.stem + ".out")

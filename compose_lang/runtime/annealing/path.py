@@ -23,7 +23,7 @@ from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.chains.starts import find_start
-from compose_lang.runtime.chains.sweep import CHUNK_DRAWS, named_leaves, rebuilt, stored_dtype
+from compose_lang.runtime.chains.sweep import CHUNK_DRAWS, named_leaves, rebuilt
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.learned.energy import Learned
@@ -65,7 +65,7 @@ class Levelled:
         self.warmup = warmup
         self.move = MOVES[annealing.move]
         self.capacity = CHUNK_DRAWS
-        self.stored = {c.name: stored_dtype(c.type.domain) for c in whole.columns if c.name in set(keep)}
+        self.stored = {c.name: c.stored_dtype for c in whole.columns if c.name in set(keep)}
         self.count = len(schedule.levels)
 
     def failing(self, batch: Any, chain: int) -> list[str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.chains.sweep import Advance, stored_dtype
+from compose_lang.runtime.chains.sweep import Advance
 from compose_lang.runtime.elimination.solved import Solved
 
 MOST_NUMBERS = 2**21  #: that are drawn at a time
@@ -28,7 +28,7 @@ class IndependentSweeper:
         self.solved = solved
         self.seed = seed
         kept = [c for c in solved.density.columns if c.name in set(keep)]
-        self.stored = {c.name: stored_dtype(c.type.domain) for c in kept}
+        self.stored = {c.name: c.stored_dtype for c in kept}
         self.capacity = max(1, MOST_NUMBERS // (chains * solved.exact.sites.count))
         self.lock = threading.Lock()
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.compiler.ir.types import Domain, value_range
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.tree import tree_map
@@ -74,7 +73,7 @@ class Sweeper:
         self.warmup = warmup
         self.fixed = fixed or {}
         kept = [column for column in self.density.columns if column.name in set(keep)]
-        self.stored = {column.name: stored_dtype(column.type.domain) for column in kept}
+        self.stored = {column.name: column.stored_dtype for column in kept}
         values = sum(int(np.prod(column.type.full_shape, dtype=int)) for column in kept)
         self.capacity = max(1, min(CHUNK_DRAWS, CHUNK_BYTES // max(1, 8 * chains * values)))
         if self.backend.compiles_whole:
@@ -300,20 +299,3 @@ def rebuilt(tree: Tree, values: Mapping[str, Array], name: str = "") -> Tree:
         parts = [rebuilt(part, values, f"{name}/{i}") for i, part in enumerate(tree)]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return values[name]
-
-
-def stored_dtype(domain: Domain) -> str | None:
-    """The smallest type that holds a discrete domain's values; None for reals, stored as they are computed.
-
-    A lattice of spins takes a byte a site on disk.
-    """
-    if domain.kind == "bool":
-        return "bool"
-    if not domain.is_discrete:
-        return None
-    if domain.is_finite or domain.kind == "permutation":
-        largest = max(map(abs, value_range(domain)))
-        for name in ("int8", "int16", "int32"):
-            if largest <= np.iinfo(name).max:
-                return name
-    return "int64"

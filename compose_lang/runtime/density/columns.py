@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.compiler.ir.types import Domain, Type
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.compiler.ir.types import BOOL, INT, REAL, Domain, Type, value_range
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,23 @@ class Column:
     def size(self) -> int:
         """Numbers in one draw."""
         return math.prod(self.type.full_shape)
+
+    @property
+    def stored_dtype(self) -> str | None:
+        """The smallest type that holds a discrete domain's values; None for reals, stored as they are computed.
+
+        A lattice of spins takes a byte a site on disk.
+        """
+        if self.type.domain.kind == "bool":
+            return "bool"
+        if not self.type.domain.is_discrete:
+            return None
+        if self.type.domain.is_finite or self.type.domain.kind == "permutation":
+            largest = max(map(abs, value_range(self.type.domain)))
+            for name in ("int8", "int16", "int32"):
+                if largest <= np.iinfo(name).max:
+                    return name
+        return "int64"
 
     @property
     def free(self) -> NDArray[np.intp]:
@@ -89,3 +107,16 @@ class Column:
             observed[document["observed"]] = True
             observed = observed.reshape(type_.full_shape)
         return Column(document["name"], type_, document["is_let"], observed)
+
+
+def columns_of(graph: FactorGraph) -> tuple[Column, ...]:
+    """What is recorded of a graph, in order: its variables, then its `let`s."""
+    columns = []
+    for v in graph.variables:
+        observed = ~v.free.reshape((*v.type.shape, *(1,) * len(v.type.domain.event_shape)))
+        held = np.broadcast_to(observed, v.type.full_shape) if observed.any() else None
+        columns.append(Column(v.name, v.type, False, held))
+    plain = {"real": REAL, "int": INT, "bool": BOOL}
+    for d in graph.derived:
+        columns.append(Column(d.name, Type(plain[d.node.dtype], d.node.shape), True, None))
+    return tuple(columns)

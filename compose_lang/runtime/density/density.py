@@ -21,11 +21,10 @@ from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, V
 from compose_lang.compiler.graph.learned_factor import LEVEL, LearnedFactor, learned_factors_in
 from compose_lang.compiler.ir.interpret import interpret, large_constants
 from compose_lang.compiler.ir.node import Node, postorder
-from compose_lang.compiler.ir.types import BOOL, INT, REAL, Type
 from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.arrays import transforms
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position
-from compose_lang.runtime.density.columns import Column
+from compose_lang.runtime.density.columns import Column, columns_of
 from compose_lang.runtime.density.level import PRICE, Level
 from compose_lang.runtime.learned.energy import Learned, bound
 from compose_lang.runtime.learned.foreign.binding import bind
@@ -332,12 +331,4 @@ class Density:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """What is recorded, in order."""
-        found = []
-        for v in self.graph.variables:
-            observed = ~v.free.reshape((*v.type.shape, *(1,) * len(v.type.domain.event_shape)))
-            held = np.broadcast_to(observed, v.type.full_shape) if observed.any() else None
-            found.append(Column(v.name, v.type, False, held))
-        plain = {"real": REAL, "int": INT, "bool": BOOL}
-        for d in self.graph.derived:
-            found.append(Column(d.name, Type(plain[d.node.dtype], d.node.shape), True, None))
-        return tuple(found)
+        return columns_of(self.graph)

@@ -5,7 +5,6 @@ Before: the factor graph. After: `plan`, of what remains.
 
 from __future__ import annotations
 
-from compose_lang.compiler.analyses.noise_levels import anneal
 from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.backends import with_gradients
@@ -14,15 +13,10 @@ from compose_lang.runtime.planning.methods import assign
 from compose_lang.runtime.planning.tempering import tempering
 
 
-def refusals(graph: FactorGraph) -> list[Diagnostic]:
-    """What is wrong with a program's levels, and with its own requests on every backend that has gradients."""
+def refusals(graph: FactorGraph, has_sound_levels: bool) -> list[Diagnostic]:
+    """What is wrong with a program's requests on every backend that has gradients."""
     free = [v for v in graph.variables if v.free_sites]
     found: list[Diagnostic] = []
-    try:
-        anneal(graph)
-    except ComposeError as wrong:
-        found.extend(wrong.diagnostics)
-    has_sound_levels = not found
     for request in graph.requests:
         errors = []
         for backend in with_gradients():
