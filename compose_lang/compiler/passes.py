@@ -90,10 +90,10 @@ PASSES = (
 
 def run_passes(graph: FactorGraph, last: str = "", has_all_names: bool = True) -> FactorGraph:
     """A graph after all passes, or after those up to the one that is named `last`."""
-    for each in PASSES:
-        if has_all_names or not each.needs_all_names:
-            graph = each.function(graph)
-        if each.name == last:
+    for p in PASSES:
+        if has_all_names or not p.needs_all_names:
+            graph = p.function(graph)
+        if p.name == last:
             break
     return graph
 

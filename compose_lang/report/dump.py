@@ -16,13 +16,13 @@ from compose_lang.grammar.ast import FactorDecl
 from compose_lang.grammar.node import Node
 
 AFTER = "after:"
-STAGES = ("ast", "typed", "graph", "energy", *(f"{AFTER}{each.name}" for each in PASSES))
+STAGES = ("ast", "typed", "graph", "energy", *(f"{AFTER}{p.name}" for p in PASSES))
 
 
 def list_passes() -> str:
     """The compiler's passes in their order, and why each stands where it stands."""
-    width = max(len(each.name) for each in PASSES)
-    return "\n".join(f"{each.name:<{width}}  {each.why_here}" for each in PASSES)
+    width = max(len(p.name) for p in PASSES)
+    return "\n".join(f"{p.name:<{width}}  {p.why_here}" for p in PASSES)
 
 
 def check_stage(stage: str) -> None:
@@ -121,16 +121,16 @@ def _energy(graph: FactorGraph) -> Iterator[str]:
     """One line an operation, each named once, since what is shared would be written out over and over; then groups."""
     names: dict[int, str] = {}
     number = 0
-    for each in postorder(group.energy for group in graph.groups):
-        axes = "".join(f" {axis}" for axis in each.axes)
-        if not each.args:
-            shown = " ".join(str(each.value)[:40].split()) if each.op == "const" else str(each.attrs[0])
-            names[id(each)] = f"{shown}{axes if each.op == 'const' else ''}"
+    for n in postorder(group.energy for group in graph.groups):
+        axes = "".join(f" {axis}" for axis in n.axes)
+        if not n.args:
+            shown = " ".join(str(n.value)[:40].split()) if n.op == "const" else str(n.attrs[0])
+            names[id(n)] = f"{shown}{axes if n.op == 'const' else ''}"
             continue
         number += 1
-        names[id(each)] = f"%{number}"
-        attributes = f" {each.attrs}" if each.attrs else ""
-        inside = ", ".join(names[id(a)] for a in each.args)
-        yield f"{names[id(each)]} = {each.op}({inside}){attributes} {each.dtype}{list(each.shape)}{axes}"
+        names[id(n)] = f"%{number}"
+        attributes = f" {n.attrs}" if n.attrs else ""
+        inside = ", ".join(names[id(a)] for a in n.args)
+        yield f"{names[id(n)]} = {n.op}({inside}){attributes} {n.dtype}{list(n.shape)}{axes}"
     for group in graph.groups:
         yield f"{group.label or group.kind}: {names[id(group.energy)]}"

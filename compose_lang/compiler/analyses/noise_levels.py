@@ -75,15 +75,15 @@ def anneal(graph: FactorGraph) -> Anneal | None:
     choices: list[Choice] = []
     for g in graph.groups:
         if depends_on_level(g.energy):
-            found, why = flow(g, frozenset(moved))
+            of_group, why = flow(g, frozenset(moved))
             chosen = as_choice(g, len(choices))
             if chosen is not None:
-                followed, _ = flow(chosen[0], frozenset(moved))
-                if followed is not None and followed.linear:
-                    found = followed
+                of_part, _ = flow(chosen[0], frozenset(moved))
+                if of_part is not None and of_part.linear:
+                    of_group = of_part
                     choices.append(chosen[1])
-            if found is not None:
-                flows.append(found)
+            if of_group is not None:
+                flows.append(of_group)
             else:
                 families.append(g)
                 if why:
@@ -275,8 +275,8 @@ def as_choice(g: FactorGroup, number: int) -> tuple[FactorGroup, Choice] | None:
         logs = np.moveaxis(spread(weight, (axis, *copies)), 0, -1)
         z = choice(number, copies, logs, g)
         at = gather(z.node, [along(a) for a in copies])
-        each = node("where", node("eq", at, along(axis)), inner, constant(0.0))
-        return replace(g, energy=reduce_axis("sum", each, axis)), Choice(z, shares(logs))
+        chosen_part = node("where", node("eq", at, along(axis)), inner, constant(0.0))
+        return replace(g, energy=reduce_axis("sum", chosen_part, axis)), Choice(z, shares(logs))
     return None
 
 
@@ -301,8 +301,7 @@ def spread(weight: Node, axes: tuple[Axis, ...]) -> np.ndarray:
 def shares(logs: np.ndarray) -> np.ndarray:
     """Weights that sum to 1 over the last axis."""
     weights = np.exp(logs - logs.max(axis=-1, keepdims=True))
-    found: np.ndarray = weights / weights.sum(axis=-1, keepdims=True)
-    return found
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
 def choice(number: int, copies: tuple[Axis, ...], logs: np.ndarray, g: FactorGroup) -> Variable:

@@ -67,7 +67,7 @@ class Elaboration:
         self.pending = bodies.PendingArrays(module.statements)
         is_unclamped = self.session.interpretation.is_unclamped
         self.observing = [s for s in module.statements if any(observes([s])) and not is_unclamped]
-        self.found: list[Diagnostic] = []
+        self.diagnostics: list[Diagnostic] = []
         self.exit_code = 1
 
     def run(self) -> None:
@@ -91,8 +91,8 @@ class Elaboration:
         )
         for statement in ordered:
             self.attempt(statement)
-        if self.found:
-            raise ComposeError(self.found, self.exit_code)
+        if self.diagnostics:
+            raise ComposeError(self.diagnostics, self.exit_code)
 
     def attempt(self, statement: ast.Statement) -> None:
         """Elaborate one statement; an error poisons what it declares and does not hide the next."""
@@ -100,18 +100,18 @@ class Elaboration:
             self.statement(statement)
         except ComposeError as wrong:
             placed = [d if d.span else replace(d, span=statement.span) for d in wrong.diagnostics]
-            self.found.extend(d for d in placed if d not in self.found)
+            self.diagnostics.extend(d for d in placed if d not in self.diagnostics)
             self.exit_code = max(self.exit_code, wrong.exit_code)
         except PoisonedUse:
             pass
         except ShapeError as wrong:
             shapes = " against ".join(str(list(s)) for s in wrong.shapes)
-            self.found.append(Diagnostic("CG0203", f"{wrong}: {shapes}", statement.span))
+            self.diagnostics.append(Diagnostic("CG0203", f"{wrong}: {shapes}", statement.span))
         except MemoryError:
-            self.found.append(Diagnostic("CG0801", "this does not fit into memory", statement.span))
+            self.diagnostics.append(Diagnostic("CG0801", "this does not fit into memory", statement.span))
             self.exit_code = 5
         except RecursionError:
-            self.found.append(Diagnostic("CG0104", "this is nested too deeply", statement.span))
+            self.diagnostics.append(Diagnostic("CG0104", "this is nested too deeply", statement.span))
         else:
             return
         self.scope.names.update(dict.fromkeys(bodies.lost(statement, self.scope), Poisoned()))
@@ -129,7 +129,9 @@ class Elaboration:
         for name in self.session.constants:
             if name not in consts:
                 help = did_you_mean(name, consts) or f"the program's constants: {', '.join(consts) or 'none'}"
-                self.found.append(Diagnostic("CG0307", f"there is no `const {name}` to set", None, help=help))
+                self.diagnostics.append(
+                    Diagnostic("CG0307", f"there is no `const {name}` to set", None, help=help)
+                )
 
     # --- a program as a factor: what its application gives ---
 

@@ -53,14 +53,14 @@ def use(program: Elaboration, s: ast.Use) -> None:
     if s.names is None:
         program.scope.names[s.alias or name] = Namespace(s.module, module)
         if s.alias is None:
-            for each in module.parts:
-                program.scope.names.setdefault(each, module.find(each))
+            for part in module.parts:
+                program.scope.names.setdefault(part, module.find(part))
         return
-    for each in s.names:
-        if each not in module.parts:
-            help = did_you_mean(each, module.parts) or f"it has {', '.join(sorted(module.parts))}"
-            fail("CG0201", f"`{s.module}` has no `{each}`", name_span(s, each), help=help)
-        program.scope.names[each] = module.find(each)
+    for wanted in s.names:
+        if wanted not in module.parts:
+            help = did_you_mean(wanted, module.parts) or f"it has {', '.join(sorted(module.parts))}"
+            fail("CG0201", f"`{s.module}` has no `{wanted}`", name_span(s, wanted), help=help)
+        program.scope.names[wanted] = module.find(wanted)
 
 
 def use_program(ctx: Context, s: ast.Use) -> dict[str, Any]:
@@ -71,15 +71,15 @@ def use_program(ctx: Context, s: ast.Use) -> dict[str, Any]:
         if not name.isidentifier():
             fail("CG0101", f"`{name}` is no name", s.span, help=f'name it: use "{s.module}" as scene')
         return {name: program}
-    for each in s.names:
-        if each not in program.scope.names:
+    for wanted in s.names:
+        if wanted not in program.scope.names:
             fail(
                 "CG0201",
-                f"{s.module} declares no `{each}`",
-                name_span(s, each),
-                help=did_you_mean(each, program.scope.names),
+                f"{s.module} declares no `{wanted}`",
+                name_span(s, wanted),
+                help=did_you_mean(wanted, program.scope.names),
             )
-    return {each: program.scope.names[each] for each in s.names}
+    return {wanted: program.scope.names[wanted] for wanted in s.names}
 
 
 def load(session: Session, s: ast.Use, name: str) -> Namespace:
@@ -133,9 +133,11 @@ def declarations(module: ast.Module, session: Session, name: str) -> SymbolTable
     except ComposeError as wrong:
         if any(d.code != "CG0301" for d in wrong.diagnostics):
             raise
-    for each, value in scope.names.items():
+    for declared, value in scope.names.items():
         if isinstance(value, Poisoned):
-            scope.names[each] = Poisoned(f"`{each}` hangs on data that is given to `{name}.{MAIN}` alone")
+            scope.names[declared] = Poisoned(
+                f"`{declared}` hangs on data that is given to `{name}.{MAIN}` alone"
+            )
     scope.names[MAIN] = ProgramFactor(signature(module, f"{name}.{MAIN}"), scope, module, session)
     return scope
 
