@@ -10,6 +10,8 @@ import pytest
 
 from compose_lang.compiler.ir.ops import OPS
 from compose_lang.runtime.backends import Facts, backend_names, facts, load_backend
+from compose_lang.runtime.kernels import discover
+from compose_lang.runtime.views.views import kinds
 
 PACKAGE = Path(__file__).parents[1] / "compose_lang"
 OPERATIONS = {*OPS, "const", "var", "slot"}
@@ -83,3 +85,14 @@ def test_what_a_backend_states_is_read_without_its_library(name: str) -> None:
     pytest.importorskip(name)
     backend = load_backend(name)
     assert facts(name) == Facts(**{field.name: getattr(backend, field.name) for field in fields(Facts)})
+
+
+# --- views ----------------------------------------------------------------------------------------------
+
+
+def test_what_kernels_see_of_a_discrete_variable_is_exported_by_a_file() -> None:
+    """But joint draws and proposals, which see several variables."""
+    discrete = {"finite", "counts", "permutation"}
+    asked = {k.view for k in discover().values() if k.serves & discrete}
+    assert set(kinds()) == asked - {"joint"}
+    assert all(kind.name == name for name, kind in kinds().items())

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from compose_lang.compiler.analyses.potts import Clusters
-from compose_lang.compiler.graph.factor_graph import Variable
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
+from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.density.density import FULL, Density
 from compose_lang.runtime.density.level import Level
+from compose_lang.runtime.kernels.common.kernel import BondBlock
+from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.views.conditional import ValueIndices
+from compose_lang.runtime.views.view import View, ViewKind
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,3 +76,14 @@ class Bonds(ValueIndices):
         if self.clusters.field is not None:
             total = total + self.tables["field"][None]
         return self.density.weighed(total, self.level)
+
+
+def bonds(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """Pairs that prefer to agree or to differ, in fields."""
+    found = block.structure
+    assert isinstance(found, Clusters)
+    tables = tree_map(backend.asarray, found.tables)
+    return View(found.energies, tables, lambda d, t, level, _: Bonds(d, found, t, level))
+
+
+VIEWS = (ViewKind("bonds", BondBlock, bonds),)

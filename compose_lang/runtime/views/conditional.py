@@ -10,13 +10,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.compiler.analyses.conditionals import Around, ConditionalGroup, Conditionals
-from compose_lang.compiler.graph.factor_graph import Variable
+from compose_lang.compiler.analyses.conditionals import (
+    Around,
+    ConditionalGroup,
+    Conditionals,
+    of_pairs,
+    of_sets,
+    of_sites,
+)
+from compose_lang.compiler.analyses.gibbs_form import Form
+from compose_lang.compiler.constraints.moves import ConservedSums
+from compose_lang.compiler.constraints.site_sets import Subsets
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.density.level import Level
-from compose_lang.runtime.kernels.common.kernel import Weigh
+from compose_lang.runtime.kernels.common.kernel import DiscreteBlock, PairBlock, SubsetBlock, Weigh
+from compose_lang.runtime.kernels.pairwise.forms import tables_of
+from compose_lang.runtime.kernels.pairwise.held import PairwiseBlock, on_backend
+from compose_lang.runtime.planning.block import Block
+from compose_lang.runtime.views.view import View, ViewKind, integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,3 +331,42 @@ class ValueIndices:
         held = position[self.name]
         values = self.values.start + self.values.step * places
         return {**position, self.name: self.density.backend.xp.astype(values, held.dtype)}
+
+
+def sites(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """A variable site by site: in the form the planner chose, or by the energies of as many values as are weighed."""
+    form = block.structure
+    if isinstance(form, Form):
+        tables = on_backend(tables_of(form), backend)
+        return View([], tables, lambda d, t, level, _: PairwiseBlock(v.name, v.type.domain.values, form, t))
+    seen = OrderingView if v.type.domain.kind == "permutation" else Sites
+    local = of_sites(graph, v, len(v.support.values)) if block.kernel == "gibbs" else of_sites(graph, v)
+    held = integers(local.tables, backend)
+    return View(local.energies, held, lambda d, t, level, _: seen(d, local, t, level))
+
+
+def pairs(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """Pairs of sites whose sum must stay."""
+    found = block.structure
+    assert isinstance(found, ConservedSums)
+    values = len(v.support.values)
+    local = of_pairs(graph, v, found.sets, values if found.is_even else values**2)
+    held = integers(local.tables, backend)
+    return View(local.energies, held, lambda d, t, level, _: Pairs(d, local, t, level, found.is_even))
+
+
+def small_sets(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """Small sets of sites that are drawn jointly."""
+    found = block.structure
+    assert isinstance(found, Subsets)
+    local = of_sets(graph, v, found.sets, found.candidates, found.kept)
+    orbits = {name: getattr(found.orbits, name) for name in ("orbit", "first", "count", "order")}
+    held = integers({**local.tables, **orbits, "form": found.form}, backend)
+    return View(local.energies, held, lambda d, t, level, _: SiteSetView(d, local, t, level))
+
+
+VIEWS = (
+    ViewKind("sites", DiscreteBlock, sites),
+    ViewKind("sums", PairBlock, pairs),
+    ViewKind("subsets", SubsetBlock, small_sets),
+)

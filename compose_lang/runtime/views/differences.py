@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.constraints.moves import DisequalityGraph
-from compose_lang.compiler.graph.factor_graph import FactorGroup, groups_of, moved_with
-from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable, groups_of, moved_with
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.density.density import FULL, Density
 from compose_lang.runtime.density.level import Level
+from compose_lang.runtime.kernels.common.kernel import ChainBlock
+from compose_lang.runtime.planning.block import Block
+from compose_lang.runtime.views.view import View, ViewKind, integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,3 +75,13 @@ class Chains:
         if not self.groups:
             return self.density.backend.xp.zeros((places.shape[0],), dtype=self.density.backend.real)
         return self.density.energy_of(self.assign(position, places), self.groups, self.moved, self.level)
+
+
+def chains(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """Sites that must differ."""
+    found = block.structure
+    assert isinstance(found, DisequalityGraph)
+    return View([], integers(found.tables, backend), lambda d, t, level, _: Chains(d, found, t, level))
+
+
+VIEWS = (ViewKind("chains", ChainBlock, chains),)

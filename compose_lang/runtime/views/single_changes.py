@@ -10,12 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from compose_lang.compiler.analyses.relaxation import Changes
-from compose_lang.compiler.graph.factor_graph import Variable
-from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.compiler.analyses.relaxation import Changes, changes
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.density.density import FULL, Density
 from compose_lang.runtime.density.level import Level
+from compose_lang.runtime.kernels.common.kernel import ChangeBlock
+from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.views.conditional import Sites, ValueIndices
+from compose_lang.runtime.views.view import View, ViewKind, integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,3 +100,13 @@ class Changing(ValueIndices):
         difference = found - now
         own = xp.arange(count, dtype=places.dtype) == places[:, :, None]
         return xp.where(own, 0.0, xp.where(xp.isnan(difference), xp.inf, difference))
+
+
+def changing(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """All changes of single sites at once."""
+    found = changes(graph, v, backend.has_gradient)
+    tables = None if found.local is None else integers(found.local.tables, backend)
+    return View(found.energies, tables, lambda d, t, level, compiled: Changing(d, found, t, level, compiled))
+
+
+VIEWS = (ViewKind("changes", ChangeBlock, changing),)

@@ -11,12 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from compose_lang.compiler.analyses.elimination import COMPILED
 from compose_lang.compiler.analyses.sum_out import Exact
-from compose_lang.compiler.graph.factor_graph import Variable
-from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.density.density import FULL, Density
 from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.elimination.summed_out import Joint, Summed
+from compose_lang.runtime.kernels.common.kernel import ForestBlock
+from compose_lang.runtime.planning.block import Block
+from compose_lang.runtime.views.view import View, ViewKind, integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,3 +71,20 @@ class TreeView:
         both = xp.concat([before, xp.astype(drawn[self.name], before.dtype)], axis=1)
         after = xp.where(possible[:, None], xp.take(both, tables["place"], axis=1), before)
         return {**position, self.name: after}
+
+
+def groves(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
+    """Classes of sites that hang together as trees."""
+    found = block.structure
+    assert isinstance(found, tuple)
+    padding = COMPILED if backend.compiles_whole else 1.0
+    classes = [planted(v, part, padding) for part in found]
+    return View(
+        [t.energy for part in found for t in part.tables],
+        integers([c.tables for c in classes], backend),
+        lambda d, t, level, _: TreeView(d, v, classes, t, level),
+        any(run.rounds > 1 for c in classes for run in c.summed.elimination.runs),
+    )
+
+
+VIEWS = (ViewKind("forests", ForestBlock, groves),)

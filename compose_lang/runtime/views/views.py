@@ -1,7 +1,6 @@
 """What the kernels of a plan see of its variables: for each block a structure, made once for a density.
 
-A `View` has the expressions that it evaluates and the arrays that it reads, and shows itself to a kernel as the block
-that the kernel asks for (`Kernel.view`, see `kernel.py`). `Views` has those of a plan on a density: compiled functions
+`Views` has those of a plan on a density: compiled functions
 take the arrays of both as an argument.
 
 In: a density, the plan's blocks and the compiler's analyses. Out: bound kernels. After: the samplers.
@@ -11,55 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
-from compose_lang.compiler.analyses.conditionals import of_pairs, of_sets, of_sites
 from compose_lang.compiler.analyses.elimination import COMPILED
-from compose_lang.compiler.analyses.gibbs_form import Form
-from compose_lang.compiler.analyses.potts import Clusters
-from compose_lang.compiler.analyses.relaxation import changes
 from compose_lang.compiler.analyses.sum_out import Exact
-from compose_lang.compiler.constraints.moves import ConservedSums, DisequalityGraph
-from compose_lang.compiler.constraints.site_sets import Subsets
-from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
-from compose_lang.compiler.ir.node import Node
+from compose_lang.runtime import views as package
 from compose_lang.runtime.arrays.protocol import Backend, Tree
-from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.density.density import FULL, Density
 from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.elimination.summed_out import Joint, Summed
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.common.kernel import BoundKernel
 from compose_lang.runtime.kernels.common.proposing import Proposed
-from compose_lang.runtime.kernels.pairwise.forms import tables_of
-from compose_lang.runtime.kernels.pairwise.held import PairwiseBlock, on_backend
 from compose_lang.runtime.planning.block import Block
-from compose_lang.runtime.views.agreements import Bonds
-from compose_lang.runtime.views.conditional import OrderingView, Pairs, Sites, SiteSetView
 from compose_lang.runtime.views.coordinates import Coordinates
-from compose_lang.runtime.views.differences import Chains
-from compose_lang.runtime.views.single_changes import Changing
-from compose_lang.runtime.views.trees import TreeView, planted
+from compose_lang.runtime.views.view import Compiled, View, ViewKind, integers
 
 Key = tuple[tuple[str, ...], str]
 """The variables of a block, and what its kernel sees of them."""
-
-Compiled = Callable[[str], Callable[..., Any]]
-"""A method of a view by its name, compiled by itself where the backend does not compile whole sweeps."""
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """energies: expressions it evaluates. tables: a tree of arrays on the backend.
-
-    show: the block on a density and on such tables, at a level. loops: whether it goes round in loops, which a
-    compiler of PyTorch would unroll.
-    """
-
-    energies: Sequence[Node]
-    tables: Tree
-    show: Callable[[Density, Tree, Level, Compiled | None], Any]
-    loops: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +116,13 @@ class Views:
         return run
 
 
+@cache
+def kinds() -> dict[str, ViewKind]:
+    """What may be seen of one discrete variable, by `Kernel.view`: what the files of this folder export."""
+    modules = [import_module(f"{__package__}.{module.name}") for module in iter_modules(package.__path__)]
+    return {kind.name: kind for module in modules for kind in getattr(module, "VIEWS", ())}
+
+
 def views_of(density: Density, blocks: Sequence[Block], is_steady: bool = True) -> Views:
     """What there is to see of a plan's blocks; a block of continuous variables needs nothing but their names."""
     graph, backend = density.graph, density.backend
@@ -163,7 +141,7 @@ def views_of(density: Density, blocks: Sequence[Block], is_steady: bool = True) 
             elif sees == "joint":
                 views[block.variables, sees] = joint(block.variables, blocks, backend)
             elif first.is_discrete:
-                views[block.variables, sees] = OF_ONE[sees](graph, first, block, backend)
+                views[block.variables, sees] = kinds()[sees].make(graph, first, block, backend)
     density = density.evaluating([n for view in views.values() for n in view.energies])
     tables = [view.tables for view in views.values()]
     return Views(density, tuple(blocks), views, tables, is_steady, {})
@@ -186,88 +164,3 @@ def joint(names: tuple[str, ...], blocks: Sequence[Block], backend: Backend) -> 
         lambda d, t, level, _: Joint(d, summed, t, level),
         any(run.rounds > 1 for run in summed.elimination.runs),
     )
-
-
-def sites(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
-    """A variable site by site: in the form the planner chose, or by the energies of as many values as are weighed."""
-    form = block.structure
-    if isinstance(form, Form):
-        tables = on_backend(tables_of(form), backend)
-        return View([], tables, lambda d, t, level, _: PairwiseBlock(v.name, v.type.domain.values, form, t))
-    seen = OrderingView if v.type.domain.kind == "permutation" else Sites
-    local = of_sites(graph, v, len(v.support.values)) if block.kernel == "gibbs" else of_sites(graph, v)
-    held = integers(local.tables, backend)
-    return View(local.energies, held, lambda d, t, level, _: seen(d, local, t, level))
-
-
-def groves(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
-    """Classes of sites that hang together as trees."""
-    found = block.structure
-    assert isinstance(found, tuple)
-    padding = COMPILED if backend.compiles_whole else 1.0
-    classes = [planted(v, part, padding) for part in found]
-    return View(
-        [t.energy for part in found for t in part.tables],
-        integers([c.tables for c in classes], backend),
-        lambda d, t, level, _: TreeView(d, v, classes, t, level),
-        any(run.rounds > 1 for c in classes for run in c.summed.elimination.runs),
-    )
-
-
-def bonds(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
-    """Pairs that prefer to agree or to differ, in fields."""
-    found = block.structure
-    assert isinstance(found, Clusters)
-    tables = tree_map(backend.asarray, found.tables)
-    return View(found.energies, tables, lambda d, t, level, _: Bonds(d, found, t, level))
-
-
-def changing(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
-    """All changes of single sites at once."""
-    found = changes(graph, v, backend.has_gradient)
-    tables = None if found.local is None else integers(found.local.tables, backend)
-    return View(found.energies, tables, lambda d, t, level, compiled: Changing(d, found, t, level, compiled))
-
-
-def pairs(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
-    """Pairs of sites whose sum must stay."""
-    found = block.structure
-    assert isinstance(found, ConservedSums)
-    values = len(v.support.values)
-    local = of_pairs(graph, v, found.sets, values if found.is_even else values**2)
-    held = integers(local.tables, backend)
-    return View(local.energies, held, lambda d, t, level, _: Pairs(d, local, t, level, found.is_even))
-
-
-def chains(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
-    """Sites that must differ."""
-    found = block.structure
-    assert isinstance(found, DisequalityGraph)
-    return View([], integers(found.tables, backend), lambda d, t, level, _: Chains(d, found, t, level))
-
-
-def small_sets(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> View:
-    """Small sets of sites that are drawn jointly."""
-    found = block.structure
-    assert isinstance(found, Subsets)
-    local = of_sets(graph, v, found.sets, found.candidates, found.kept)
-    orbits = {name: getattr(found.orbits, name) for name in ("orbit", "first", "count", "order")}
-    held = integers({**local.tables, **orbits, "form": found.form}, backend)
-    return View(local.energies, held, lambda d, t, level, _: SiteSetView(d, local, t, level))
-
-
-OF_ONE: dict[str, Callable[[FactorGraph, Variable, Block, Backend], View]] = {
-    "sites": sites,
-    "forests": groves,
-    "bonds": bonds,
-    "changes": changing,
-    "sums": pairs,
-    "chains": chains,
-    "subsets": small_sets,
-}
-"""By `Kernel.view`, what is made of one discrete variable."""
-
-
-def integers(tables: Tree, backend: Backend) -> Tree:
-    """Trees of index arrays on the backend."""
-    return tree_map(lambda t: backend.asarray(t, backend.integer), tables)
