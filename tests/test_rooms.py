@@ -6,6 +6,7 @@ All imports count: those inside functions and those under TYPE_CHECKING too.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -20,6 +21,7 @@ import compose_lang
 
 ROOT = Path(compose_lang.__file__).parent
 TESTS = Path(__file__).parent
+DOCS = TESTS.parent / "docs"
 
 #: the rooms, lowest first; each file imports from its own room and from those before it
 ROOMS = (
@@ -204,6 +206,28 @@ def test_every_room_says_what_goes_in_and_out() -> None:
     for folder in {path.parent for path in ROOT.rglob("*.py")}:
         text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
         assert len(text) > 40, folder
+
+
+def test_the_page_on_the_architecture_names_what_exists() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    stems = {str(path.relative_to(ROOT).with_suffix("")) for path in ROOT.rglob("*.*")}
+    stems |= {str(path.relative_to(ROOT)) for path in ROOT.rglob("*")}
+    named = re.findall(
+        r"(?:^|`)(?:compose_lang/)?((?:[a-z_0-9]+/)+[a-z_0-9]+(?:\.\w+)?)(?:`|  )", text, re.MULTILINE
+    )
+    assert len(named) > 20
+    missing = [n for n in named if not any(s == n or s.endswith(f"/{n}") for s in stems)]
+    assert [n for n in missing if not (ROOT.parent / n).exists()] == []
+
+
+def test_the_picture_of_the_rooms_is_of_these_imports() -> None:
+    sys.path.insert(0, str(DOCS))
+    try:
+        from make_rooms import rooms, svg  # type: ignore[import-not-found]
+    finally:
+        sys.path.pop(0)
+    drawn = (DOCS / "rooms.svg").read_text(encoding="utf-8")
+    assert drawn == svg(rooms()), "run: python docs/make_rooms.py"
 
 
 def test_tests_see_the_package_from_outside() -> None:
