@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from compose_lang.compiler.graph.learned_factor import LearnedFactor
+from compose_lang.compiler.graph.learned_factor import LearnedFactor, LearnerDeclaration
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.learned import features
 from compose_lang.runtime.learned.learner import Learner, Weights
+from compose_lang.runtime.learned.learners import diffusion
 
 SD = 0.1
 
@@ -64,4 +66,5 @@ def score(
     return features.split(part, gradient)
 
 
-LEARNER = Learner("diffusion", "rows of data with noise around them", begin, energy, score=score)
+SAID = {field.name: getattr(diffusion.LEARNER, field.name) for field in fields(LearnerDeclaration)}
+LEARNER = Learner(**SAID, begin=begin, energy=energy, score=score)
