@@ -83,12 +83,14 @@ class DeclaredFactor:
         """Whether it has a net, or nothing, in place of an objective: a statement fits it with others."""
         if self.decl.body is None and self.decl.value is None:
             return True
-        return self.learning_method in NETS
+        method = self.learning_method
+        return method != "" and method in NETS
 
     @property
     def normalised(self) -> bool:
         """Whether it is a density, and not learned by a method that leaves its total open."""
-        learner = LEARNERS.get(self.learning_method)
+        method = self.learning_method
+        learner = LEARNERS.get(method) if method else None
         return self.decl.is_density and not self.is_part and (learner is None or learner.normalised)
 
     @property
