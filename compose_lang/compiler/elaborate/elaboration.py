@@ -174,11 +174,7 @@ class Elaboration:
     def check_shape(
         self, value: Node, declared: DeclaredType, what: str, s: ast.Declaration, span: Span
     ) -> None:
-        wanted = declared.type.full_shape
-        fits = len(wanted) == len(value.shape) and all(
-            n in (-1, m) for n, m in zip(wanted, value.shape, strict=True)
-        )
-        if not fits:
+        if not declared.fits(value.shape):
             text = f"shapes do not match: {what} is {declared.type}, given {describe(value)}"
             fail("CG0203", text, span, labels=(Label(s.span, "declared here"),))
 

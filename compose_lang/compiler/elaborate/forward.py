@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context, Interpretation
-from compose_lang.compiler.elaborate.factors.draws import draw_of
+from compose_lang.compiler.elaborate.factors.draws import draw_and_noise
 from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs
 from compose_lang.compiler.elaborate.learned.declarations import part_of
 from compose_lang.compiler.elaborate.plates import collect_over
@@ -98,12 +98,10 @@ def can_draw(factor: WithInputs, ctx: Context) -> bool:
 
 def drawn(ctx: Context, factor: WithInputs, subjects: Sequence[Node], span: Span) -> list[Drawn]:
     """A draw of each subject, of all independent copies that its leading axes mean."""
-    ctx.session.noise_slots = []
-    made = draw_of(replace(ctx, is_drawn=True), factor, subjects, span)
-    noise, ctx.session.noise_slots = tuple(ctx.session.noise_slots), None
+    values, noise = draw_and_noise(replace(ctx, is_drawn=True), factor, subjects, span)
     return [
         Drawn(collect_over(subject, ctx.plates), collect_over(one, ctx.plates), noise, span)
-        for subject, one in zip(subjects, made, strict=True)
+        for subject, one in zip(subjects, values, strict=True)
     ]
 
 

@@ -143,6 +143,11 @@ class DeclaredType:
     lower: Node | None = None
     upper: Node | None = None
 
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of a shape may be of this type."""
+        sizes = self.type.full_shape
+        return len(sizes) == len(shape) and all(n in (-1, m) for n, m in zip(sizes, shape, strict=True))
+
 
 @dataclass(frozen=True)
 class Namespace:

@@ -14,7 +14,7 @@ from compose_lang.compiler.elaborate.declarations.named_values import evaluate_a
 from compose_lang.compiler.elaborate.values import DeclaredType, Texts, as_node, describe
 from compose_lang.compiler.ir.build import constant
 from compose_lang.compiler.ir.node import Node
-from compose_lang.compiler.ir.types import Type
+from compose_lang.compiler.ir.types import INT, Type
 from compose_lang.compiler.sources.convert import bind_data
 from compose_lang.compiler.sources.formats import RawData, read_file, resolve_path
 from compose_lang.diagnostics import ComposeError, Label, fail
@@ -121,6 +121,4 @@ def read(ctx: Context, e: ast.Call) -> RawData:
 
 def read_table(ctx: Context, e: ast.Call) -> np.ndarray:
     """A whole file as a table of integers."""
-    from compose_lang.compiler.ir.types import INT
-
     return bind_data(read(ctx, e), Type(INT, (-1, -1)), "edges", e.span)

@@ -14,7 +14,7 @@ import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context, PoisonedUse
 from compose_lang.compiler.elaborate.declarations.named_values import evaluate_as
-from compose_lang.compiler.elaborate.plates import collect_over
+from compose_lang.compiler.elaborate.plates import collect_over, open_clauses
 from compose_lang.compiler.elaborate.values import as_node, describe, truth
 from compose_lang.compiler.ir.build import broadcast_to, constant, node
 from compose_lang.compiler.ir.node import Node
@@ -57,8 +57,6 @@ def observations(ctx: Context, statements: Sequence[ast.Statement], name: str) -
 
 def inside(ctx: Context, statements: Sequence[ast.Statement], name: str) -> Iterator[Observation]:
     """What the statements of a block observe; a condition around them must be known at compile time."""
-    from compose_lang.compiler.elaborate.plates import open_clauses
-
     for s in statements:
         if isinstance(s, ast.Observe) and observed_name(s) == name:
             yield Observation(s, ctx)

@@ -73,11 +73,7 @@ def check_returned(ctx: Context, decl: ast.Fn, made: Any, call: Span) -> None:
     """The value of a function is of the shape that its `->` says."""
     if decl.returns is None or not isinstance(made, Node):
         return
-    wanted = declared_type(ctx, decl.returns).type.full_shape
-    fits = len(wanted) == len(made.shape) and all(
-        n in (-1, m) for n, m in zip(wanted, made.shape, strict=True)
-    )
-    if not fits:
+    if not declared_type(ctx, decl.returns).fits(made.shape):
         text = f"shapes do not match: `{decl.name}` returns {decl.returns.span.text}, but its value is {describe(made)}"
         labels = (Label(decl.returns.span, "declared here"), Label(call, "called here"))
         fail("CG0203", text, decl.value.span, labels=labels)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context
+from compose_lang.compiler.elaborate.declarations.bind_data import read_table
 from compose_lang.compiler.elaborate.values import (
     DependentRange,
     IndexSet,
@@ -130,8 +131,6 @@ def _zip(ctx: Context, e: ast.Call) -> IndexSet:
 
 def _edges(ctx: Context, e: ast.Call) -> IndexSet:
     """The rows of a file of pairs of node numbers."""
-    from compose_lang.compiler.elaborate.declarations.bind_data import read_table
-
     table = read_table(ctx, e)
     if table.ndim != 2 or table.shape[1] != 2:
         fail("CG0306", f"edges needs two columns of node numbers, the file has shape {table.shape}", e.span)

@@ -96,6 +96,17 @@ TABLE: dict[str, Callable[[Context, ast.Call], Any]] = {
 }
 
 
+def draw_and_noise(
+    ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span
+) -> tuple[list[Node], tuple[tuple[str, Node], ...]]:
+    """A draw of a density in the shapes of its subjects, and the noise it is made of: (kind, slot)."""
+    slots: list[tuple[str, Node]] = []
+    ctx.session.noise_slots = slots
+    drawn = draw_of(ctx, factor, subjects, span)
+    ctx.session.noise_slots = None
+    return drawn, tuple(slots)
+
+
 def draw_of(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> list[Node]:
     """A draw of a density in the shapes of its subjects, an independent one for each copy that they mean.
 

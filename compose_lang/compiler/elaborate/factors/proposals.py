@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from compose_lang.compiler.elaborate.context import Context
 from compose_lang.compiler.elaborate.factors.algebra import total
-from compose_lang.compiler.elaborate.factors.draws import draw_of
+from compose_lang.compiler.elaborate.factors.draws import draw_and_noise
 from compose_lang.compiler.elaborate.factors.values import Applied, as_factor
 from compose_lang.compiler.elaborate.plates import collect_over
 from compose_lang.compiler.elaborate.values import describe
@@ -58,9 +58,7 @@ def proposal(ctx: Context, targets: Sequence[Variable], written: ast.Expr) -> Pr
     columns = [along(a) for a in ctx.plates]
     subjects = [gather(s, columns) for s in slots]
     inner = replace(ctx, weighed_by="a proposal", is_drawn=True)
-    ctx.session.noise_slots = []
-    drawn = draw_of(inner, factor, subjects, written.span)
-    noise, ctx.session.noise_slots = tuple(ctx.session.noise_slots), None
+    drawn, noise = draw_and_noise(inner, factor, subjects, written.span)
     energy = sum_axes(total(factor, inner, subjects, written.span), ctx.plates)
     values = tuple(whole(ctx, one, v, written) for one, v in zip(drawn, targets, strict=True))
     return Proposal(tuple(v.name for v in targets), values, noise, slots, energy, written.span.text)
