@@ -10,7 +10,7 @@ import pytest
 
 from compose_lang.compiler.ir.ops import OPS
 from compose_lang.runtime.backends import Facts, backend_names, facts, load_backend
-from compose_lang.runtime.kernels import discover
+from compose_lang.runtime.kernels import discover, kernel_names
 from compose_lang.runtime.views.views import kinds
 
 PACKAGE = Path(__file__).parents[1] / "compose_lang"
@@ -96,3 +96,37 @@ def test_what_kernels_see_of_a_discrete_variable_is_exported_by_a_file() -> None
     asked = {k.view for k in discover().values() if k.serves & discrete}
     assert set(kinds()) == asked - {"joint"}
     assert all(kind.name == name for name, kind in kinds().items())
+
+
+# --- kernels --------------------------------------------------------------------------------------------
+
+KERNELS = PACKAGE / "runtime" / "kernels"
+#: where the name of a kernel is another word's too; this may only shrink
+OTHER_WORDS = {
+    # the moves at one level of noise, which are named after the kernels
+    "runtime/planning/moves.py": {"hmc", "mala", "ula"},
+    "runtime/kernels/common/rearrangement.py": {"exchange"},  # the noise of a move that exchanges two places
+    # a field of the documents: whether a block is drawn exactly, what a share is exactly
+    "runtime/planning/block.py": {"exact"},
+    "report/explain.py": {"exact"},
+    "runtime/results/optimum.py": {"exact"},
+    "validation/verify.py": {"exact"},
+}
+
+
+def names_of_kernels(text: str) -> set[str]:
+    """The kernels whose names stand in a file as strings."""
+    return {n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant)} & set(kernel_names())
+
+
+def test_a_kernel_s_name_stands_in_its_own_file() -> None:
+    found = {
+        str(p.relative_to(PACKAGE)): names_of_kernels(p.read_text(encoding="utf-8"))
+        - ({p.stem} if p.parent == KERNELS else set())
+        for p in PACKAGE.rglob("*.py")
+    }
+    assert {name: names for name, names in found.items() if names} == OTHER_WORDS
+
+
+def test_a_planted_name_is_found() -> None:
+    assert names_of_kernels('if block.kernel in ("nuts", "other"): pass') == {"nuts"}

@@ -26,6 +26,7 @@ from compose_lang.runtime.elimination.solver import Impossible, impossible, solv
 from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.plan import plan
+from compose_lang.runtime.planning.tempering import at_share
 from compose_lang.runtime.views.views import views_of
 
 ATTEMPTS = 20
@@ -219,8 +220,7 @@ def searched_blocks(density: Density, is_placed: bool) -> list[Block]:
         is_discrete = density.variables[b.variables[0]].is_discrete
         if load_kernel(b.kernel).view != "sites" or (is_discrete and is_placed):
             continue
-        continuous = "hmc" if density.backend.has_gradient else "mh"
-        blocks.append(Block(b.variables, b.kernel if is_discrete else continuous))
+        blocks.append(Block(b.variables, at_share(b).kernel))
     return blocks
 
 

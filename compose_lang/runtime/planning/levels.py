@@ -15,7 +15,7 @@ from compose_lang.runtime.backends import has_gradient, with_gradients
 from compose_lang.runtime.kernels.common.method import Method, Option
 from compose_lang.runtime.planning import tempering
 from compose_lang.runtime.planning.block import Block
-from compose_lang.runtime.planning.moves import MOVES
+from compose_lang.runtime.planning.moves import MOVE, MOVES
 
 METHOD = Method(
     name="annealed",
@@ -24,7 +24,7 @@ METHOD = Method(
     options={
         "levels": Option(120, "levels of noise", "whole number"),
         "moves": Option(2, "moves at each level", "whole number", may_be_zero=True),
-        "move": Option("mala", "how particles move at a level", "text", tuple(MOVES)),
+        "move": Option(MOVE, "how particles move at a level", "text", tuple(MOVES)),
         "weights": Option("on", "whether particles are weighed and resampled", "text", ("on", "off")),
         "coarsest": Option(None, "the level that the walk begins at"),
         "finest": Option(None, "the level that it ends at"),

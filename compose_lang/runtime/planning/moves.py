@@ -25,8 +25,9 @@ class Move:
         return "" if self.corrected else how
 
 
+MOVE = "mala"  #: unasked
 MOVES = {
-    "mala": Move(1, True),
+    MOVE: Move(1, True),
     "hmc": Move(LEAPFROG, True),
     "ula": Move(1, False),
     "uhmc": Move(LEAPFROG, False),

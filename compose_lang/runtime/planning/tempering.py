@@ -15,7 +15,7 @@ from compose_lang.diagnostics import fail
 from compose_lang.runtime.kernels import find_kernel, load_kernel
 from compose_lang.runtime.kernels.common.method import Method, Option
 from compose_lang.runtime.planning.block import Block
-from compose_lang.runtime.planning.moves import MOVES
+from compose_lang.runtime.planning.moves import MOVE, MOVES
 
 REPLICAS = 12
 HOTTEST = 0.1
@@ -30,7 +30,7 @@ METHOD = Method(
         "levels": Option(None, "replicas", "whole number"),
         "moves": Option(1, "moves of each replica in a sweep", "whole number", may_be_zero=True),
         "hottest": Option(None, "the least share of the energy", may_be_zero=True),
-        "move": Option("mala", "how replicas move at a level of noise", "text", tuple(MOVES)),
+        "move": Option(MOVE, "how replicas move at a level of noise", "text", tuple(MOVES)),
         "coarsest": Option(None, "the coarsest level of noise"),
         "finest": Option(None, "the finest"),
     },
@@ -130,6 +130,7 @@ def at_shares(blocks: Sequence[Block]) -> tuple[Block, ...]:
 
 
 def at_share(block: Block) -> Block:
+    """A block as it runs at any share of the energy, or at any price of its constraints."""
     kernel = load_kernel(block.kernel)
     if kernel.at_shares:
         why = "continuous with a gradient, at every share of the energy"

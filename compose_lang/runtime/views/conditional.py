@@ -26,6 +26,7 @@ from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.density.level import Level
+from compose_lang.runtime.kernels import load_kernel
 from compose_lang.runtime.kernels.common.kernel import DiscreteBlock, PairBlock, SubsetBlock, Weigh
 from compose_lang.runtime.kernels.pairwise.forms import tables_of
 from compose_lang.runtime.kernels.pairwise.held import PairwiseBlock, on_backend
@@ -340,7 +341,7 @@ def sites(graph: FactorGraph, v: Variable, block: Block, backend: Backend) -> Vi
         tables = on_backend(tables_of(form), backend)
         return View([], tables, lambda d, t, level, _: PairwiseBlock(v.name, v.type.domain.values, form, t))
     seen = OrderingView if v.type.domain.kind == "permutation" else Sites
-    local = of_sites(graph, v, len(v.support.values)) if block.kernel == "gibbs" else of_sites(graph, v)
+    local = of_sites(graph, v, load_kernel(block.kernel).candidates or len(v.support.values))
     held = integers(local.tables, backend)
     return View(local.energies, held, lambda d, t, level, _: seen(d, local, t, level))
 
