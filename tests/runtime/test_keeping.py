@@ -19,7 +19,7 @@ from compose_lang.runtime.kernels.kempe import Kempe
 from compose_lang.runtime.planning.irreducibility import gaps_of
 from compose_lang.runtime.planning.plan import Plan, plan
 from compose_lang.runtime.results.convergence import rhat
-from compose_lang.runtime.views import pairs
+from compose_lang.runtime.views.conditional import Pairs
 from tests.compiler.points import views_on
 from tests.runtime.checks import BROKEN, SOUND, discrete_invariance, numbers
 from tests.runtime.program_targets import CHAINS, SUMS, ProgramTarget
@@ -143,12 +143,8 @@ def test_a_value_that_a_chain_prefers() -> None:
 def test_a_pair_whose_shared_factors_count_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     program = SUMS["two of four"]
     assert invariance(program, "exchange", Exchange) > SOUND
-    sound = pairs.Pairs._group_energies
-
-    def doubled(self: Any, group: Any, *rest: Any) -> Any:
-        return sound(self, replace(group, is_whole=False), *rest) + sound(self, group, *rest)
-
-    monkeypatch.setattr(pairs.Pairs, "_group_energies", doubled)
+    sound = Pairs.cost
+    monkeypatch.setattr(Pairs, "cost", lambda self, *rest: 2.0 * sound(self, *rest))
     assert invariance(program, "exchange", Exchange) < BROKEN
 
 
