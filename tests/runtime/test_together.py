@@ -11,7 +11,7 @@ import pytest
 import compose_lang as cg
 from compose_lang.compiler.graph.learned_factor import Joint
 from compose_lang.runtime.backends import load_backend
-from compose_lang.runtime.chains.sweep import named_leaves
+from compose_lang.runtime.chains.recording import named_leaves
 from compose_lang.runtime.learned.energy import bound
 from compose_lang.runtime.learned.learners import load_learner
 from compose_lang.runtime.learning import joint as together

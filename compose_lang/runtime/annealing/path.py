@@ -21,9 +21,9 @@ from compose_lang.runtime.annealing.field import Field
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
-from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.recording import CHUNK_DRAWS, as_stored, packed, stored_types, unpacked
 from compose_lang.runtime.chains.starts import find_start
-from compose_lang.runtime.chains.sweep import CHUNK_DRAWS, named_leaves, rebuilt
+from compose_lang.runtime.chains.steps import keys_of
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.learned.energy import Learned
@@ -65,7 +65,7 @@ class Levelled:
         self.warmup = warmup
         self.move = MOVES[annealing.move]
         self.capacity = CHUNK_DRAWS
-        self.stored = {c.name: c.stored_dtype for c in whole.columns if c.name in set(keep)}
+        self.stored = stored_types(whole.columns, keep)
         self.count = len(schedule.levels)
 
     def failing(self, batch: Any, chain: int) -> list[str]:
@@ -73,13 +73,11 @@ class Levelled:
         return [g.label for g in (*self.field.anneal.tempered, *self.field.anneal.families)]
 
     def pack(self, batch: tuple[Any, ...]) -> dict[str, NDArray[Any]]:
-        return {n: np.asarray(self.backend.to_numpy(leaf)) for n, leaf in named_leaves(tuple(batch))}
+        return packed(tuple(batch), self.backend)
 
     def unpack(self, arrays: Mapping[str, NDArray[Any]], like: Batch) -> Batch:
         with self.backend.scope():
-            leaves = dict(named_leaves(tuple(like)))
-            given = {n: self.backend.asarray(arrays[n], getattr(a, "dtype", None)) for n, a in leaves.items()}
-            return type(like)(*rebuilt(tuple(like), given))
+            return type(like)(*unpacked(arrays, tuple(like), self.backend))
 
     # --- the start ---
 
@@ -162,8 +160,7 @@ class Levelled:
         return replace(self.field, density=self.density.with_constants(constants["density"]))
 
     def _keys(self, numbers: NDArray[Any], stream: int) -> Array:
-        keys = noise.chain_keys(self.seed, numbers, stream, load_backend("numpy"))
-        return self.backend.asarray(keys, self.backend.word)
+        return keys_of(self.seed, numbers, stream, self.backend)
 
     # --- what comes out ---
 
@@ -178,12 +175,8 @@ class Levelled:
                 free = b.asarray(v.free.reshape((1, *v.type.shape, *event)))
                 held = b.asarray(v.observed[None], values[v.name].dtype)
                 values[v.name] = xp.where(free, values[v.name], held)
-        found = self.whole.record_values(values, next(iter(position.values())).shape[0])
-        own = {None: b.real, "int64": b.integer}
-        return {
-            f"draw.{name}": xp.astype(found[name], own[dtype] if dtype in own else getattr(xp, str(dtype)))
-            for name, dtype in self.stored.items()
-        }
+        record = self.whole.record_values(values, next(iter(position.values())).shape[0])
+        return as_stored(record, self.stored, b)
 
 
 COARSEST, FINEST = 20.0, 0.001  #: where no learned part says how far its noise reaches

@@ -29,7 +29,8 @@ from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Position, Tree
 from compose_lang.runtime.arrays.tree import tree_map
-from compose_lang.runtime.chains.sweep import CHUNK_BYTES, Advance
+from compose_lang.runtime.chains.recording import CHUNK_BYTES
+from compose_lang.runtime.chains.sweep import Advance
 from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
 from compose_lang.runtime.views.views import Views

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
+from compose_lang.runtime.chains.recording import stored_types
 from compose_lang.runtime.chains.sweep import Advance
 from compose_lang.runtime.elimination.solved import Solved
 
@@ -27,8 +28,7 @@ class IndependentSweeper:
     def __init__(self, solved: Solved, *, seed: int, chains: int, keep: Sequence[str]) -> None:
         self.solved = solved
         self.seed = seed
-        kept = [c for c in solved.density.columns if c.name in set(keep)]
-        self.stored = {c.name: c.stored_dtype for c in kept}
+        self.stored = stored_types(solved.density.columns, keep)
         self.capacity = max(1, MOST_NUMBERS // (chains * solved.exact.sites.count))
         self.lock = threading.Lock()
 

@@ -12,17 +12,14 @@ Before: `sweep`. After: the driver, and `optimum`, which tells what was found.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.protocol import Array, Position, Tree
-from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.chains.starts import scattered
-from compose_lang.runtime.chains.sweep import START_STREAM, Advance, Batch, Sweeper
+from compose_lang.runtime.chains.sweep import START_STREAM, Advance, Batch, LevelSweeper
 from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels.common.metropolis import choose
 from compose_lang.runtime.planning.optimising import Optimising
@@ -45,12 +42,11 @@ class Found(NamedTuple):
     position: Position
 
 
-class Optimiser(Sweeper):
-    """Compiled functions of a search; the driver calls them as it calls a `Sweeper`'s."""
+class Optimiser(LevelSweeper):
+    """A `Sampler` whose one draw of a chain is the best point that it comes to."""
 
     def __init__(self, views: Views, optimising: Optimising, **options: Any) -> None:
-        # the share rises between a kernel's steps
-        super().__init__(replace(views, is_steady=False), **options)
+        super().__init__(views, **options)
         density = self.density
         self.optimising = optimising
         self.shares = self._range()
@@ -59,10 +55,10 @@ class Optimiser(Sweeper):
         self._slope = density.backend.compile(self._slope_of) if names else None
 
     def start(self, chains: Sequence[int]) -> Batch:
-        batch = super().start(chains)
-        with self.backend.scope():
-            found = Found(self._whole_energy(self.views.constants, batch.position), dict(batch.position))
-        return batch._replace(states=(batch.states, found))
+        return self.begun(
+            chains,
+            lambda batch: Found(self.energy(self.views.constants, batch.position), dict(batch.position)),
+        )
 
     def advance(self, batch: Batch, done: int, draws: int, sweeps: int) -> Advance:
         """Anneal, or where that is over descend and keep where each chain comes to."""
@@ -85,23 +81,23 @@ class Optimiser(Sweeper):
                 break
         kernels, found = batch.states
         with self.backend.scope():
-            recorded = self._record(self.views.constants, found.position)
+            recorded = self.record(self.views.constants, found.position)
             kept = {name: np.asarray(self.backend.to_numpy(x))[None] for name, x in recorded.items()}
             energy = np.asarray(self.backend.to_numpy(found.energy))
-        kept[f"stat.{len(self.views.blocks)}.energy"] = energy[None]
+        kept[self.statistic("energy")] = energy[None]
         return Advance(batch._replace(position=found.position), kept, energy)
 
     # --- annealing ---
 
-    def _sweep(
+    def sweep(
         self, constants: Tree, keys: tuple[Array, ...], position: Position, states: Tree, t: Any
     ) -> tuple[Position, Tree, dict[str, Array]]:
         """A sweep at the share of its time; the best point that was seen is kept."""
         b, xp = self.backend, self.backend.xp
         kernels, found = states
         share = self._share(b.asarray(t)) + xp.zeros_like(found.energy)
-        position, kernels, _ = self._moved(constants, keys, position, kernels, t, Level(share=share))
-        energy = self._whole_energy(constants, position)
+        position, kernels, _ = self.moved(constants, keys, position, kernels, t, Level(share=share))
+        energy = self.energy(constants, position)
         better = energy < found.energy
         best = {name: choose(better, x, found.position[name], b) for name, x in position.items()}
         return position, (kernels, Found(xp.where(better, energy, found.energy), best)), {}
@@ -120,28 +116,24 @@ class Optimiser(Sweeper):
         """
         if self.optimising.has_continuous:
             return CONTINUOUS_HOTTEST, CONTINUOUS_COLDEST
-        keys = noise.chain_keys(self.seed, np.arange(PROBES), START_STREAM, load_backend("numpy"))
         b = self.backend
         with b.scope():
-            position = scattered(self.density, b.asarray(keys, b.word), 1, {})
-            energies = np.asarray(b.to_numpy(self._whole_energy(self.views.constants, position)))
+            position = scattered(self.density, self.keys(np.arange(PROBES), START_STREAM), 1, {})
+            energies = np.asarray(b.to_numpy(self.energy(self.views.constants, position)))
         energies = energies[np.isfinite(energies)]
         sites = sum(v.free_sites for v in self.density.graph.variables)
         unit = float(energies.std()) / np.sqrt(sites) if energies.size > 1 else 1.0
         unit = unit if np.isfinite(unit) and unit > 0.0 else 1.0
         return HOTTEST / unit, COLDEST / unit
 
-    def _whole_energy(self, constants: Tree, position: Position) -> Array:
-        return self._density(constants).energy_without_jacobian(position)
-
-    def _energy(self, constants: Tree, position: Position) -> Array:
-        return self._whole_energy(constants, position)
+    def energy(self, constants: Tree, position: Position) -> Array:
+        return self.total_energy(constants, position)
 
     # --- descent of the continuous variables ---
 
     def _slope_of(self, constants: Tree, u: Array, position: Position) -> tuple[Array, Array]:
         """Energy (chains,) and gradient (chains, D) at coordinates, without the Jacobian."""
-        density = self._density(constants)
+        density = self.density_on(constants)
         assert self.block is not None
         block = Coordinates(density, self.block.names)
         found: tuple[Array, Array] = density.backend.value_and_grad(

@@ -16,10 +16,11 @@ from compose_lang.compiler.constraints.relations import HardConstraints
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
-from compose_lang.runtime.arrays.protocol import Array, Position
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.arrays.threefry import threefry
 from compose_lang.runtime.arrays.transforms import unconstrained_shape
 from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.steps import stepped
 from compose_lang.runtime.density.density import FULL, Density
 from compose_lang.runtime.density.level import Level, softened
 from compose_lang.runtime.elimination.solver import Impossible, impossible, solve
@@ -174,19 +175,12 @@ def search(density: Density, keys: Array, start: Position, level: Level, is_plac
     views = views_of(soft, searched_blocks(density, is_placed), is_steady=False)
     if not views.blocks:
         return start
+    own_keys = [searching_keys(keys, place, backend) for place in range(len(views.blocks))]
 
     def sweep(constants: Any, price: Array, position: Position, states: Any, t: Any) -> tuple[Position, Any]:
         kernels = views.on(constants).kernels(ROUNDS * SWEEPS, level._replace(price=price))
-        after = []
-        for place, (kernel, state) in enumerate(zip(kernels, states, strict=True)):
-            own = threefry(
-                (keys[:, :1], keys[:, 1:]),
-                (backend.asarray([[place]], backend.word), backend.asarray([[7]], backend.word)),
-            )
-            drawn = noise.draw(kernel.noise, xp.concat(list(own), axis=1), t, backend)
-            position, state, _ = kernel.step(position, state, drawn, t)
-            after.append(state)
-        return position, tuple(after)
+        position, states, _ = stepped(kernels, own_keys, position, states, t, backend)
+        return position, states
 
     def round_of(
         constants: Any, price: Array, position: Position, states: Any, t: Any
@@ -211,6 +205,12 @@ def search(density: Density, keys: Array, start: Position, level: Level, is_plac
         if bool(xp.all(done)):
             break
     return best
+
+
+def searching_keys(keys: Array, place: int, backend: Backend) -> Array:
+    """The keys (chains, 2) of a block's steps in a search."""
+    counter = backend.asarray([[place]], backend.word), backend.asarray([[7]], backend.word)
+    return backend.xp.concat(list(threefry((keys[:, :1], keys[:, 1:]), counter)), axis=1)
 
 
 def searched_blocks(density: Density, is_placed: bool) -> list[Block]:

@@ -9,7 +9,8 @@ Before: `views`, which bind the kernels of a plan. After: the driver, which call
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,17 +19,21 @@ from numpy.typing import NDArray
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.tree import tree_map
-from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.recording import (
+    CHUNK_BYTES,
+    CHUNK_DRAWS,
+    as_stored,
+    packed,
+    stored_types,
+    unpacked,
+)
 from compose_lang.runtime.chains.starts import find_start
+from compose_lang.runtime.chains.steps import keys_of, stepped
 from compose_lang.runtime.density.density import FULL, Density
 from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels.common.kernel import BoundKernel
 from compose_lang.runtime.kernels.pairwise.held import Packed
 from compose_lang.runtime.views.views import Views
-
-CHUNK_DRAWS, CHUNK_BYTES = 4096, 2**25
-"""Room for the draws of one chunk. It is no function of how many are wanted: a program compiled for some draws
-serves any number, also from the cache of an earlier run."""
 
 START_STREAM = 0
 """The noise stream of the start; block b has `2b + 1` for its kernel's start and `2b + 2` for its steps."""
@@ -51,9 +56,11 @@ class Advance(NamedTuple):
 
 
 class Sweeper:
-    """The compiled functions of one run. `capacity` is the most draws that one chunk can hold.
+    """A `Sampler` by the kernels of views: the compiled functions of one run.
 
-    fixed: coordinates (chains, …) of variables that every start has: params being fitted.
+    What stands on it says otherwise what a sweep is (`sweep`), what is kept of a position (`record`), and which energy
+    is watched (`energy`). capacity: the most draws that one chunk can hold. fixed: coordinates (chains, …) of
+    variables that every start has: params being fitted.
     """
 
     def __init__(
@@ -72,16 +79,14 @@ class Sweeper:
         self.seed = seed
         self.warmup = warmup
         self.fixed = fixed or {}
-        kept = [column for column in self.density.columns if column.name in set(keep)]
-        self.stored = {column.name: column.stored_dtype for column in kept}
-        values = sum(int(np.prod(column.type.full_shape, dtype=int)) for column in kept)
+        self.stored = stored_types(self.density.columns, keep)
+        values = sum(column.size for column in self.density.columns if column.name in self.stored)
         self.capacity = max(1, min(CHUNK_DRAWS, CHUNK_BYTES // max(1, 8 * chains * values)))
         if self.backend.compiles_whole:
             self._start_kernels = self.backend.compile(self._start_kernels_of)
             self._advance = self.backend.compile(self._advance_in_one)
-            self._one_sweep = self.backend.compile(
-                self._sweep
-            )  # a function of its own, so that it is traced once
+            # a function of its own, so that it is traced once
+            self._one_sweep = self.backend.compile(self.sweep)
         else:
             self._start_kernels = self._start_kernels_of
             self._advance = self._advance_by_sweeps
@@ -90,10 +95,10 @@ class Sweeper:
         """Put the chains of these numbers where the energy is finite; CG0502 or CG0701 if that fails."""
         numbers = np.asarray(chains)
         with self.backend.scope():
-            position = self.scattered(self._keys(numbers, START_STREAM))
+            position = self.scattered(self.keys(numbers, START_STREAM))
             blocks = range(len(self.views.blocks))
-            starts = tuple(self._keys(numbers, 2 * b + 1) for b in blocks)
-            steps = tuple(self._keys(numbers, 2 * b + 2) for b in blocks)
+            starts = tuple(self.keys(numbers, 2 * b + 1) for b in blocks)
+            steps = tuple(self.keys(numbers, 2 * b + 2) for b in blocks)
             states = self._start_kernels(self.views.constants, starts, position)
             return Batch(steps, position, states)
 
@@ -129,44 +134,40 @@ class Sweeper:
 
     def pack(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """A batch as named arrays, to be stored."""
-        return {
-            name: np.asarray(self.backend.to_numpy(leaf))
-            for name, leaf in named_leaves((batch.position, batch.states))
-        }
+        return packed((batch.position, batch.states), self.backend)
 
     def unpack(self, arrays: Mapping[str, NDArray[Any]], like: Batch) -> Batch:
         """The batch that was packed; `like` is one of the same chains."""
         with self.backend.scope():
-            names = dict(named_leaves((like.position, like.states)))
-            restored = {
-                name: self.backend.asarray(arrays[name], dtype=getattr(leaf, "dtype", None))
-                for name, leaf in names.items()
-            }
-            position, states = rebuilt((like.position, like.states), restored)
-            return Batch(like.keys, position, states)
+            return Batch(like.keys, *unpacked(arrays, (like.position, like.states), self.backend))
 
-    def _keys(self, chains: NDArray[Any], stream: int) -> Array:
-        # by NumPy, whose bits are the same: JAX would compile each of these small operations
-        keys = noise.chain_keys(self.seed, chains, stream, load_backend("numpy"))
-        return self.backend.asarray(keys, self.backend.word)
+    # --- what a sampler may do otherwise ---
 
-    def _density(self, constants: Tree) -> Density:
-        return self.density.with_constants(constants["density"])
-
-    def _kernels(self, constants: Tree, level: Level = FULL) -> list[BoundKernel]:
-        return self.views.on(constants).kernels(self.warmup, level)
-
-    def _start_kernels_of(self, constants: Tree, keys: tuple[Array, ...], position: Position) -> Tree:
-        kernels = self._kernels(constants)
-        return tuple(kernel.init(position, key) for kernel, key in zip(kernels, keys, strict=True))
-
-    def _sweep(
+    def sweep(
         self, constants: Tree, keys: tuple[Array, ...], position: Position, states: Tree, t: Any
     ) -> tuple[Position, Tree, dict[str, Array]]:
-        """A sweep of the program's density."""
-        return self._moved(constants, keys, position, states, t)
+        """Sweep number t, and its statistics; a position is as its one kernel packs it, if that does."""
+        return self.moved(constants, keys, position, states, t)
 
-    def _moved(
+    def record(self, constants: Tree, position: Position) -> dict[str, Array]:
+        """What is kept of a position, in the types it is stored in."""
+        return as_stored(self.density_on(constants).record(position), self.stored, self.backend)
+
+    def energy(self, constants: Tree, position: Position) -> Array:
+        """The energy (chains,) by which a chain is known to be lost."""
+        return self.density_on(constants).energy(position)
+
+    # --- what all do ---
+
+    def keys(self, chains: NDArray[Any], stream: int) -> Array:
+        """A key (chains, 2) of each chain for a stream of noise."""
+        return keys_of(self.seed, chains, stream, self.backend)
+
+    def density_on(self, constants: Tree) -> Density:
+        """The density on arrays that may be traced."""
+        return self.density.with_constants(constants["density"])
+
+    def moved(
         self,
         constants: Tree,
         keys: tuple[Array, ...],
@@ -175,42 +176,32 @@ class Sweeper:
         t: Any,
         level: Level = FULL,
     ) -> tuple[Position, Tree, dict[str, Array]]:
-        """One step of every block's kernel, and their statistics; a position is as `_hold` makes it."""
-        after, statistics = [], {}
+        """One step of every block's kernel at a level, and their statistics."""
         kernels = self._kernels(constants, level)
-        one = holder(kernels)
-        if one is not None:
-            drawn = noise.draw(one.noise, keys[0], t, self.backend)
-            return one.sweep(position, drawn, t), states, {}
-        for b, (kernel, state) in enumerate(zip(kernels, states, strict=True)):
-            drawn = noise.draw(kernel.noise, keys[b], t, self.backend)
-            position, state, found = kernel.step(position, state, drawn, t)
-            after.append(state)
-            statistics.update({f"stat.{b}.{name}": value for name, value in found.items()})
-        return position, tuple(after), statistics
+        packing = packing_kernel(kernels)
+        if packing is not None:
+            drawn = noise.draw(packing.noise, keys[0], t, self.backend)
+            return packing.sweep(position, drawn, t), states, {}
+        return stepped(kernels, keys, position, states, t, self.backend)
+
+    # --- chunks ---
+
+    def _kernels(self, constants: Tree, level: Level = FULL) -> list[BoundKernel]:
+        return self.views.on(constants).kernels(self.warmup, level)
+
+    def _start_kernels_of(self, constants: Tree, keys: tuple[Array, ...], position: Position) -> Tree:
+        kernels = self._kernels(constants)
+        return tuple(kernel.init(position, key) for kernel, key in zip(kernels, keys, strict=True))
 
     def _hold(self, constants: Tree, position: Position) -> Tree:
         """A position as sweeps take it: where one kernel moves all, in that kernel's own arrangement if it has one."""
-        one = holder(self._kernels(constants))
-        return position if one is None else one.pack(position)
+        packing = packing_kernel(self._kernels(constants))
+        return position if packing is None else packing.pack(position)
 
     def _release(self, constants: Tree, held: Tree) -> Position:
         """The position that is held."""
-        one = holder(self._kernels(constants))
-        return held if one is None else one.unpack({}, held)
-
-    def _record(self, constants: Tree, position: Position) -> dict[str, Array]:
-        """What is kept of a position, in the types it is stored in."""
-        xp = self.backend.xp
-        own = {None: self.backend.real, "int64": self.backend.integer}
-        values = self._density(constants).record(position)
-        return {
-            f"draw.{name}": xp.astype(values[name], own[dtype] if dtype in own else getattr(xp, str(dtype)))
-            for name, dtype in self.stored.items()
-        }
-
-    def _energy(self, constants: Tree, position: Position) -> Array:
-        return self._density(constants).energy(position)
+        packing = packing_kernel(self._kernels(constants))
+        return held if packing is None else packing.unpack({}, held)
 
     def _advance_in_one(
         self,
@@ -228,7 +219,7 @@ class Sweeper:
         held = self._hold(constants, position)
         _, _, shapes = self._one_sweep(constants, keys, held, states, done)  # unused but for its shapes
         statistics = tree_map(xp.zeros_like, shapes)
-        shapes = {**self._record(constants, position), **statistics}
+        shapes = {**self.record(constants, position), **statistics}
         buffers = {
             name: xp.zeros((self.capacity, *value.shape), dtype=value.dtype) for name, value in shapes.items()
         }
@@ -241,7 +232,7 @@ class Sweeper:
                 return self._one_sweep(constants, keys, carry[0], carry[1], t)
 
             held, states, statistics = loop(0, sweeps, sweep, (held, states, statistics))
-            recorded = {**self._record(constants, self._release(constants, held)), **statistics}
+            recorded = {**self.record(constants, self._release(constants, held)), **statistics}
             buffers = {
                 name: self.backend.set_at(buffer, i, recorded[name]) for name, buffer in buffers.items()
             }
@@ -249,7 +240,7 @@ class Sweeper:
 
         held, states, _, buffers = loop(0, draws, draw, (held, states, statistics, buffers))
         position = self._release(constants, held)
-        return position, states, buffers, self._energy(constants, position)
+        return position, states, buffers, self.energy(constants, position)
 
     def _advance_by_sweeps(
         self,
@@ -265,37 +256,36 @@ class Sweeper:
         recorded = []
         held = self._hold(constants, position)
         for t in range(done, done + draws * sweeps):
-            held, states, statistics = self._sweep(constants, keys, held, states, self.backend.asarray(t))
+            held, states, statistics = self.sweep(constants, keys, held, states, self.backend.asarray(t))
             if (t - done + 1) % sweeps == 0:
-                recorded.append({**self._record(constants, self._release(constants, held)), **statistics})
+                recorded.append({**self.record(constants, self._release(constants, held)), **statistics})
         position = self._release(constants, held)
         stacked = {name: self.backend.xp.stack([record[name] for record in recorded]) for name in recorded[0]}
-        return position, states, stacked, self._energy(constants, position)
+        return position, states, stacked, self.energy(constants, position)
 
 
-def holder(kernels: Sequence[BoundKernel]) -> Packed | None:
+def packing_kernel(kernels: Sequence[BoundKernel]) -> Packed | None:
     """The kernel that moves all and can keep it in an arrangement of its own, if there is one."""
     return kernels[0] if len(kernels) == 1 and isinstance(kernels[0], Packed) else None
 
 
-def named_leaves(tree: Tree, name: str = "") -> list[tuple[str, Array]]:
-    """A tree's arrays, each under the path that leads to it."""
-    if tree is None:
-        return []
-    if isinstance(tree, dict):
-        return [leaf for key in sorted(tree) for leaf in named_leaves(tree[key], f"{name}/{key}")]
-    if isinstance(tree, tuple | list):
-        return [leaf for i, part in enumerate(tree) for leaf in named_leaves(part, f"{name}/{i}")]
-    return [(name, tree)]
+class LevelSweeper(Sweeper):
+    """Chains whose sweeps are made at levels of the energy that change, so that kernels keep no energies."""
 
+    def __init__(self, views: Views, **options: Any) -> None:
+        super().__init__(replace(views, is_steady=False), **options)
 
-def rebuilt(tree: Tree, values: Mapping[str, Array], name: str = "") -> Tree:
-    """A tree of this structure whose arrays are taken from their paths."""
-    if tree is None:
-        return None
-    if isinstance(tree, dict):
-        return {key: rebuilt(part, values, f"{name}/{key}") for key, part in tree.items()}
-    if isinstance(tree, tuple | list):
-        parts = [rebuilt(part, values, f"{name}/{i}") for i, part in enumerate(tree)]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    return values[name]
+    def begun(self, chains: Sequence[int], add: Callable[[Batch], Tree]) -> Batch:
+        """Chains at their start, with what a sampler adds to the states of the kernels."""
+        batch = super().start(chains)
+        with self.backend.scope():
+            return batch._replace(states=(batch.states, add(batch)))
+
+    def total_energy(self, constants: Tree, position: Position) -> Array:
+        """The energy (chains,) of all factors where a position is, at no level and without Jacobians."""
+        density = self.density_on(constants)
+        return density.energy_without_jacobian(position)
+
+    def statistic(self, name: str) -> str:
+        """The name of a statistic of the sampler's own, after those of the blocks."""
+        return f"stat.{len(self.views.blocks)}.{name}"

@@ -15,7 +15,6 @@ Before: `sweep`, whose chains are replicas here. After: the driver; `evidence` r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ import numpy as np
 from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
-from compose_lang.runtime.chains.sweep import Batch, Sweeper
+from compose_lang.runtime.chains.sweep import Batch, LevelSweeper
 from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.planning.tempering import Tempering
 from compose_lang.runtime.views.views import Views
@@ -44,14 +43,13 @@ class Ladder(NamedTuple):
     trips: Array  #: (chains,): how often such a one came to the coldest since the warm-up
 
 
-class TemperedSweeper(Sweeper):
-    """Compiled functions of a tempered run. Its batch holds K replicas a chain, one after another."""
+class TemperedSweeper(LevelSweeper):
+    """A `Sampler` of a tempered program. Its batch holds K replicas a chain, one after another."""
 
     def __init__(self, views: Views, tempering: Tempering, *, chains: int, **options: Any) -> None:
         self.tempering = tempering
         self.count = tempering.levels
-        # positions change hands between a kernel's steps
-        super().__init__(replace(views, is_steady=False), chains=chains, **options)
+        super().__init__(views, chains=chains, **options)
         self.settled = self.warmup
         self.warmup *= tempering.moves  # what the kernels count
         self.capacity = max(1, min(self.capacity, 2**25 // (16 * chains * self.count)))
@@ -59,29 +57,30 @@ class TemperedSweeper(Sweeper):
     def start(self, chains: Sequence[int]) -> Batch:
         """Replicas of the chains of these numbers, the shares spread evenly in their square."""
         replicas = [chain * self.count + k for chain in chains for k in range(self.count)]
-        batch = super().start(replicas)
         b = self.backend
-        with b.scope():
+
+        def ladder(batch: Batch) -> Ladder:
             hottest = self.tempering.hottest
             spread = hottest + (1.0 - hottest) * np.linspace(0.0, 1.0, self.count) ** 2
             shares = b.asarray(np.tile(spread, (len(chains), 1)), b.real)
             zero = 0.0 * shares
-            ladder = Ladder(
-                self._keys(np.asarray(chains), EXCHANGE_STREAM),
+            return Ladder(
+                self.keys(np.asarray(chains), EXCHANGE_STREAM),
                 shares,
                 zero[:, 1:] + 0.0,
                 zero[:, 1:] + 0.0,
                 zero + 0.0,
                 zero[:, 0] + 0.0,
             )
-        return batch._replace(states=(batch.states, ladder))
+
+        return self.begun(replicas, ladder)
 
     def failing(self, batch: Batch, chain: int) -> list[str]:
         return super().failing(batch, (chain + 1) * self.count - 1)
 
     # --- a sweep ---
 
-    def _sweep(
+    def sweep(
         self, constants: Tree, keys: tuple[Array, ...], position: Position, states: Tree, t: Any
     ) -> tuple[Position, Tree, dict[str, Array]]:
         """Some sweeps of every replica at its share, then an exchange."""
@@ -91,23 +90,21 @@ class TemperedSweeper(Sweeper):
 
         def move(i: Any, carry: Tree) -> Tree:
             at = t * moves + i
-            return self._moved(constants, keys, carry[0], carry[1], at, level)
+            return self.moved(constants, keys, carry[0], carry[1], at, level)
 
         if moves == 1:
-            position, kernels, found = self._moved(constants, keys, position, kernels, t, level)
+            position, kernels, found = self.moved(constants, keys, position, kernels, t, level)
         else:
             first = move(0, (position, kernels, None))
             position, kernels, found = self.backend.loop(1, moves, move, first)
-        energy = self._density(constants).energy_without_jacobian(position)
-        energy = energy.reshape((-1, self.count))
+        energy = self.total_energy(constants, position).reshape((-1, self.count))
         position, energy, ladder, taken = self._exchanged(position, energy, ladder, t)
         statistics = {name: x.reshape((-1, self.count, *x.shape[1:]))[:, -1] for name, x in found.items()}
-        own = f"stat.{len(self.views.blocks)}."
         statistics |= {
-            own + "exchange_rate": taken,
-            own + "round_trips": ladder.trips + 0.0,
-            own + "replica_energy": energy,
-            own + "share": ladder.shares + 0.0,
+            self.statistic("exchange_rate"): taken,
+            self.statistic("round_trips"): ladder.trips + 0.0,
+            self.statistic("replica_energy"): energy,
+            self.statistic("share"): ladder.shares + 0.0,
         }
         return position, (kernels, ladder), statistics
 
@@ -161,11 +158,11 @@ class TemperedSweeper(Sweeper):
     def _coldest(self, position: Position) -> Position:
         return {n: x.reshape((-1, self.count, *x.shape[1:]))[:, -1] for n, x in position.items()}
 
-    def _record(self, constants: Tree, position: Position) -> dict[str, Array]:
-        return super()._record(constants, self._coldest(position))
+    def record(self, constants: Tree, position: Position) -> dict[str, Array]:
+        return super().record(constants, self._coldest(position))
 
-    def _energy(self, constants: Tree, position: Position) -> Array:
-        return super()._energy(constants, self._coldest(position))
+    def energy(self, constants: Tree, position: Position) -> Array:
+        return super().energy(constants, self._coldest(position))
 
 
 def exchange_probability(shares: Array, energy: Array, xp: Any) -> Array:

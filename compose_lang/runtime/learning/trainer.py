@@ -20,7 +20,7 @@ from compose_lang.runtime.arrays import noise
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend
 from compose_lang.runtime.backends import DEFAULT, load_backend
-from compose_lang.runtime.chains.sweep import named_leaves, rebuilt
+from compose_lang.runtime.chains.recording import named_leaves, rebuilt
 from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learned.learner import Learner, trained
 from compose_lang.runtime.learning.joint import learner_of
