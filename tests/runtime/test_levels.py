@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
+from compose_lang.api.bindings import requested
 from compose_lang.compiler.graph.learned_factor import used_by
 from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.arrays.noise import chain_keys
@@ -21,8 +22,7 @@ from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.elimination.passes import Passes
 from compose_lang.runtime.kernels import kernel_names
 from compose_lang.runtime.learning import obtain
-from compose_lang.runtime.planning.block import Block
-from compose_lang.runtime.planning.plan import Plan
+from compose_lang.runtime.planning.plan import plan
 from compose_lang.runtime.views.views import Views
 from tests.compiler.points import graph_of, views_on
 
@@ -98,8 +98,9 @@ def tables_of(draw: Callable[[], Any]) -> list[Any]:
 def test_a_share_of_the_energy_is_that_share_of_what_a_kernel_sees(kernel: str) -> None:
     assert kernel in PROGRAMS, "a program that this kernel serves"
     graph = graph_of(PROGRAMS[kernel])
-    names = tuple(v.name for v in graph.variables)
-    views = views_on(graph, NUMPY, Plan((Block(names, kernel),)))
+    chosen = plan(graph, "numpy" if "s" in graph.variables[0].name else "jax", requested(kernel))
+    assert [block.kernel for block in chosen.blocks] == [kernel]
+    views = views_on(graph, NUMPY, chosen)
     level = Level(share=np.full(CHAINS, SHARE))
     with NUMPY.scope():
         full, part = (energies_of(kernel, views, at) for at in (Level(), level))
