@@ -2,7 +2,7 @@
 
 In: a graph, some of its finite variables, how many entries all joint tables may have. Out: `Exact`, or a reason.
 
-Before: `tables`, `elimination`. After: `plan_exact`, and `runtime/elimination`, which carries it out.
+Before: `tables`, `elimination`. After: `planning/exact`, and `runtime/elimination`, which carries it out.
 """
 
 from __future__ import annotations

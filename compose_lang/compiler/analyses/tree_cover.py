@@ -5,7 +5,7 @@ variable is not split. A class induces a forest in the graph of which sites shar
 width 1 however loopy the whole is (Hamze and de Freitas, From fields to trees, 2004). Classes are as large as a greedy
 choice makes them, together hold all sites, and overlap.
 
-Before: `tables`, `elimination_order`. After: `plan_discrete`, and `runtime/views/trees.py`, which draws.
+Before: `tables`, `elimination_order`. After: the kernel `trees`, and `runtime/views/trees.py`, which draws.
 """
 
 from __future__ import annotations

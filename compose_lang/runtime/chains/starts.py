@@ -247,7 +247,7 @@ def refused(density: Density, position: Position) -> ComposeError:
             text = f"the energy is infinite wherever a chain tried to start: {g.label}"
             help = "declare variables with the bounds their factors need, as in `var s: positive`"
             wrong.append(Diagnostic("CG0701", text, g.span, help=help))
-    if broken and not any("not a number" in d.message for d in wrong):
+    if broken and not any(np.isnan(backend.to_numpy(e)).any() for e in energies):
         return ComposeError(broken, exit_code=4)
     if wrong:
         return ComposeError(wrong)
