@@ -177,7 +177,7 @@ DRAWS = 5_000
 def drawn(case: Case) -> np.ndarray:
     """Draws at the first setting, (DRAWS, *shape)."""
     inputs = ", ".join(str(np.asarray(value).tolist()) for value in case.settings[0])
-    session = Session(None, {}, {}, noise=[])
+    session = Session(None, {}, {}, noise_slots=[])
     context = Context(builtin_scope(), session, emit=lambda term: None)
     factor = context.evaluate(parse_expression(Source("<test>", f"{case.name}({inputs})")))
     made = draw(context, factor, np.shape(case.xs[0]))
