@@ -20,7 +20,7 @@ from compose_lang.runtime.elimination.summed_out import Joint
 class Coordinates:
     """A `ContinuousBlock`: the unconstrained coordinates of some variables as one flat vector a chain.
 
-    summed: finite variables that are summed out of its energy. is_alone: whether nothing that its energies depend on
+    summed: finite variables that are summed out of its energy. alone: whether nothing that its energies depend on
     moves between its steps. compiled: a method of its own by name, as the backend runs it.
     """
 
@@ -28,7 +28,7 @@ class Coordinates:
     names: tuple[str, ...]
     level: Level = FULL
     summed: tuple[Joint, ...] = ()
-    is_alone: bool = False
+    alone: bool = False
     compiled: Callable[[str], Callable[..., Any]] | None = None
 
     @cached_property
@@ -42,10 +42,6 @@ class Coordinates:
     @cached_property
     def size(self) -> int:
         return sum(math.prod(s) for s in self.shapes.values())
-
-    @property
-    def alone(self) -> bool:
-        return self.is_alone
 
     @cached_property
     def groups(self) -> list[FactorGroup]:

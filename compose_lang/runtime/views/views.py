@@ -1,7 +1,6 @@
 """What the kernels of a plan see of its variables: for each block a structure, made once for a density.
 
-`Views` has those of a plan on a density: compiled functions
-take the arrays of both as an argument.
+`Views` has those of a plan on a density: compiled functions take the arrays of both as an argument.
 
 In: a density, the plan's blocks and the compiler's analyses. Out: bound kernels. After: the samplers.
 """
@@ -85,7 +84,7 @@ class Views:
             names,
             level,
             tuple(self.joint(finite, level) for finite in summed),
-            is_alone=self.is_steady and all(variables in summed for variables in others),
+            alone=self.is_steady and all(variables in summed for variables in others),
             compiled=self.compiled(names, lambda v, at: v.coordinates(names, at), level),
         )
 
