@@ -1,7 +1,8 @@
 """Ways of learning, a file each: `LEARNER` has all that is said of one, found by the file's name.
 
 In: a `LearnedFactor`, weights, arrays. Out: energies and losses of rows. `learn diffusion(…)` in a program names a
-file; the compiler reads the same `LEARNER`, so none of them imports an array library. After: `energy` and the `Trainer`.
+file; the compiler reads the same `LEARNER`, so none of them imports an array library. After: `energy` and the
+`Trainer`.
 """
 
 from __future__ import annotations
