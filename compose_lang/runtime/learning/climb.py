@@ -6,9 +6,10 @@ they have not settled.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,30 +24,33 @@ ITERATIONS = 10  #: of the minimiser at each step
 DRIFT = 6.0  #: standard errors between two quarters of a fit that show that it has not converged
 
 
-class Method(Protocol):
-    """How the params take a step."""
+class Method(ABC):
+    """How the params take a step. chains: of draws; path: (steps, D), what each step came to."""
 
     by: str  #: its name in reports
-    chains: int
-    path: NDArray[np.float64]  #: (steps, D), what each step came to
 
-    def __init__(self, objective: Objective, u: Coordinate, steps: int, seed: int) -> None: ...
+    def __init__(self, objective: Objective, u: Coordinate, steps: int, chains: int) -> None:
+        self.objective = objective
+        self.chains = chains
+        self.half = steps // 2
+        self.path: NDArray[np.float64] = np.zeros((steps, len(u)))
+        self.given_data = objective.chains_given_data()  #: None where all is data
 
+    @abstractmethod
     def restore(self, begun: Arrays, first: int) -> Coordinate:
         """Go on from the state after `first` steps, whose path is in place; the coordinates it stands at."""
-        ...
 
+    @abstractmethod
     def step(self, u: Coordinate, step: int, is_first: bool) -> tuple[Coordinate, float]:
         """The coordinates after a step, and the objective there."""
-        ...
 
+    @abstractmethod
     def state(self) -> Mapping[str, Any]:
         """What goes on beside the path."""
-        ...
 
     def result(self, u: Coordinate) -> Coordinate:
         """What a fit that ends at u has found."""
-        ...
+        return u
 
 
 def climb(

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from compose_lang.diagnostics import ComposeError, Diagnostic
-from compose_lang.runtime.learning.climb import ITERATIONS, WARM
+from compose_lang.runtime.learning.climb import ITERATIONS, WARM, Method
 from compose_lang.runtime.learning.loop import Arrays
 from compose_lang.runtime.learning.model_chains import Coordinate, Curvature
 from compose_lang.runtime.learning.objective import Objective
@@ -31,17 +31,14 @@ FARTHEST = 1.0  #: that a step may aim at, in each coordinate: beyond, few chain
 SLOW, POWER = 5.0, 0.6  #: the share of a step that is taken: (1 + t / SLOW) ^ -POWER
 
 
-class Contrast:
+class Contrast(Method):
     """Newton steps against chains of the model without its data."""
 
     by = "persistent chains"
 
     def __init__(self, objective: Objective, u: Coordinate, steps: int, seed: int) -> None:
-        self.objective, self.models = objective, objective.models
-        self.given_data = objective.chains_given_data()
-        self.chains = self.models[0].chains
-        self.half = steps // 2
-        self.path, self.curvature = np.zeros((steps, len(u))), Curvature()
+        self.models, self.curvature = objective.models, Curvature()
+        super().__init__(objective, u, steps, self.models[0].chains)
         warmup = WARM + self.half * SWEEPS
         for number, model in enumerate(self.models):
             model.start(u, seed + 1 + number, warmup)

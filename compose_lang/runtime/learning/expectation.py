@@ -14,33 +14,32 @@ from typing import Any
 
 import numpy as np
 
-from compose_lang.runtime.learning.climb import ITERATIONS, WARM
+from compose_lang.runtime.learning.climb import ITERATIONS, WARM, Method
 from compose_lang.runtime.learning.loop import Arrays
-from compose_lang.runtime.learning.model_chains import Coordinate
+from compose_lang.runtime.learning.model_chains import Coordinate, PersistentChains
 from compose_lang.runtime.learning.objective import Objective
 
 
-class Expectation:
+class Expectation(Method):
     """EM, then averages of it."""
 
     by = "EM"
 
     def __init__(self, objective: Objective, u: Coordinate, steps: int, seed: int) -> None:
-        chains = objective.chains_given_data()
-        assert chains is not None
-        self.objective, self.given_data, self.chains = objective, chains, objective.chains
-        self.half = steps // 2
-        self.path, self.u = np.zeros((steps, len(u))), u
-        chains.start(u, seed, WARM + self.half)
+        super().__init__(objective, u, steps, objective.chains)
+        assert self.given_data is not None
+        self.drawn: PersistentChains = self.given_data
+        self.drawn.start(u, seed, WARM + self.half)
+        self.u = u
 
     def restore(self, begun: Arrays, first: int) -> Coordinate:
-        self.given_data.restore(begun)
+        self.drawn.restore(begun)
         return np.asarray(begun["u"])
 
     def step(self, u: Coordinate, step: int, is_first: bool) -> tuple[Coordinate, float]:
         sweeps, done = (1, WARM + step - 1) if step else (WARM, 0)
-        self.given_data.advance(u, done, sweeps)
-        position = self.given_data.position
+        self.drawn.advance(u, done, sweeps)
+        position = self.drawn.position
         if is_first:
             self.objective.require_finite(u, position)
         result = self.objective.minimise(u, position, ITERATIONS)
@@ -49,7 +48,4 @@ class Expectation:
         return self.u, float(result.fun)
 
     def state(self) -> Mapping[str, Any]:
-        return {"u": self.u, **self.given_data.packed()}
-
-    def result(self, u: Coordinate) -> Coordinate:
-        return u
+        return {"u": self.u, **self.drawn.packed()}

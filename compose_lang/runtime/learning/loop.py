@@ -57,21 +57,13 @@ class Outcome(NamedTuple):
 
 
 class Training(Protocol):
-    """What can be trained or fitted from a checkpoint on."""
+    """What goes on from a checkpoint: its state as arrays and back (None: they are of another), and its run."""
 
     steps: int
 
-    def packed(self, state: Any) -> Arrays:
-        """A state as the arrays of a checkpoint."""
-        ...
-
-    def unpacked(self, arrays: Arrays) -> Any:
-        """The state that a checkpoint's arrays are; None where they are of another training."""
-        ...
-
-    def run(self, watch: Watch | None, begun: Any, keep: Callable[[Any], None], stop: Stop) -> Outcome:
-        """Go on from a state to the end; Stopped where `stop` says so before that."""
-        ...
+    def packed(self, state: Any) -> Arrays: ...
+    def unpacked(self, arrays: Arrays) -> Any: ...
+    def run(self, watch: Watch | None, begun: Any, keep: Callable[[Any], None], stop: Stop) -> Outcome: ...
 
 
 @dataclass(frozen=True)

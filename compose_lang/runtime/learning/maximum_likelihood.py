@@ -16,7 +16,7 @@ import numpy as np
 from compose_lang.compiler.likelihood.fitting import Fitting
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.learned.energy import Learned
-from compose_lang.runtime.learning.climb import Method, climb
+from compose_lang.runtime.learning.climb import climb
 from compose_lang.runtime.learning.contrast import Contrast
 from compose_lang.runtime.learning.expectation import Expectation
 from compose_lang.runtime.learning.loop import Arrays, Follower, Outcome, Stop, Watch, never
@@ -50,7 +50,7 @@ class MaximumLikelihood:
         with objective.backend.scope():
             u = objective.first(self.seed)
             if objective.models or objective.rest:
-                make: type[Method] = Contrast if objective.models else Expectation
+                make: type[Contrast | Expectation] = Contrast if objective.models else Expectation
                 method = make(objective, u, self.steps, self.seed)
                 u, findings = climb(objective, method, u, self.steps, begun, Follower(watch, keep, stop))
                 report: dict[str, Any] = {

@@ -81,22 +81,6 @@ def mcse_mean(draws: Draws) -> Elements:
     return draws.std((0, 1), ddof=1) / np.sqrt(_ess(_split(draws)))
 
 
-@_where_valid
-def mcse_quantile(draws: Draws, probability: float) -> Elements:
-    """Monte-Carlo standard error of a quantile: half the width of its central 68 % interval."""
-    from scipy.special import betaincinv
-
-    ess = _ess_quantile(draws, probability)
-    ordered = np.sort(draws.reshape(-1, draws.shape[2]), axis=0)
-    size = len(ordered)
-    one_sigma = np.array([[0.1586553], [0.8413447]])
-    low, high = betaincinv(ess * probability + 1, ess * (1 - probability) + 1, one_sigma) * size - 1
-    columns = np.arange(draws.shape[2])
-    first = ordered[np.floor(np.maximum(low, 0)).astype(int), columns]
-    last = ordered[np.ceil(np.minimum(high, size - 1)).astype(int), columns]
-    return (last - first) / 2
-
-
 def _ess_quantile(draws: Draws, probability: float) -> Elements:
     below = draws <= np.quantile(draws, probability, axis=(0, 1))
     return _ess(_split(below.astype(np.float64)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,16 +101,12 @@ def _wrapped(angle: Numbers) -> Numbers:
 
 def rows(summaries: Sequence[ColumnSummary], most: int | None = None) -> dict[str, dict[str, Any]]:
     """A row per scalar, by element name, in plain numbers; what is not finite is None."""
-    return {name: row for _, (name, row) in zip(_counter(most), _rows(summaries), strict=False)}
+    return dict(islice(_rows(summaries), most))
 
 
 def count(summaries: Sequence[ColumnSummary]) -> int:
     """How many rows there are in all."""
     return sum(summary.elements.size for summary in summaries)
-
-
-def _counter(most: int | None) -> range:
-    return range(most if most is not None else 2**62)
 
 
 def _rows(summaries: Sequence[ColumnSummary]) -> Iterator[tuple[str, dict[str, Any]]]:
