@@ -308,7 +308,9 @@ def test_jacobians_of_what_moves_along_are_needed(name: str, monkeypatch: pytest
     """Planted mutant: the volume by which another variable's coordinate stretches is left out."""
     sound = Density.energy_of
     monkeypatch.setattr(
-        Density, "energy_of", lambda self, position, groups, names: sound(self, position, groups, ())
+        Density,
+        "energy_of",
+        lambda self, position, groups, names, *level: sound(self, position, groups, (), *level),
     )
     assert p_value(name) < BROKEN
 
@@ -409,7 +411,7 @@ def test_jacobians_of_what_is_proposed_are_not(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         Density,
         "energy_of",
-        lambda self, position, groups, names: sound(self, position, groups, self.variables),
+        lambda self, position, groups, names, *level: sound(self, position, groups, self.variables, *level),
     )
     assert p_value("log-normal") < BROKEN
 
