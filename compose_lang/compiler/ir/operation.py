@@ -94,7 +94,6 @@ class Host:
 class Comparison:
     """What a comparison says of its left side: bounded below or above by the right one, and whether strictly."""
 
-    mirrored: str  #: the comparison that says the same with its sides exchanged
     lower: bool = False
     upper: bool = False
     strict: bool = False

@@ -147,22 +147,18 @@ real(
 # --- truth values ---------------------------------------------------------------------------------------
 
 
-def comparison(
-    name: str, function: Callable[..., Array], symbol: str, known: Bounds, mirrored: str, **sides: bool
-) -> None:
+def comparison(name: str, function: Callable[..., Array], symbol: str, known: Bounds, **sides: bool) -> None:
     elementwise(
-        name, function, same_kind, "bool", symbol=symbol, bounds=known, comparison=Comparison(mirrored, **sides)
+        name, function, same_kind, "bool", symbol=symbol, bounds=known, comparison=Comparison(**sides)
     )  # fmt: skip
 
 
-comparison("lt", lambda b, x, y: x < y, "<", intervals.less(True), "gt", upper=True, strict=True)
-comparison("le", lambda b, x, y: x <= y, "<=", intervals.less(False), "ge", upper=True)
-comparison(
-    "gt", lambda b, x, y: x > y, ">", intervals.less(True, mirrored=True), "lt", lower=True, strict=True
-)
-comparison("ge", lambda b, x, y: x >= y, ">=", intervals.less(False, mirrored=True), "le", lower=True)
-comparison("eq", lambda b, x, y: x == y, "==", intervals.equal, "eq", lower=True, upper=True)
-comparison("ne", lambda b, x, y: x != y, "!=", intervals.unequal, "ne")
+comparison("lt", lambda b, x, y: x < y, "<", intervals.less(True), upper=True, strict=True)
+comparison("le", lambda b, x, y: x <= y, "<=", intervals.less(False), upper=True)
+comparison("gt", lambda b, x, y: x > y, ">", intervals.less(True, mirrored=True), lower=True, strict=True)
+comparison("ge", lambda b, x, y: x >= y, ">=", intervals.less(False, mirrored=True), lower=True)
+comparison("eq", lambda b, x, y: x == y, "==", intervals.equal, lower=True, upper=True)
+comparison("ne", lambda b, x, y: x != y, "!=", intervals.unequal)
 
 elementwise("isfinite", lambda b, x: b.xp.isfinite(x), to_real, "bool", arity=1)
 elementwise("and", lambda b, x, y: x & y, to_bool, "bool", bounds=intervals.lesser)
