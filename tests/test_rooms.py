@@ -44,6 +44,7 @@ ROOMS = (
 )
 #: array libraries are imported in these rooms and files alone
 HEAVY = frozenset({"jax", "jaxlib", "numpyro", "torch", "optax"})
+SLOW = (*sorted(HEAVY), "xarray")  #: libraries that take half a second or more to import
 WRAPPERS = (
     "runtime.backends.",
     "runtime.learned.foreign.",
@@ -141,15 +142,21 @@ def too_large(root: Path) -> set[str]:
     return large | {str(folder.relative_to(root)) for folder, count in files.items() if count > MOST_FILES}
 
 
+def wraps_a_slow_library(path: Path) -> bool:
+    """Whether a file imports a library that is slow to load whenever it is imported itself."""
+    text = path.read_text(encoding="utf-8")
+    return any(re.match(rf"(?:import|from) (?:{'|'.join(SLOW)})\b", line) for line in text.splitlines())
+
+
 def late(root: Path) -> list[tuple[str, str]]:
-    """Modules of the package that a file imports inside a function."""
+    """Modules of the package that a file imports inside a function, but for those that wrap a slow library."""
     known = modules(root)
     return [
         (module, other)
         for module, path in known.items()
         if not module.startswith(LATE)
         for other, column in imported(path, known)
-        if column and not under_type_checking(path, other)
+        if column and not under_type_checking(path, other) and not wraps_a_slow_library(known[other])
     ]
 
 

@@ -6,19 +6,11 @@ time, the summary, what is wrong with the draws, and the document of `--json`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import xarray
-from numpy.typing import NDArray
-from xarray.backends import BackendArray
-from xarray.core import indexing
-
 from compose_lang.diagnostics import Diagnostic
-from compose_lang.runtime.density.columns import Column
 from compose_lang.runtime.results import optimum, summary
 from compose_lang.runtime.results.draws import StoredDraws
 from compose_lang.runtime.results.evidence import log_evidence
@@ -27,6 +19,7 @@ from compose_lang.runtime.results.summary import ColumnSummary
 from compose_lang.runtime.runs.storage import RunFolder
 
 if TYPE_CHECKING:
+    import xarray
     from rich.console import Group
     from rich.table import Table
 
@@ -42,40 +35,27 @@ class Run(StoredDraws):
     @cached_property
     def posterior(self) -> xarray.Dataset:
         """The draws, with dimensions (chain, draw, NAME_dim_0, ...)."""
-        variables = {}
-        for column in self.columns:
-            shape = column.type.full_shape
-            variables[column.name] = lazy_variable(
-                _dimensions(column.name, len(shape)),
-                (self.chains, self.draws, *shape),
-                self._dtype(column),
-                partial(self.values, column),
-            )
-        return xarray.Dataset(variables, coords=self._coordinates(), attrs=self._attributes())
+        from compose_lang.runtime.results.datasets import posterior
+
+        return posterior(self)
 
     @cached_property
     def sample_stats(self) -> xarray.Dataset:
         """What the kernels report of each draw, with dimensions (chain, draw)."""
-        variables = {
-            name: (_dimensions(name, values.ndim - 2), values) for name, values in self.statistics.items()
-        }
-        return xarray.Dataset(variables, coords=self._coordinates(), attrs=self._attributes())
+        from compose_lang.runtime.results.datasets import sample_stats
+
+        return sample_stats(self)
 
     @cached_property
     def tree(self) -> xarray.DataTree:
         """All groups, under InferenceData's names."""
-        groups = {"posterior": self.posterior, "sample_stats": self.sample_stats}
-        for group in ("observed_data", "constant_data"):
-            arrays = {
-                name.removeprefix(group + "."): values
-                for name, values in self.folder.data().items()
-                if name.startswith(group + ".")
-            }
-            if arrays:
-                groups[group] = xarray.Dataset(
-                    {name: (_dimensions(name, values.ndim)[2:], values) for name, values in arrays.items()}
-                )
-        return xarray.DataTree.from_dict(groups)
+        from xarray import DataTree
+
+        from compose_lang.runtime.results.datasets import observed_groups
+
+        return DataTree.from_dict(
+            {"posterior": self.posterior, "sample_stats": self.sample_stats, **observed_groups(self)}
+        )
 
     @property
     def diagnostics(self) -> list[dict[str, Any]]:
@@ -126,52 +106,3 @@ class Run(StoredDraws):
             **({} if self.optimum is None else {"optimum": self.optimum}),
             **({"params": manifest.params} if manifest.params else {}),
         }
-
-    def _dtype(self, column: Column) -> np.dtype[Any]:
-        chunks = self.manifest.lanes[0].chunks
-        if not chunks or not self.draws:
-            return np.dtype(float)
-        return self.folder.read(chunks[0], f"draw.{column.name}").dtype
-
-    def _coordinates(self) -> dict[str, Any]:
-        return {"chain": np.arange(self.chains), "draw": np.arange(self.draws)}
-
-    def _attributes(self) -> dict[str, Any]:
-        return {
-            "inference_library": "compose_lang",
-            "inference_library_version": self.manifest.versions.get("compose_lang", ""),
-            "program": self.manifest.program["name"],
-            "seed": self.manifest.settings["seed"],
-        }
-
-
-def _dimensions(name: str, axes: int) -> tuple[str, ...]:
-    return ("chain", "draw", *(f"{name}_dim_{i}" for i in range(axes)))
-
-
-class StoredArray(BackendArray):
-    """An array of known shape and type whose values are read by a function."""
-
-    def __init__(
-        self, shape: tuple[int, ...], dtype: np.dtype[Any], read: Callable[[], NDArray[Any]]
-    ) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.read = read
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, lambda basic: self.read()[basic]
-        )
-
-
-def lazy_variable(
-    dimensions: tuple[str, ...],
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    read: Callable[[], NDArray[Any]],
-) -> xarray.Variable:
-    """A variable of a data set whose values are read at first sight."""
-    return xarray.Variable(
-        dimensions, indexing.LazilyIndexedArray(StoredArray(shape, dtype, read)), fastpath=True
-    )
