@@ -13,7 +13,7 @@ from pathlib import Path
 from compose_lang.diagnostics import Source
 from compose_lang.grammar import ast
 from compose_lang.grammar.parser import parse
-from compose_lang.repl.commands import header
+from compose_lang.repl.values import header
 
 HERE = Path(__file__).parent
 LIBRARY = HERE.parent / "compose_lang" / "stdlib"

@@ -38,11 +38,10 @@ def test_a_gaussian_term_comes_in_as_its_density_with_noise():
 
 
 def test_prices_end_in_a_wall():
-    s = Softening(20.0, 0.01)
-    violation = np.array([0.0, 0.02, 1.0])
-    prices = np.array([s.price(violation, np.array([level]), B) for level in LEVELS])
-    assert (np.diff(prices[:-1, 1:], axis=0) > 0).all() and np.isinf(prices[-1]).all()
-    assert prices[0, 2] < 0.1 and np.isfinite(prices[:-1]).all()
+    s = Softening(20.0, 0.01, (1.0,), (0.0,))
+    prices = np.array([s.level(0, np.array([level]), B).price[0] for level in LEVELS])
+    assert (np.diff(prices[:-1]) > 0).all() and np.isinf(prices[-1])
+    assert prices[0] < 0.1 and np.isfinite(prices[:-1]).all()
 
 
 def test_loose_coordinates_are_let_go():
