@@ -12,7 +12,9 @@ import scipy.stats
 
 import compose_lang as cg
 from compose_lang.diagnostics import ComposeError
+from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels import mh
 from compose_lang.runtime.kernels.common import proposing
 from compose_lang.runtime.kernels.common.proposing import Proposed
@@ -492,3 +494,22 @@ def test_mistakes(program: str, code: str) -> None:
     with pytest.raises(ComposeError) as wrong:
         cg.compile(program)
     assert [d.code for d in wrong.value.diagnostics if d.severity == "error"] == [code]
+
+
+def test_a_proposal_is_taken_at_the_level_that_the_energy_is_taken_at() -> None:
+    """Beside levels of noise, a step that is as wide as the noise is so at every level."""
+    program = (
+        "var x: real ~ Normal(0, 1)\nvar w: real ~ Normal(0, 1)\nenergy 0.0 * noise_level * x\n"
+        "infer w by mh(proposal=Normal(w, 0.1 + noise_level))"
+    )
+    graph = cg.compile(program).program.graph
+    b = load_backend("numpy")
+    (request,) = graph.requests
+    given, at = ({name: b.asarray([[0.0 + k]]) for name in "xw"} for k in (0, 1))
+    for noise in (0.0, 0.4):
+        block = Proposed(Density(graph, b), request.options["proposal"], Level(noise=b.asarray([noise])))
+        np.testing.assert_allclose(
+            block.log_density(at, given), scipy.stats.norm.logpdf(1.0, 0.0, 0.1 + noise)
+        )
+        moved, _ = block.propose(given, {"draw 0": b.asarray([1.0])})
+        np.testing.assert_allclose(moved["w"], 0.1 + noise)

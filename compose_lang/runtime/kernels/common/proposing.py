@@ -68,28 +68,29 @@ class Proposed:
     def log_density_at(self, at: Position, given: Position) -> Array:
         """`log_density`, as it is computed."""
         density = self.density
-        values, _ = density.constrain(at)
-        state, _ = density.constrain(given)
+        values, _ = density.constrain(at, self.level)
+        state, _ = density.constrain(given, self.level)
         slots = {
             id(slot): values[name]
             for name, slot in zip(self.proposal.names, self.proposal.proposed, strict=True)
         }
-        bindings = {**density.bindings(state), **slots}
+        bindings = {**density.bindings(state, self.level), **slots}
         (energy,) = interpret(density.backend, [self.proposal.energy], bindings)
         return -energy
 
     def propose(self, position: Position, noise: Mapping[str, Array]) -> tuple[Position, Array]:
         density, proposal, xp = self.density, self.proposal, self.density.backend.xp
-        values, _ = density.constrain(position)
+        values, _ = density.constrain(position, self.level)
         slots = {id(slot): noise[f"draw {place}"] for place, (_, slot) in enumerate(proposal.noise)}
-        drawn = interpret(density.backend, proposal.draws, {**density.bindings(values), **slots})
+        bindings = {**density.bindings(values, self.level), **slots}
+        drawn = interpret(density.backend, proposal.draws, bindings)
         chains = next(iter(position.values())).shape[0]
         new = {
             name: xp.broadcast_to(x, (chains, *draw.shape))
             for name, draw, x in zip(proposal.names, proposal.draws, drawn, strict=True)
         }
         proposed = density.placed(position, new)
-        back, _ = density.constrain(proposed)
+        back, _ = density.constrain(proposed, self.level)
         inside = xp.ones((chains,), dtype=xp.bool)
         for name, value in new.items():
             fits = fitting(density.variables[name].type.domain, value, back[name], density.backend)
