@@ -23,8 +23,9 @@ def size(folder: Path) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # of two processes one may read what the other is still writing, and compiles it itself
+    config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
     if hasattr(config, "workerinput"):
-        config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
         return  # its environment is that of the process that started it
     if size(CACHE) > MOST:
         shutil.rmtree(CACHE, ignore_errors=True)
@@ -33,5 +34,3 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(CACHE / "bytecode")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # a clock must not choose
-    # of two processes one may read what the other is still writing, and compiles it itself
-    config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache")
