@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.runtime.arrays.protocol import Array, Position, Tree
-from compose_lang.runtime.chains.starts import scattered
+from compose_lang.runtime.chains.scattering import scattered
 from compose_lang.runtime.chains.sweep import START_STREAM, Advance, Batch, LevelSweeper
 from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.kernels.common.metropolis import choose

@@ -2,7 +2,8 @@
 
 Coordinates start uniform in (-2, 2) on the unconstrained scale, as in Stan; discrete sites uniform over the values
 that propagation leaves them. Where hard constraints between discrete sites refuse that, a solver finds what satisfies
-them (see `solver`), or proves that nothing does. Where others still refuse, the search samples a softened program, in
+them (see `solver`), or proves that nothing does. Where constraints between continuous variables refuse it, their
+violations are descended (see `descent`). Where discrete sites still refuse, the search samples a softened program, in
 which a constraint costs in proportion to its violation, at a price that rises until all hold.
 """
 
@@ -13,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from compose_lang.compiler.constraints.relations import HardConstraints
+from compose_lang.compiler.graph.factor_graph import FactorGroup
 from compose_lang.diagnostics import ComposeError, Diagnostic
-from compose_lang.runtime.arrays import noise
-from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.arrays.threefry import threefry
-from compose_lang.runtime.arrays.transforms import unconstrained_shape
-from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.chains.descent import descend
+from compose_lang.runtime.chains.scattering import scattered
 from compose_lang.runtime.chains.steps import stepped
 from compose_lang.runtime.density.density import FULL, Density
 from compose_lang.runtime.density.level import Level, softened
@@ -64,7 +64,14 @@ def find_start(density: Density, keys: Array, fixed: Position | None = None, lev
         settled = settled | xp.isfinite(evaluate(density.constants, found))
         if bool(xp.all(settled)):
             return found
-    if any(g.violation is not None and g.kind == "require" for g in density.graph.groups):
+    if is_descended(density):
+        nearest = descend(density, keys, level, fixed, found)
+        take = ~settled
+        found = {n: select(xp, take, nearest[n], found[n]) for n in found}
+        settled = settled | xp.isfinite(evaluate(density.constants, found))
+        if bool(xp.all(settled)):
+            return found
+    if is_searched(density):
         for is_placed in (True, False) if placed is not None else (False,):
             searched = search(density, keys, found, level, is_placed)
             take = xp.isfinite(evaluate(density.constants, searched)) & ~settled
@@ -73,6 +80,24 @@ def find_start(density: Density, keys: Array, fixed: Position | None = None, lev
             if bool(xp.all(settled)):
                 return found
     raise refused(density, found)
+
+
+def required(density: Density) -> list[FactorGroup]:
+    """The hard constraints that tell how far they are from holding."""
+    return [g for g in density.graph.groups if g.violation is not None and g.kind == "require"]
+
+
+def is_descended(density: Density) -> bool:
+    """Whether violations have a slope, and the backend gives it."""
+    moving = {v.name for v in density.graph.variables if v.free_sites and not v.is_discrete}
+    return density.backend.has_gradient and any(g.variables & moving for g in required(density))
+
+
+def is_searched(density: Density) -> bool:
+    """Whether a constraint may ask for what descent does not change: discrete sites."""
+    free = {v.name for v in density.graph.variables if v.free_sites}
+    moving = {name for g in required(density) for name in g.variables & free}
+    return any(density.variables[n].is_discrete or not density.backend.has_gradient for n in moving)
 
 
 def energy_of(density: Density, level: Level) -> Any:
@@ -86,56 +111,6 @@ def energy_of(density: Density, level: Level) -> Any:
 
 def select(xp: Any, take: Array, new: Array, old: Array) -> Array:
     return xp.where(take.reshape((-1, *(1,) * (new.ndim - 1))), new, old)
-
-
-def scattered(density: Density, keys: Array, attempt: int, fixed: Position) -> Position:
-    """Random positions, a different one for each attempt; spread less as attempts fail."""
-    shapes = {}
-    for v in density.graph.variables:
-        if v.free_sites:
-            event = v.type.domain.event_shape if v.is_discrete else unconstrained_shape(v.type.domain)
-            shapes[v.name] = (v.free_sites, *event)
-    specs = {name: NoiseSpec("uniform", shape) for name, shape in shapes.items()}
-    # By NumPy, which has the same bits: JAX would compile each of these operations by itself.
-    backend, plain = density.backend, load_backend("numpy", density.backend.precision)
-    drawn = noise.draw(specs, plain.asarray(backend.to_numpy(keys), plain.word), np.asarray(attempt), plain)
-    position: Position = dict(fixed)
-    width = 2.0 * 0.8**attempt
-    for v in density.graph.variables:
-        if not v.free_sites or v.name in fixed:
-            continue
-        uniform = drawn[v.name]
-        if not v.is_discrete:
-            position[v.name] = backend.asarray((2.0 * uniform - 1.0) * width, backend.real)
-            continue
-        domain = v.support
-        if domain.kind == "permutation":
-            position[v.name] = backend.asarray(np.argsort(uniform, axis=-1), backend.integer)
-            continue
-        if domain.is_finite:
-            values = domain.values
-        else:
-            low = (
-                domain.lower
-                if np.isfinite(domain.lower)
-                else min(0, domain.upper - 4)
-                if np.isfinite(domain.upper)
-                else 0
-            )
-            values = range(int(low), int(low) + 5)
-        place = np.clip(np.floor(uniform * len(values)).astype(np.int64), 0, len(values) - 1)
-        if v.allowed is not None:
-            place = among_allowed(v.allowed, uniform)
-        position[v.name] = backend.asarray(values.start + values.step * place, backend.integer)
-    return position
-
-
-def among_allowed(allowed: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """The number of one of the values that each site may have (sites, K), by uniforms (chains, sites)."""
-    counts = allowed.sum(axis=1)
-    nth = np.clip(np.floor(uniform * counts).astype(np.int64), 0, counts - 1)
-    order = np.argsort(~allowed, axis=1, kind="stable")
-    return order[np.arange(len(allowed)), nth]
 
 
 def solved(
