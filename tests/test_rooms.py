@@ -37,7 +37,7 @@ ROOMS = (
         f"runtime.{room}"
         for room in (
             *("arrays", "backends", "learned", "density", "elimination", "kernels", "planning"),
-            *("views", "runs", "chains", "annealing", "learning", "results"),
+            *("views", "runs", "chains", "populations", "annealing", "learning", "results"),
         )
     ),
     *("report", "api", "validation", "repl", "cli"),

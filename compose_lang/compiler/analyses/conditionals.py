@@ -1,14 +1,14 @@
 """Conditional energies: what new values of a few sites do, from the factors that read these and no others.
 
-In: a discrete variable of a graph, and what of it is drawn at once: a site or an ordering, two sites of a set whose sum
-stays, all sites of a small set. Out: `Conditionals`: each factor group that reads the variable, restricted to the
-instances around what is drawn, with its sites replaced by candidates. What may be drawn side by side stands in classes
-that share no factor. Which instances those are stands in plain arrays.
+In: a variable of a graph, and what of it is drawn at once: a site or an ordering, two sites of a set whose sum stays,
+all sites of a small set, an object of a continuous variable. Out: `Conditionals`: each factor group that reads the
+variable, restricted to the instances around what is drawn, with its sites replaced by candidates. What may be drawn
+side by side stands in classes that share no factor. Which instances those are stands in plain arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ class ConditionalGroup:
 
     instances: of each member of a class (classes, width, degree); of pairs, of each site (sites + 1, degree), the last
     row for none; of small sets, of each set (sets, degree). is_whole: whether every site is read by all instances.
+    is_bound: whether it is what a variable's bounds are to whom moves it in values.
     pair, of_place: of orderings, where it saves much: the group around two places that are exchanged, and the instances
     that read each place (classes, width, n, degree).
     """
@@ -58,6 +59,7 @@ class ConditionalGroup:
     is_whole: bool
     pair: Around | None = None
     of_place: np.ndarray | None = None
+    is_bound: bool = False
 
     @property
     def tables(self) -> dict[str, np.ndarray]:
@@ -161,14 +163,45 @@ def of_sets(
     return Conditionals(v, sets, candidates, tuple(groups))
 
 
+def of_objects(
+    graph: FactorGraph, v: Variable, objects: np.ndarray, candidates: int, bounds: Sequence[FactorGroup] = ()
+) -> Conditionals:
+    """All sites of each of some objects (n, k), padded with the number of free sites; no two share a site.
+
+    bounds: of variables, as factors.
+    """
+    count, sites = len(objects), v.free_sites
+    found = [
+        (group, read, is_bound)
+        for groups, is_bound in ((graph.groups, False), (bounds, True))
+        for group, read in zip(*groups_around(graph, v, groups=groups), strict=True)
+    ]
+    belongs = sets_of(np.where(objects < sites, objects, -1), sites)
+    shared = [None if r is None else once_each(belongs[r].reshape(len(r), -1)) for _, r, _ in found]
+    classes = padded_classes(colour(count, shared), count)
+    padded = np.concatenate([objects, np.full((1, objects.shape[1]), sites)])
+    around = []
+    for group, read, is_bound in found:
+        of_site = instances_of(group, read, sites)
+        of_object = of_site[objects[:, 0]] if read is None else once_each(of_site[objects].reshape(count, -1))
+        degree = of_object.shape[1]
+        if not degree:
+            continue
+        table = np.concatenate([of_object, np.full((1, degree), -1)])
+        one = restrict(group, v, classes.shape[1], degree, candidates, drawn=objects.shape[1])
+        around.append(ConditionalGroup(one, table[classes], read is None, is_bound=is_bound))
+    return Conditionals(v, padded[classes], candidates, tuple(around))
+
+
 # --- a group around what is drawn -----------------------------------------------------------------------
 
 
 def groups_around(
-    graph: FactorGraph, v: Variable, kept: Collection[int] = ()
+    graph: FactorGraph, v: Variable, kept: Collection[int] = (), groups: Sequence[FactorGroup] | None = None
 ) -> tuple[list[FactorGroup], list[np.ndarray | None]]:
-    """The groups that read a variable, and which of its sites that move each instance reads."""
-    touching = [g for g in graph.groups if v.name in g.variables and id(g) not in kept]
+    """The groups (of some, or all) that read a variable, and which of its sites that move each instance reads."""
+    among = graph.groups if groups is None else groups
+    touching = [g for g in among if v.name in g.variables and id(g) not in kept]
     return touching, [without(scope(g, v), ~v.fixed) for g in touching]
 
 

@@ -46,7 +46,7 @@ def constrain(domain: Domain, u: Array, lower: Bound, upper: Bound, backend: Bac
         case "real":
             value, log_det = _real(u, lower, upper, backend)
         case "angle":
-            value, log_det = _wrap(u, backend), backend.xp.zeros_like(u)
+            value, log_det = wrapped(u, backend), backend.xp.zeros_like(u)
         case "simplex":
             value, log_det = _simplex(u, backend)
         case "ordered":
@@ -126,7 +126,7 @@ def _real_inverse(value: Array, lower: Bound, upper: Bound, backend: Backend) ->
     return xp.log(value - lower) - xp.log(upper - value)
 
 
-def _wrap(u: Array, backend: Backend) -> Array:
+def wrapped(u: Array, backend: Backend) -> Array:
     """The angle in (-π, π] that equals u up to whole turns."""
     turns = backend.xp.ceil((u - math.pi) / (2.0 * math.pi))
     return u - 2.0 * math.pi * turns

@@ -136,7 +136,7 @@ class Density:
         """Values (chains, sites, *event) at a variable's coordinates, given those of the variables before it."""
         if v.is_discrete:
             return u, None
-        low, high = self._bounds(v, values, level)
+        low, high = self.bounds(v, values, level)
         free, jacobian = transforms.constrain(v.support, u, low, high, self.backend)
         if v.name in self.graph.offsets:
             location, scale = self._offset(v, values, level)
@@ -144,10 +144,10 @@ class Density:
             jacobian = self.backend.xp.sum(self.backend.xp.log(scale), axis=1)
         return free, jacobian
 
-    def _bounds(self, v: Variable, values: Values, level: Level = FULL) -> tuple[Any, Any]:
+    def bounds(self, v: Variable, values: Values, level: Level = FULL) -> tuple[Any, Any]:
         """Lower and upper bound of the free sites: numbers, or (chains, sites) where they depend on variables."""
         low, high = (
-            number if node is None else self._free_sites(v, self._per_site(v, node, values, level))
+            number if node is None else self.free_sites_of(v, self._per_site(v, node, values, level))
             for node, number in ((v.lower, v.support.lower), (v.upper, v.support.upper))
         )
         return low, high
@@ -165,7 +165,7 @@ class Density:
         whole = self.backend.xp.broadcast_to(x.reshape((*lead, *node.shape)), (x.shape[0], *v.type.shape))
         return whole.reshape((x.shape[0], v.type.sites))
 
-    def _free_sites(self, v: Variable, array: Array) -> Array:
+    def free_sites_of(self, v: Variable, array: Array) -> Array:
         """The free sites of an array (chains, sites, …)."""
         if v.free.all():
             return array
@@ -216,10 +216,10 @@ class Density:
     def _coordinates(self, v: Variable, values: Values) -> Array:
         """The coordinates of a variable where it and those before it have these values."""
         array = values[v.name].reshape((-1, v.type.sites, *v.type.domain.event_shape))
-        free = self._free_sites(v, array)
+        free = self.free_sites_of(v, array)
         if v.is_discrete:
             return self.backend.xp.astype(free, self.backend.integer)
-        low, high = self._bounds(v, values)
+        low, high = self.bounds(v, values)
         if v.name in self.graph.offsets:
             location, scale = self._offset(v, values)
             free = (free - location) / scale

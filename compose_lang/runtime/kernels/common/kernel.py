@@ -15,6 +15,8 @@ invariant (or says in `approximate` how it does not). It sees the density throug
 - `SubsetBlock`: small sets of the sites of one finite variable, and the energies of their joint values;
 - `PermutationBlock`: the orderings of one variable of type `permutation`, in classes that share no factor, and the
   energies of candidate orderings from the factors that read what differs;
+- `ObjectBlock`: the objects of one continuous variable (rows of an array, or numbers) in their own values, in classes
+  that share no factor, and the energies of candidates from the factors that touch an object;
 - `JointBlock`: finite variables that can be drawn together, given all else;
 - `ProposalBlock`: variables of any kind with a density of the program's own that proposes for them.
 
@@ -280,6 +282,45 @@ class Weigh(Protocol):
 
         places (chains, width, 2): the only two where the candidates differ, if they differ in no more.
         """
+        ...
+
+
+@runtime_checkable
+class ObjectBlock(Protocol):
+    """A sweep holds the values of all variables (`hold`), and goes back to coordinates at its end (`release`)."""
+
+    name: str
+    objects: int
+    size: int  #: k, the numbers of the largest object; smaller ones are padded
+    classes: int  #: number of colour classes
+    width: int  #: objects in the largest class; smaller ones are padded
+
+    @property
+    def is_real(self) -> Array:
+        """Which numbers of the members of classes are no padding, (classes, width, k)."""
+        ...
+
+    def hold(self, position: Position) -> Mapping[str, Array]:
+        """The values of all variables."""
+        ...
+
+    def release(self, position: Position, held: Mapping[str, Array]) -> Position:
+        """The position at values in which the variable may have moved."""
+        ...
+
+    def current(self, held: Mapping[str, Array], cls: Any) -> Array:
+        """Values (chains, width, k) of a class's objects."""
+        ...
+
+    def energies(self, held: Mapping[str, Array], cls: Any, candidates: Array) -> Array:
+        """Energies (chains, width, C) of candidates (chains, width, C, k), from the factors that touch each object.
+
+        They are with respect to Lebesgue measure of values, and infinite outside the bounds.
+        """
+        ...
+
+    def assign(self, held: Mapping[str, Array], cls: Any, values: Array) -> Mapping[str, Array]:
+        """The values with the class's objects at values (chains, width, k); padding is ignored."""
         ...
 
 

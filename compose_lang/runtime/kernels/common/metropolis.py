@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from compose_lang.runtime.arrays.protocol import Array, Backend, Position
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common.kernel import DiscreteBlock, PermutationBlock
 
 
@@ -48,9 +48,20 @@ def sweep(
         return block.assign(position, cls, values), total
 
     total = xp.zeros((position[block.name].shape[0],), dtype=backend.real)
-    if block.classes <= MOST_UNROLLED:
-        for cls in range(block.classes):
-            position, total = visit(cls, (position, total))
-    else:
-        position, total = backend.loop(0, block.classes, visit, (position, total))
+    position, total = each_class(block.classes, visit, (position, total), backend)
     return position, total / block.sites
+
+
+def each_class(
+    classes: int,
+    visit: Callable[[Any, Tree], Tree],
+    carry: Tree,
+    backend: Backend,
+    unrolled: int = MOST_UNROLLED,
+) -> Tree:
+    """`for cls in range(classes): carry = visit(cls, carry)`; a body compiles once where there are many."""
+    if classes > unrolled:
+        return backend.loop(0, classes, visit, carry)
+    for cls in range(classes):
+        carry = visit(cls, carry)
+    return carry
