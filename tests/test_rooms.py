@@ -29,7 +29,7 @@ ROOMS = (
     *(
         f"compiler.{room}"
         for room in (
-            *("ir", "names", "sources", "graph", "analyses", "constraints", "rewrites"),
+            *("ir", "names", "sources", "graph", "analyses", "references", "constraints", "rewrites"),
             *("elaborate", "likelihood", "passes"),
         )
     ),

@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from compose_lang.compiler.elaborate.forward import Drawn, ForwardSimulation
+from compose_lang.compiler.elaborate.forward import ForwardSimulation
 from compose_lang.compiler.elaborate.variables import some_value
-from compose_lang.compiler.graph.factor_graph import FactorGraph, Variable
+from compose_lang.compiler.graph.factor_graph import Drawn, FactorGraph, Variable
 from compose_lang.compiler.graph.learned_factor import used_by
 from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.compiler.ir.types import value_range

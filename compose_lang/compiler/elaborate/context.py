@@ -21,7 +21,7 @@ from compose_lang.compiler.elaborate.values import (
     SymbolTable,
     as_node,
 )
-from compose_lang.compiler.graph.factor_graph import LocationScale, Term, Variable
+from compose_lang.compiler.graph.factor_graph import Drawn, LocationScale, Term, Variable
 from compose_lang.compiler.graph.learned_factor import Fit, Joint, LearnedFactor
 from compose_lang.compiler.ir.build import node
 from compose_lang.compiler.ir.node import Axis, Node
@@ -104,6 +104,9 @@ class Session:
     location_scales: list[LocationScale] = field(
         default_factory=list
     )  #: statements of location-scale families
+    drawn: list[Callable[[], list[Drawn]]] = field(
+        default_factory=list
+    )  #: what elaborates the draws of statements that may be drawn outright
     noise_slots: list[tuple[str, Node]] | None = None  #: what a `draw` has asked for, while one is elaborated
     known_later: dict[str, Span] = field(default_factory=dict)  #: names whose values come after all constants
     applications: dict[tuple[str, ...], int] = field(

@@ -15,34 +15,17 @@ from typing import ClassVar
 import numpy as np
 
 from compose_lang.compiler.elaborate.context import Context, Interpretation
-from compose_lang.compiler.elaborate.factors.draws import draw_and_noise
+from compose_lang.compiler.elaborate.factors.draws import drawn, selects
 from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs
 from compose_lang.compiler.elaborate.learned.declarations import part_of
-from compose_lang.compiler.elaborate.plates import collect_over
 from compose_lang.compiler.elaborate.values import Factor
-from compose_lang.compiler.graph.factor_graph import Variable
+from compose_lang.compiler.graph.factor_graph import Drawn, Variable
 from compose_lang.compiler.ir.build import along, constant, gather, variable
 from compose_lang.compiler.ir.node import Axis, Node, postorder
-from compose_lang.compiler.ir.operation import op_of
 from compose_lang.compiler.ir.types import Domain, Type
 from compose_lang.compiler.names.symbols import names_in, walk
 from compose_lang.diagnostics import Span
 from compose_lang.grammar import ast
-
-
-def selects(x: Node) -> bool:
-    """Whether a node only chooses elements, so that what it gives can be written back to the variable."""
-    return x.is_const or x.op == "var" or op_of(x).selects
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One `~`: the elements it is about, and a draw of them over noise; both with the plates as leading axes."""
-
-    subject: Node
-    draw: Node
-    noise: tuple[tuple[str, Node], ...]  #: (kind, slot)
-    span: Span
 
 
 @dataclass
@@ -94,15 +77,6 @@ def can_draw(factor: WithInputs, ctx: Context) -> bool:
         return False
     learner = part_of(factor.factor, ctx).learner
     return learner is not None and bool(learner.draws_from)
-
-
-def drawn(ctx: Context, factor: WithInputs, subjects: Sequence[Node], span: Span) -> list[Drawn]:
-    """A draw of each subject, of all independent copies that its leading axes mean."""
-    values, noise = draw_and_noise(replace(ctx, is_drawn=True), factor, subjects, span)
-    return [
-        Drawn(collect_over(subject, ctx.plates), collect_over(one, ctx.plates), noise, span)
-        for subject, one in zip(subjects, values, strict=True)
-    ]
 
 
 def outcomes_of(module: ast.Module) -> frozenset[str]:

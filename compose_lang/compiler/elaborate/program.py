@@ -32,6 +32,7 @@ from compose_lang.compiler.elaborate.values import (
     describe,
 )
 from compose_lang.compiler.graph.factor_graph import (
+    DrawnStatements,
     FactorGraph,
     FactorGroup,
     LocationScales,
@@ -66,6 +67,7 @@ def elaborate(module: ast.Module, session: Session) -> FactorGraph:
         tuple(program.requests),
         {s.name: scope.names[s.name] for s in program.data if isinstance(scope.names[s.name], Node)},
     )
+    graph = graph.with_fact(DrawnStatements(tuple(session.drawn)))
     return graph.with_fact(LocationScales(tuple(session.location_scales)))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from compose_lang.compiler.elaborate import violations
 from compose_lang.compiler.elaborate.bodies import run_body
 from compose_lang.compiler.elaborate.context import Context, FactorStatement, rule
-from compose_lang.compiler.elaborate.factors import algebra, arguments, lints
+from compose_lang.compiler.elaborate.factors import algebra, arguments, draws, lints
 from compose_lang.compiler.elaborate.factors.application import applied, with_inputs
 from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs, as_factor
 from compose_lang.compiler.elaborate.plates import open_clauses
@@ -213,8 +213,11 @@ def state(ctx: Context, factor: Factor, subjects: list[Node], span: Span) -> Non
     lints.lint_constant(ctx, factor, subjects, span)
     if not ctx.calls:
         ctx.session.statements.append(statement_of(factor, subjects, span))
+    statement = draws.note_statement(ctx, factor, subjects, span)
     ctx = ctx.session.interpretation.note(ctx, factor, subjects, span)
     for term in algebra.terms(factor, ctx, subjects, span):
+        if statement is not None and not term.is_prior:
+            term = replace(term, statement=statement)
         if not ctx.calls and ctx.session.interpretation.checks_support:
             arguments.require_possible(term, factor.description, subjects)
         ctx.emit(masked(ctx, term))

@@ -36,7 +36,7 @@ from compose_lang.compiler.ir.build import (
     variable,
 )
 from compose_lang.compiler.ir.node import Node
-from compose_lang.compiler.ir.types import Domain, Type
+from compose_lang.compiler.ir.types import Domain, Type, log_volume
 from compose_lang.compiler.names.symbols import names_in
 from compose_lang.diagnostics import Label, Span, fail
 from compose_lang.grammar import ast
@@ -191,25 +191,6 @@ def resting_energy(s: ast.Var, declared: DeclaredType, value: Node) -> Node:
         energies = resting_unbounded(s, domain, value)
     flat = node("reshape", broadcast_to(energies, shape), attrs=((math.prod(shape),),))
     return node("sum", flat, attrs=(-1,))
-
-
-def log_volume(domain: Domain) -> float | None:
-    """The log of a domain's total base measure; None where it is infinite or not known."""
-    k = domain.size
-    if domain.is_finite:
-        return math.log(len(domain.values))
-    match domain.kind:
-        case "real" if math.isfinite(domain.lower) and math.isfinite(domain.upper):
-            return math.log(domain.upper - domain.lower)
-        case "angle":
-            return math.log(2 * math.pi)
-        case "simplex":
-            return -math.lgamma(k)
-        case "permutation":
-            return math.lgamma(k + 1)
-        case "unit_vector":
-            return math.log(2) + k / 2 * math.log(math.pi) - math.lgamma(k / 2)
-    return None
 
 
 def resting_bounded(s: ast.Var, declared: DeclaredType, value: Node) -> Node:

@@ -108,6 +108,7 @@ class Term:
     span: Span
     violation: Node | None = None
     is_prior: bool = False
+    statement: int | None = None  #: the place in `DrawnStatements` of the statement it is all of, or a part
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +121,7 @@ class FactorGroup:
     label: str
     span: Span
     violation: Node | None = None
+    statement: int | None = None  #: the place in `DrawnStatements` of the statement it is all of, or a part
 
     @property
     def instances(self) -> int:
@@ -131,7 +133,9 @@ class FactorGroup:
 
     @staticmethod
     def of(term: Term) -> FactorGroup:
-        return FactorGroup(term.energy, term.axes, term.kind, term.label, term.span, term.violation)
+        return FactorGroup(
+            term.energy, term.axes, term.kind, term.label, term.span, term.violation, term.statement
+        )
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,26 @@ class LocationScales:
     """A fact of elaboration: all such statements of a program, for `noncentre`."""
 
     statements: tuple[LocationScale, ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One `~`: the elements it is about, and a draw of them over noise; both with the plates as leading axes."""
+
+    subject: Node
+    draw: Node
+    noise: tuple[tuple[str, Node], ...]  #: (kind, slot)
+    span: Span
+
+
+@dataclass(frozen=True)
+class DrawnStatements:
+    """A fact of elaboration: what elaborates the draw of each statement whose density may be drawn outright.
+
+    A group is marked by its statement's place here. What it calls raises a ComposeError where no draw is known.
+    """
+
+    elaborations: tuple[Callable[[], list[Drawn]], ...]
 
 
 @dataclass(frozen=True)

@@ -176,3 +176,22 @@ def value_range(domain: Domain) -> tuple[float, float]:
         case "angle":
             return -math.pi, math.pi
     return number.lower, number.upper
+
+
+def log_volume(domain: Domain) -> float | None:
+    """The log of a domain's total base measure; None where it is infinite or not known."""
+    k = domain.size
+    if domain.is_finite:
+        return math.log(len(domain.values))
+    match domain.kind:
+        case "real" if math.isfinite(domain.lower) and math.isfinite(domain.upper):
+            return math.log(domain.upper - domain.lower)
+        case "angle":
+            return math.log(2 * math.pi)
+        case "simplex":
+            return -math.lgamma(k)
+        case "permutation":
+            return math.lgamma(k + 1)
+        case "unit_vector":
+            return math.log(2) + k / 2 * math.log(math.pi) - math.lgamma(k / 2)
+    return None

@@ -17,8 +17,8 @@ import numpy as np
 from compose_lang.compiler.elaborate.context import Context, Session
 from compose_lang.compiler.elaborate.declarations.declared_types import declared_type
 from compose_lang.compiler.elaborate.declarations.observations import observed_name, observes
+from compose_lang.compiler.elaborate.factors.draws import selects
 from compose_lang.compiler.elaborate.factors.values import Mixture, Scaled, WithInputs
-from compose_lang.compiler.elaborate.forward import selects
 from compose_lang.compiler.elaborate.values import Factor
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup
 from compose_lang.compiler.ir.build import constant, transform

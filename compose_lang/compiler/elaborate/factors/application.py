@@ -197,7 +197,8 @@ class Call:
             violation = term.violation
             if violation is not None and mask is not None:
                 violation = node("where", mask, violation, constant(0.0))
-            out.append(Term(energy, term.axes, kind, label, self.span, violation))
+            statement = term.statement if mask is None else None
+            out.append(Term(energy, term.axes, kind, label, self.span, violation, statement=statement))
         return out
 
     def alias(self, ctx: Context, value: ast.Expr) -> None:

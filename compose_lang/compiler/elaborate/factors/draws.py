@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ from compose_lang.compiler.elaborate.declarations.declared_types import (
 )
 from compose_lang.compiler.elaborate.factors.algebra import copy_weights, each_copy
 from compose_lang.compiler.elaborate.factors.application import Call
-from compose_lang.compiler.elaborate.factors.values import Mixture, WithInputs, as_factor
+from compose_lang.compiler.elaborate.factors.values import Applied, Mixture, WithInputs, as_factor
 from compose_lang.compiler.elaborate.learned.declarations import inputs_of, part_of
 from compose_lang.compiler.elaborate.plates import array_over, collect_over, one_copy
 from compose_lang.compiler.elaborate.values import Cell, Factor, SymbolTable, as_node, static_int
+from compose_lang.compiler.graph.factor_graph import Drawn
 from compose_lang.compiler.graph.learned_factor import LEVEL
 from compose_lang.compiler.ir.build import (
     add_all,
@@ -34,8 +36,8 @@ from compose_lang.compiler.ir.build import (
     node,
     slot,
 )
-from compose_lang.compiler.ir.node import Axis, Node
-from compose_lang.compiler.ir.operation import broadcast_shapes
+from compose_lang.compiler.ir.node import Axis, Node, postorder
+from compose_lang.compiler.ir.operation import broadcast_shapes, op_of
 from compose_lang.diagnostics import Span, fail
 from compose_lang.discovery import LEARNERS
 from compose_lang.grammar import ast
@@ -105,6 +107,43 @@ def draw_and_noise(
     drawn = draw_of(ctx, factor, subjects, span)
     ctx.session.noise_slots = None
     return drawn, tuple(slots)
+
+
+def drawn(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> list[Drawn]:
+    """A draw of each subject, of all independent copies that its leading axes mean."""
+    values, noise = draw_and_noise(replace(ctx, is_drawn=True), factor, subjects, span)
+    return [
+        Drawn(collect_over(subject, ctx.plates), collect_over(one, ctx.plates), noise, span)
+        for subject, one in zip(subjects, values, strict=True)
+    ]
+
+
+def selects(x: Node) -> bool:
+    """Whether a node only chooses elements, so that what it gives can be written back to the variable."""
+    return x.is_const or x.op == "var" or op_of(x).selects
+
+
+def note_statement(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> int | None:
+    """Keep what draws a statement, to be elaborated when it is asked for; returns its place, None where nothing does.
+
+    A statement is drawn if its density counts once whatever the variables, and its subjects are elements of them.
+    """
+    while isinstance(factor, Applied):
+        subjects, factor = factor.subjects, factor.factor
+    if ctx.mask is not None or ctx.is_choice or ctx.weighed_by or ctx.is_drawn or not factor.normalised:
+        return None
+    if isinstance(factor, WithInputs):
+        if factor.factor.is_learned:
+            return None
+        body = factor.factor.decl.body
+        if body is not None and not any(isinstance(s, ast.Draw) for s in body):
+            return None  # its own statements say how
+    elif not isinstance(factor, Mixture):
+        return None
+    if not all(s.variables for s in subjects) or not all(map(selects, postorder(subjects))):
+        return None
+    ctx.session.drawn.append(partial(drawn, ctx, factor, subjects, span))
+    return len(ctx.session.drawn) - 1
 
 
 def draw_of(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> list[Node]:

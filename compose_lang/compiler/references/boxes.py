@@ -1,0 +1,83 @@
+"""Sites that no absorbed factor is about: uniform over what their type and constant bounds allow, where that is finite.
+
+The measure is the program's own: length on the real line and the circle, area on the sphere, the first k - 1 numbers
+of a simplex, a count of values where discrete.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from compose_lang.compiler.graph.factor_graph import Variable
+from compose_lang.compiler.ir.intervals import range_of
+from compose_lang.compiler.ir.types import log_volume
+
+UNIFORM = frozenset(
+    {"real", "angle", "simplex", "unit_vector", "permutation", "int", "bool", "spin", "category"}
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Some free sites of a variable, uniform in it."""
+
+    variable: Variable
+    sites: np.ndarray  #: which of the free ones
+    low: float
+    high: float
+
+    @property
+    def log_volume(self) -> float:
+        """The log of the integral of 1 over these sites."""
+        v = self.variable
+        if v.allowed is not None:
+            return float(np.log(v.allowed[self.sites].sum(axis=1)).sum())
+        if v.type.domain.kind == "real":
+            return len(self.sites) * math.log(self.high - self.low)
+        each = log_volume(v.support)
+        assert each is not None
+        return len(self.sites) * each
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Independent draws (count, sites, *event)."""
+        v, shape = self.variable, (count, len(self.sites))
+        domain = v.support
+        match domain.kind:
+            case "real" | "angle":
+                return rng.uniform(self.low, self.high, shape)
+            case "simplex":
+                waits = rng.standard_exponential((*shape, domain.size))
+                return waits / waits.sum(axis=-1, keepdims=True)
+            case "unit_vector":
+                arrows = rng.standard_normal((*shape, domain.size))
+                return arrows / np.linalg.norm(arrows, axis=-1, keepdims=True)
+            case "permutation":
+                return np.argsort(rng.random((*shape, domain.size)), axis=-1)
+        possible = domain.values
+        if v.allowed is None:
+            places = rng.integers(len(possible), size=shape)
+        else:
+            allowed = v.allowed[self.sites]
+            turn = rng.integers(allowed.sum(axis=1), size=shape)
+            ordered = np.argsort(~allowed, axis=1, kind="stable")
+            places = ordered[np.arange(len(self.sites)), turn]
+        return possible.start + possible.step * places
+
+
+def box_of(v: Variable, sites: np.ndarray) -> Box | None:
+    """A variable's free sites as a box; None where it is infinite, or nothing draws it uniformly."""
+    domain = v.support
+    if domain.kind not in UNIFORM:
+        return None
+    low, high = -math.pi, math.pi
+    if domain.kind == "real":
+        low = domain.lower if v.lower is None else max(domain.lower, range_of(v.lower)[0])
+        high = domain.upper if v.upper is None else min(domain.upper, range_of(v.upper)[1])
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            return None
+    elif log_volume(domain) is None:
+        return None
+    return Box(v, sites, float(low), float(high))
