@@ -138,6 +138,9 @@ class Op:
     selects: bool = False  #: it moves elements and computes nothing; arguments after the first are indices …
     joins: bool = False  #: … or, where it joins, more elements
     linear: Moving | None = None  #: whether it is affine in the arguments that vary
+    degree: Callable[[Node, Sequence[float]], float] | None = (
+        None  #: as a polynomial, where it is not affine, given the degrees of its arguments
+    )
     smooth: Moving | None = None  #: whether a gradient reaches the arguments that vary
     bounds: Callable[[Node, list[Range]], Range] | None = (
         None  #: interval arithmetic; truth values count as 0 and 1
@@ -226,6 +229,22 @@ def in_first(n: Node, moving: Sequence[bool]) -> bool:
 
 def in_others(n: Node, moving: Sequence[bool]) -> bool:
     return not moving[0]
+
+
+# --- degrees of polynomials ---
+
+
+def product_degree(n: Node, degrees: Sequence[float]) -> float:
+    return sum(degrees)
+
+
+def power_degree(n: Node, degrees: Sequence[float]) -> float:
+    """Of a power that is one whole number known at compile time; another one is no polynomial."""
+    exponent = n.args[1].value
+    if exponent is None or not exponent.size or (exponent != exponent.flat[0]).any():
+        return math.inf
+    power = float(exponent.flat[0])
+    return power * degrees[0] if power >= 0 and power.is_integer() else math.inf
 
 
 # --- what operands are made into ---

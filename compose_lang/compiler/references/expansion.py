@@ -124,7 +124,8 @@ def look(
         count, reads, weight = scope.reads.shape[1], scope.reads, scope.term.weight
         size_of = np.append(steps, 1.0)[reads]  # (instances, colours)
         pairs = [(a, b) for a in range(count) for b in range(a)]
-        probes = [()] + [((a, 1),) for a in range(count)] + [((a, -1),) for a in range(count)]
+        probes: list[tuple[tuple[int, int], ...]] = [()]
+        probes += [((a, 1),) for a in range(count)] + [((a, -1),) for a in range(count)]
         probes += [((a, 1), (b, 1)) for a, b in pairs]
         energies = evaluate(elements, scope, centre, steps, probes)
         rest, up, down = energies[0], energies[1 : 1 + count], energies[1 + count : 1 + 2 * count]

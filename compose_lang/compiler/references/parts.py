@@ -108,8 +108,9 @@ def reference_parts(graph: FactorGraph, without: frozenset[int] = frozenset()) -
                 return None
             boxes.append(box)
     absorbed += [g for s in chosen for g in s.groups]
-    groups = tuple(g for g in graph.groups if any(g is a for a in absorbed))
-    return ReferenceParts(elements, tuple(gaussians), tuple(chosen), tuple(boxes), groups)
+    ids = {id(g) for g in absorbed}
+    drawn = tuple(g for g in graph.groups if id(g) in ids)
+    return ReferenceParts(elements, tuple(gaussians), tuple(chosen), tuple(boxes), drawn)
 
 
 def untaken(taken: np.ndarray, statements: Sequence[Statement]) -> list[Statement]:

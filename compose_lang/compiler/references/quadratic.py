@@ -55,7 +55,7 @@ def quadratic_of(group: FactorGroup, reals: frozenset[str]) -> Quadratic | None:
     degrees = degrees_of([energy])
     if degrees[id(energy)] > 2:
         return None
-    return Quadratic(tuple(summands(energy, float(repeats), degrees)), bounds)
+    return Quadratic(tuple(summands(energy, float(repeats))), bounds)
 
 
 def inside_bounds(energy: Node) -> tuple[Node, tuple[Bound, ...] | None]:
@@ -107,30 +107,39 @@ def degree(n: Node, of_args: Sequence[float]) -> float:
     moving = [d > 0 for d in of_args]
     if not any(moving):
         return 0
-    linear = op_of(n).linear
-    if linear is not None and linear(n, moving):
+    op = op_of(n)
+    if op.linear is not None and op.linear(n, moving):
         return max(of_args)
-    if n.op in ("mul", "matmul"):
-        return sum(of_args)
-    if n.op == "pow" and n.args[1].value is not None and bool((n.args[1].value == 2).all()):
-        return 2 * of_args[0]
-    return math.inf
+    return math.inf if op.degree is None else op.degree(n, of_args)
 
 
-def summands(x: Node, weight: float, degrees: Mapping[int, float]) -> Iterator[QuadraticTerm]:
+def summands(x: Node, weight: float) -> Iterator[QuadraticTerm]:
     """Terms whose elements add up to `weight` times the sum of all elements of x, each reading as little as may be."""
-    if x.op in ("add", "sub") and not x.is_const:
-        for arg, sign in zip(x.args, (1.0, -1.0 if x.op == "sub" else 1.0), strict=True):
-            yield from summands(arg, sign * weight * size(x) / size(arg), degrees) if size(arg) else ()
-    elif x.op == "neg" and not x.is_const:
-        yield from summands(x.args[0], -weight, degrees)
-    elif x.op == "mul" and any(a.is_static_scalar for a in x.args):
-        number, other = x.args if x.args[0].is_static_scalar else x.args[::-1]
-        yield from summands(other, weight * float(number.item()), degrees)
-    elif x.op == "sum" or (x.op == "reduce_axis" and x.attrs[0] == "sum"):
-        yield from summands(x.args[0], weight, degrees)
-    else:
+    parts = addends(x)
+    if parts is None or not size(x):
         yield QuadraticTerm(x, weight)
+        return
+    for part, sign in parts:
+        yield from summands(part, sign * weight * size(x) / size(part))
+
+
+def addends(x: Node) -> list[tuple[Node, float]] | None:
+    """What the sum of all elements of x is the sum of, each with its weight an element of x; None where x is no sum."""
+    match x.op:
+        case "add":
+            return [(a, 1.0) for a in x.args]
+        case "sub":
+            return [(x.args[0], 1.0), (x.args[1], -1.0)]
+        case "neg":
+            return [(x.args[0], -1.0)]
+        case "mul" if any(a.is_static_scalar for a in x.args):
+            number, other = x.args if x.args[0].is_static_scalar else x.args[::-1]
+            return [(other, float(number.item()))]
+        case "sum":
+            return [(x.args[0], size(x.args[0]) / size(x))] if size(x.args[0]) else None
+        case "reduce_axis" if x.attrs[0] == "sum":
+            return [(x.args[0], float(x.attrs[1].size))] if size(x.args[0]) else None
+    return None
 
 
 def size(x: Node) -> int:

@@ -53,8 +53,10 @@ def statements_of(graph: FactorGraph, elements: Elements) -> list[Statement]:
     for g in graph.groups:
         if g.statement is not None:
             groups.setdefault(g.statement, []).append(g)
-    found = []
-    for place, of_place in sorted(groups.items()) if fact is not None else ():
+    found: list[Statement] = []
+    if fact is None:
+        return found
+    for place, of_place in sorted(groups.items()):
         try:
             drawn = fact.elaborations[place]()
         except ComposeError:

@@ -20,6 +20,8 @@ from compose_lang.compiler.ir.operation import (
     in_first,
     in_one,
     in_others,
+    power_degree,
+    product_degree,
     promote,
     same_kind,
     to_bool,
@@ -85,13 +87,13 @@ elementwise(
 )
 elementwise(
     "mul", lambda b, x, y: x * y, promote, symbol="*", identities=(1, 1), bounds=intervals.multiplied,
-    linear=in_one, smooth=in_all,
+    linear=in_one, degree=product_degree, smooth=in_all,
 )  # fmt: skip
 elementwise("maximum", lambda b, x, y: b.xp.maximum(x, y), promote, bounds=intervals.greater, **SMOOTH)
 elementwise("minimum", lambda b, x, y: b.xp.minimum(x, y), promote, bounds=intervals.lesser, **SMOOTH)
 elementwise("floordiv", lambda b, x, y: b.xp.floor_divide(x, y), promote, symbol="//")
 elementwise("mod", lambda b, x, y: b.xp.remainder(x, y), promote, symbol="%")
-elementwise("pow", lambda b, x, y: x**y, promote, symbol="^", **SMOOTH)
+elementwise("pow", lambda b, x, y: x**y, promote, symbol="^", degree=power_degree, **SMOOTH)
 elementwise("neg", lambda b, x: -x, promote, bounds=intervals.negated, **LINEAR)
 elementwise("abs", lambda b, x: b.xp.abs(x), promote, bounds=intervals.within(0.0, INF), arity=1, **SMOOTH)
 elementwise("sign", lambda b, x: b.xp.sign(x), promote, arity=1)

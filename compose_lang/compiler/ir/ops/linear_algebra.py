@@ -16,6 +16,7 @@ from compose_lang.compiler.ir.operation import (
     in_all,
     in_one,
     in_others,
+    product_degree,
     to_real,
 )
 from compose_lang.compiler.ir.ops.structure import leading
@@ -58,7 +59,9 @@ def _matmul(b: Any, x: Array, y: Array) -> Array:
     return b.xp.matmul(x, y)
 
 
-OPS["matmul"] = Op(_infer_matmul, _run_matmul, to_real, symbol="@", linear=in_one, smooth=in_all)
+OPS["matmul"] = Op(
+    _infer_matmul, _run_matmul, to_real, symbol="@", linear=in_one, degree=product_degree, smooth=in_all
+)
 
 
 def _square(args: tuple[Node, ...]) -> int:
