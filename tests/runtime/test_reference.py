@@ -13,7 +13,6 @@ import pytest
 
 from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.compiler.passes import compile_program
-from compose_lang.compiler.references.gaussian import Block
 from compose_lang.diagnostics import Source
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.populations.reference import Reference, reference_of
@@ -204,9 +203,12 @@ def test_other_types_are_uniform() -> None:
 
 
 def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_wide(self: Block, count: int, rng: np.random.Generator) -> np.ndarray:
-        return self.mean + 1.1 * rng.standard_normal((count, len(self.mean))) @ self.root.T
+    found = known(IDENTITIES["hierarchy"])
+    (block,) = found.parts.gaussians[0].blocks
 
-    monkeypatch.setattr(Block, "draw", too_wide)
-    mean, error = identity(known(IDENTITIES["hierarchy"]))
+    def too_wide(self: object, count: int, rng: np.random.Generator) -> np.ndarray:
+        return block.mean + 1.1 * rng.standard_normal((count, len(block.mean))) @ block.root.T
+
+    monkeypatch.setattr(type(block), "draw", too_wide)
+    mean, error = identity(found)
     assert abs(mean - 1) > 9 * error  # the test above allows 4.5
