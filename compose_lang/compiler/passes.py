@@ -76,7 +76,7 @@ PASSES = (
     Pass(
         "tighten_bounds",
         tighten_bounds,
-        "once all constraints are there; before noncentre, which leaves bounded variables alone",
+        "once all constraints are there; before noncentre, which leaves variables between two bounds alone",
     ),
     Pass(
         "filter_domains",

@@ -65,7 +65,7 @@ def test_the_whole_variable_in_a_plate() -> None:
     [
         ("Normal(mu, tau)", "Normal(mu, 2)"),  # no funnel
         ("Normal(mu, tau)", "Normal(mu, tau)\ntheta ~ Normal(mu, tau)"),  # two priors
-        ("var theta: real[4]", "var theta: positive[4]"),
+        ("var theta: real[4]", "var theta: real(-9, 9)[4]"),
         ("y ~ Normal(theta, 1)", "for i in range(40) { y[i % 4] ~ Normal(theta[i % 4], 1) }"),  # data hold it
         ("var tau: positive ~ HalfNormal(2)", "var z: bool\nlet tau = if z then 1 else 3"),
     ],
@@ -74,3 +74,29 @@ def test_left_in_its_own_coordinate(change: tuple[str, str]) -> None:
     text = HIERARCHY.replace(*change)
     assert text != HIERARCHY
     assert not graph_of(text).offsets
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax", "torch"])
+@pytest.mark.parametrize("bound", ["theta >= -1.5", "theta <= 4"])
+def test_under_one_bound_it_is_the_same_density(bound: str, backend: str) -> None:
+    text = "\n".join(line for line in HIERARCHY.splitlines() if not line.startswith("var theta")).replace(
+        "y ~", f"var theta: real[4] ~ Normal(mu, tau)\nrequire {bound}\ny ~"
+    )
+    density = density_of(text, backend)
+    assert set(density.graph.offsets) == {"theta"}
+    at = values(3)
+    at["theta"] = np.clip(at["theta"], -1.4, 3.9)
+    at["tau"][0] = 1e-3  # the bound is a thousand scales away
+    with density.backend.scope():
+        position = density.position_of(at)
+        moved = density.backend.to_numpy(density.energy(position))
+        plain = density.backend.to_numpy(density.energy_of_values(at))
+        step = 1e-6
+        ahead, behind = ({**position, "theta": position["theta"] + sign * step} for sign in (1.0, -1.0))
+        slope = sum(
+            sign * density.backend.to_numpy(density.record(p)["theta"])
+            for p, sign in ((ahead, 0.5 / step), (behind, -0.5 / step))
+        )
+        recorded = density.backend.to_numpy(density.record(position)["theta"])
+    np.testing.assert_allclose(recorded, at["theta"], rtol=1e-9)
+    np.testing.assert_allclose(moved, plain - np.log(at["tau"]) - np.log(slope).sum(1), rtol=1e-5)

@@ -45,7 +45,7 @@ def offsets(graph: FactorGraph, stated: Sequence[LocationScale]) -> dict[str, Of
             stating.setdefault(name, []).append(s)
     for v in graph.variables:
         about = stating.get(v.name, [])
-        if len(about) != 1 or not v.free.all() or v.type.domain.kind != "real" or bounded(v):
+        if len(about) != 1 or not v.free.all() or v.type.domain.kind != "real" or is_enclosed(v):
             continue
         offset = of_whole(about[0], v)
         if offset is None:
@@ -60,10 +60,12 @@ def offsets(graph: FactorGraph, stated: Sequence[LocationScale]) -> dict[str, Of
     return chosen
 
 
-def bounded(v: Variable) -> bool:
-    domain = v.support
+def is_enclosed(v: Variable) -> bool:
+    """Whether a variable lies between two bounds, or bounds that move: one number bounds offsets too (see `shift`)."""
     return (
-        v.lower is not None or v.upper is not None or np.isfinite(domain.lower) or np.isfinite(domain.upper)
+        v.lower is not None
+        or v.upper is not None
+        or bool(np.isfinite([v.support.lower, v.support.upper]).all())
     )
 
 

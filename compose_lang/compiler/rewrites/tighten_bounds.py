@@ -15,6 +15,7 @@ import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.graph.factor_scopes import scope
+from compose_lang.compiler.ir.build import constant, node
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.operation import op_of
 
@@ -57,13 +58,34 @@ def required(graph: FactorGraph, group: FactorGroup) -> Iterator[tuple[str, floa
         v = graph.variable(next(iter(left.variables)))
         if v.type.domain.kind != "real" or v.lower is not None or v.upper is not None:
             continue
-        if reads_every_site(left, v, group):
-            number = float(right.item())
+        bare, number, is_lower = unwrapped(left, float(right.item()), is_lower)
+        if reads_every_site(bare, v, group):
             yield (v.name, number, np.inf) if is_lower else (v.name, -np.inf, number)
 
 
+FAR = 2.0**60  #: where a straight function's slope is read off, which no addend of it shows in
+
+
+def unwrapped(x: Node, number: float, is_lower: bool) -> tuple[Node, float, bool]:
+    """The same bound of what an expression is a straight function of: 2 * x + 1 >= 0 is x >= -0.5."""
+    while True:
+        rule, moving = op_of(x), [not a.is_static_scalar for a in x.args]
+        if not rule.elementwise or rule.linear is None or not rule.linear(x, moving) or sum(moving) != 1:
+            return x, number, is_lower
+        values = []
+        for t in (0.0, FAR):
+            args = (constant(t) if moves else a for a, moves in zip(x.args, moving, strict=True))
+            values.append(float(node(x.op, *args, attrs=x.attrs).item()))
+        at_0, at_far = values
+        slope = (at_far - at_0) / FAR
+        if slope == 0.0 or not np.isfinite(slope):
+            return x, number, is_lower
+        x, number, is_lower = x.args[moving.index(True)], (number - at_0) / slope, is_lower == (slope > 0.0)
+
+
 def conjuncts(condition: Node) -> Iterator[Node]:
-    if condition.op == "and":
+    is_every = condition.op == "all" or (condition.op == "reduce_axis" and condition.attrs[0] == "all")
+    if condition.op == "and" or is_every:
         for part in condition.args:
             yield from conjuncts(part)
     else:
@@ -71,9 +93,9 @@ def conjuncts(condition: Node) -> Iterator[Node]:
 
 
 def reads_every_site(x: Node, v: Variable, group: FactorGroup) -> bool:
-    """Whether an expression is the variable itself, one site an instance, and the instances reach all its sites."""
+    """Whether an expression is elements of the variable itself, and those of all instances are all its sites."""
     plain = x is v.node or (x.op == "gather" and x.args[0] is v.node and all(i.is_const for i in x.args[1:]))
-    if not plain or x.shape:
+    if not plain:
         return False
     sites = scope(replace(group, energy=x), v)
     if sites is None:

@@ -84,6 +84,42 @@ def unconstrain(domain: Domain, value: Array, lower: Bound, upper: Bound, backen
             raise InternalError(f"{domain} has no unconstrained coordinates")
 
 
+def shift(
+    u: Array, lower: Bound, upper: Bound, location: Array, scale: Array, backend: Backend
+) -> tuple[Array, Array]:
+    """The value that lies z scales from its location, and the log-Jacobian, for a variable with one bound at most.
+
+    z is u where there is no bound. Under a lower one, c = (lower - location) / scale scales away, it is log(e^c + e^u):
+    u again where the bound is far, and above c always. The value is then lower + scale log(1 + e^(u - c)).
+    """
+    xp = backend.xp
+    bounds = [(bound, sign) for bound, sign in ((lower, 1.0), (upper, -1.0)) if not is_infinite(bound)]
+    if not bounds:
+        return location + scale * u, xp.sum(xp.log(scale), axis=1)
+    ((bound, sign),) = bounds
+    away = sign * (u - (bound - location) / scale)
+    distance = scale * _softplus(away, backend) + _tiny(backend)
+    return bound + sign * distance, xp.sum(xp.log(scale) - _softplus(-away, backend), axis=1)
+
+
+def unshift(
+    value: Array, lower: Bound, upper: Bound, location: Array, scale: Array, backend: Backend
+) -> Array:
+    """The coordinates that `shift` takes to a value."""
+    xp = backend.xp
+    bounds = [(bound, sign) for bound, sign in ((lower, 1.0), (upper, -1.0)) if not is_infinite(bound)]
+    if not bounds:
+        return (value - location) / scale
+    ((bound, sign),) = bounds
+    distance = sign * (value - bound) / scale
+    return (bound - location) / scale + sign * (distance + xp.log(-xp.expm1(-distance)))
+
+
+def _softplus(x: Array, backend: Backend) -> Array:
+    """log(1 + e^x)."""
+    return backend.xp.logaddexp(x, backend.xp.zeros_like(x))
+
+
 def is_infinite(bound: Bound) -> bool:
     """Whether a bound is a number known to be infinite; a traced bound is finite."""
     return isinstance(bound, int | float) and math.isinf(bound)

@@ -137,12 +137,9 @@ class Density:
         if v.is_discrete:
             return u, None
         low, high = self.bounds(v, values, level)
-        free, jacobian = transforms.constrain(v.support, u, low, high, self.backend)
         if v.name in self.graph.offsets:
-            location, scale = self._offset(v, values, level)
-            free = location + scale * free
-            jacobian = self.backend.xp.sum(self.backend.xp.log(scale), axis=1)
-        return free, jacobian
+            return transforms.shift(u, low, high, *self._offset(v, values, level), self.backend)
+        return transforms.constrain(v.support, u, low, high, self.backend)
 
     def bounds(self, v: Variable, values: Values, level: Level = FULL) -> tuple[Any, Any]:
         """Lower and upper bound of the free sites: numbers, or (chains, sites) where they depend on variables."""
@@ -221,8 +218,7 @@ class Density:
             return self.backend.xp.astype(free, self.backend.integer)
         low, high = self.bounds(v, values)
         if v.name in self.graph.offsets:
-            location, scale = self._offset(v, values)
-            free = (free - location) / scale
+            return transforms.unshift(free, low, high, *self._offset(v, values), self.backend)
         return transforms.unconstrain(v.support, free, low, high, self.backend)
 
     # --- energies ---
