@@ -19,6 +19,7 @@ from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.arrays.threefry import threefry
 from compose_lang.runtime.chains.descent import descend
+from compose_lang.runtime.chains.infeasible import excluded, failing
 from compose_lang.runtime.chains.scattering import scattered
 from compose_lang.runtime.chains.steps import stepped
 from compose_lang.runtime.density.density import FULL, Density
@@ -71,6 +72,9 @@ def find_start(density: Density, keys: Array, fixed: Position | None = None, lev
         settled = settled | xp.isfinite(evaluate(density.constants, found))
         if bool(xp.all(settled)):
             return found
+    proof = excluded(density.graph)
+    if proof is not None:
+        raise impossible(proof)
     if is_searched(density):
         for is_placed in (True, False) if placed is not None else (False,):
             searched = search(density, keys, found, level, is_placed)
@@ -223,7 +227,8 @@ def refused(density: Density, position: Position) -> ComposeError:
             help = "declare variables with the bounds their factors need, as in `var s: positive`"
             wrong.append(Diagnostic("CG0701", text, g.span, help=help))
     if broken and not any(np.isnan(backend.to_numpy(e)).any() for e in energies):
-        return ComposeError(broken, exit_code=4)
+        held = {name: np.asarray(backend.to_numpy(array)) for name, array in values.items()}
+        return ComposeError(failing(density.graph, held) or broken, exit_code=4)
     if wrong:
         return ComposeError(wrong)
     return ComposeError(Diagnostic("CG0701", "the energy is not finite wherever a chain tried to start"))

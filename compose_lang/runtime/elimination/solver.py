@@ -73,7 +73,9 @@ def impossible(proof: Impossible) -> ComposeError:
     text = f"no point satisfies the constraints: `{first.label}` "
     text += f"cannot hold together with {rest}" if others else "cannot hold"
     labels = tuple(Label(g.span, "one of them") for g in others if g.span != first.span)
-    remedy = "leave one out, or weaken it to a `prefer`" if others else "its instances exclude each other"
+    remedy = "leave one out, or weaken it to a `prefer`"
+    if not others:
+        remedy = "its instances exclude each other, or the bounds of its variables do"
     help = f"this is proved, not only searched: {remedy}"
     return ComposeError(Diagnostic("CG0502", text, first.span, labels=labels, help=help), exit_code=4)
 
