@@ -88,6 +88,26 @@ ON_GRIDS = {
         {"t": (0, 7), "x": (-1, 2)},
     ),
     "between": ("var a: real(0, 3)\nvar b: real(a, 5) ~ Normal(2, 1)", {"a": (0, 3), "b": (0, 5)}),
+    "product of mixtures": (
+        "var x: real ~ 0.3 * Normal(0, 1) + 0.7 * Normal(3, 0.5)\nx ~ 0.5 * Normal(-1, 0.4) + 0.5 * Normal(2, 1)\n"
+        "energy 0.1 * x^2",
+        {"x": (-8, 8)},
+    ),
+    "mixture, cut": (
+        "var x: real(0, 3)\nvar y: real(-2, 2)\n(x - y) ~ 0.2 * Normal(-1, 0.3) + 0.8 * Normal(2, 0.5)\n"
+        "energy 0.5 * (x + y - 1)^2",
+        {"x": (0, 3), "y": (-2, 2)},
+    ),
+    "by hand": (
+        "var x: real\nvar y: real\nenergy -logsumexp([-(x - 1)^2, -2 * (x + 2)^2 - 0.3, -0.5 * (x - y)^2 - x^2])\n"
+        "energy 0.5 * y^2",
+        {"x": (-6, 6), "y": (-6, 6)},
+    ),
+    "over a range": (
+        "const at: real[4] = [-3, 0, 2, 2.5]\n"
+        "var x: real ~ mixture(0.25 * Normal(at[k], 0.2 + 0.1 * k) for k in range(4))",
+        {"x": (-8, 8)},
+    ),
     "mixture": ("var x: real ~ 0.3 * Normal(0, 1) + 0.7 * Normal(3, 0.5)", {"x": (-8, 8)}),
     "box": ("var a: real(0, 3)\nvar b: real(-1, 1)\nrequire a + b > 1", {"a": (0, 3), "b": (-1, 1)}),
 }
@@ -160,6 +180,15 @@ def test_a_variable_scale_is_drawn_in_order_and_the_data_stay_outside() -> None:
     assert found.description == "mu, tau as a Gaussian; theta from its density"
 
 
+def test_a_statement_is_kept_where_a_gaussian_would_be_wider_or_have_but_some_of_its_elements() -> None:
+    prior = "var x: real[3] ~ StudentT(3, 0, 1)\n"
+    for sd, label in ((0.1, "Goal"), (10, "StudentT")):
+        found = known(f"use std.planning (Goal)\n{prior}Goal(x | [1, 2, 3], {sd})")
+        assert [g.label for g in found.groups] == [label]
+    some = known(f"{prior}data y: real[2] = [1, 2]\ny ~ Normal(x[:2], 0.1)")
+    assert [g.label for g in some.groups] == ["StudentT"]
+
+
 def test_a_density_that_recurs_is_drawn_along_its_order() -> None:
     text = "var h: real[20]\nvar phi: unit ~ Beta(5, 2)\nh[0] ~ Normal(3, 1)\n"
     text += "for t in range(1, 20) { h[t] ~ Normal(phi * h[t - 1], 0.3) }"
@@ -202,12 +231,37 @@ def test_other_types_are_uniform() -> None:
     assert draws["d"].var(axis=0) == pytest.approx(np.full(3, 1 / 3), rel=0.05)
 
 
+def test_mixtures_of_many_parts_are_taken_part_by_part() -> None:
+    text = (
+        "const at: real[20, 2] = [[3 * sin(k), 3 * cos(2 * k)] for k in range(20)]\n"
+        "factor Part(x: real[2] | k: int) { x ~ Normal(at[k], 0.1) }\n"
+        "var x: real[2]\nx ~ mixture(0.05 * Part(k) for k in range(20))\nx ~ StudentT(3, 0, 2)"
+    )
+    found = known(text)
+    (block,) = found.parts.gaussians[0].blocks
+    assert block.means.shape == (20, 2) and found.log_z == pytest.approx(0, abs=1e-9)
+    assert np.exp(block.log_weights - block.log_mass) == pytest.approx(np.full(20, 0.05))
+    draws = found.draw(DRAWS, [3])["x"]
+    nearest = np.linalg.norm(draws[:, None] - block.means, axis=2).argmin(axis=1)
+    assert np.bincount(nearest, minlength=20) / DRAWS == pytest.approx(np.full(20, 0.05), abs=0.02)
+    assert found.description == "x as a mixture of Gaussians"
+
+
+def test_mixtures_that_would_be_too_many_together_are_absorbed_as_far_as_they_fit() -> None:
+    part = "mixture(0.1 * Normal(k, 0.5) for k in range(10))"
+    found = known(f"var x: real\nx ~ {part}\nx ~ {part}\nx ~ 0.5 * Normal(0, 1) + 0.5 * Normal(9, 1)")
+    assert len(found.groups) == 2
+    assert len(found.parts.gaussians[0].blocks[0].means) == 20
+    apart = known("var x: real[30] ~ 0.5 * Normal(0, 1) + 0.5 * Normal(9, 1)")
+    assert len(apart.parts.gaussians[0].blocks) == 30
+
+
 def test_a_planted_bug_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     found = known(IDENTITIES["hierarchy"])
     (block,) = found.parts.gaussians[0].blocks
 
     def too_wide(self: object, count: int, rng: np.random.Generator) -> np.ndarray:
-        return block.mean + 1.1 * rng.standard_normal((count, len(block.mean))) @ block.root.T
+        return block.means[0] + 1.1 * rng.standard_normal((count, 5)) @ block.roots[0].T
 
     monkeypatch.setattr(type(block), "draw", too_wide)
     mean, error = identity(found)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST_WORK = 3 * 10**8  #: evaluations times the elements of an expression
 CHUNK = 4 * 10**6  #: numbers held at once
+MOST_PROBED = 4 * 10**7  #: energies kept at once
 LOOKS = 5
 RESOLVED = 1e-7  #: a curvature is known where it changes an energy by this share of it
 
@@ -37,6 +38,29 @@ class Scope:
     term: QuadraticTerm
     reads: np.ndarray  #: (instances, colours), -1 where none
     names: tuple[str, ...]
+    is_whole: bool  #: whether all elements of the term are one instance
+
+
+class Probed(NamedTuple):
+    """The instances' energies at a centre, and with elements of one or two colours a step away: (…, instances)."""
+
+    rest: np.ndarray
+    up: np.ndarray
+    down: np.ndarray
+    pairs: list[tuple[int, int]]
+    both: np.ndarray
+    steps: np.ndarray  #: (instances, colours)
+
+    def linear(self, a: int) -> np.ndarray:
+        return (self.up[a] - self.down[a]) / (2 * self.steps[:, a])
+
+    def curvature(self, a: int) -> np.ndarray:
+        return (self.up[a] + self.down[a] - 2 * self.rest) / self.steps[:, a] ** 2
+
+    def mixed(self, k: int) -> np.ndarray:
+        a, b = self.pairs[k]
+        change = self.both[k] - self.up[a] - self.up[b] + self.rest
+        return change / (self.steps[:, a] * self.steps[:, b])
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +73,11 @@ class Expansion:
     curvature: csr_array
 
 
-def scope_of(elements: Elements, term: QuadraticTerm) -> Scope | None:
-    """What a term reads, coloured; None where it is too much to move one by one."""
+def scope_of(elements: Elements, term: QuadraticTerm, apart: bool = False) -> Scope | None:
+    """What a term reads, coloured; None where it is too much to move one by one.
+
+    apart: whether the polynomials of single elements of the term are asked for, and not only their sum.
+    """
     names = tuple(sorted(term.node.variables))
     reads = read_by(term.node, elements.all_numbers(names))
     if reads is None:
@@ -65,11 +92,15 @@ def scope_of(elements: Elements, term: QuadraticTerm) -> Scope | None:
     )
     if work > MOST_WORK:
         return None
+    if count == len(present) and not apart:  # each colour is one number: the elements need not be told apart
+        return Scope(term, present[None], names, True)
+    if len(reads) * count**2 > MOST_PROBED:
+        return None
     by_colour = np.full((len(reads), count), -1)
     rows, columns = np.nonzero(places >= 0)
     held = places[rows, columns]
     by_colour[rows, colours[held]] = present[held]
-    return Scope(term, by_colour, names)
+    return Scope(term, by_colour, names, False)
 
 
 def expand(elements: Elements, scopes: Sequence[Scope]) -> Expansion:
@@ -121,27 +152,21 @@ def look(
     noise = np.zeros(elements.count)
     rows, columns, entries = [], [], []
     for scope in scopes:
-        count, reads, weight = scope.reads.shape[1], scope.reads, scope.term.weight
-        size_of = np.append(steps, 1.0)[reads]  # (instances, colours)
-        pairs = [(a, b) for a in range(count) for b in range(a)]
-        probes: list[tuple[tuple[int, int], ...]] = [()]
-        probes += [((a, 1),) for a in range(count)] + [((a, -1),) for a in range(count)]
-        probes += [((a, 1), (b, 1)) for a, b in pairs]
-        energies = evaluate(elements, scope, centre, steps, probes)
-        rest, up, down = energies[0], energies[1 : 1 + count], energies[1 + count : 1 + 2 * count]
-        constant += weight * float(rest.sum())
-        for a in range(count):
+        reads, weight = scope.reads, scope.term.weight
+        probed = probe(elements, scope, centre, steps)
+        constant += weight * float(probed.rest.sum())
+        for a in range(reads.shape[1]):
             read = reads[:, a] >= 0
             where = reads[read, a]
-            np.add.at(linear, where, weight * ((up[a] - down[a])[read] / (2 * size_of[read, a])))
+            np.add.at(linear, where, weight * probed.linear(a)[read])
             rows.append(where)
             columns.append(where)
-            entries.append(weight * (up[a] + down[a] - 2 * rest)[read] / size_of[read, a] ** 2)
-            largest = np.abs(energies[[0, 1 + a, 1 + count + a]]).max(axis=0)[read]
+            entries.append(weight * probed.curvature(a)[read])
+            largest = np.abs([probed.rest, probed.up[a], probed.down[a]]).max(axis=0)[read]
             np.maximum.at(noise, where, abs(weight) * largest)
-        for (a, b), both in zip(pairs, energies[1 + 2 * count :], strict=True):
+        for k, (a, b) in enumerate(probed.pairs):
             read = (reads[:, a] >= 0) & (reads[:, b] >= 0)
-            mixed = weight * (both - up[a] - up[b] + rest)[read] / (size_of[read, a] * size_of[read, b])
+            mixed = weight * probed.mixed(k)[read]
             rows += [reads[read, a], reads[read, b]]
             columns += [reads[read, b], reads[read, a]]
             entries += [mixed, mixed]
@@ -151,27 +176,28 @@ def look(
     return Expansion(centre, constant, linear, curvature.tocsr()), noise
 
 
-def evaluate(
-    elements: Elements,
-    scope: Scope,
-    centre: np.ndarray,
-    steps: np.ndarray,
-    probes: Sequence[tuple[tuple[int, int], ...]],
-) -> np.ndarray:
-    """A term's elements (probes, instances) where the elements of some colours are moved by their steps."""
-    coloured = np.full((scope.reads.shape[1], elements.count), False)
-    for a in range(len(coloured)):
+def probe(elements: Elements, scope: Scope, centre: np.ndarray, steps: np.ndarray) -> Probed:
+    """A term's instances at a centre, and at steps from it in one or two colours."""
+    count = scope.reads.shape[1]
+    pairs = [(a, b) for a in range(count) for b in range(a)]
+    moves: list[tuple[tuple[int, int], ...]] = [()]
+    moves += [((a, 1),) for a in range(count)] + [((a, -1),) for a in range(count)]
+    moves += [((a, 1), (b, 1)) for a, b in pairs]
+    coloured = np.full((count, elements.count), False)
+    for a in range(count):
         coloured[a, scope.reads[scope.reads[:, a] >= 0, a]] = True
-    found = np.empty((len(probes), size(scope.term.node)))
+    energies = np.empty((len(moves), len(scope.reads)))
     at_once = max(1, CHUNK // max(elements.count, size(scope.term.node)))
-    for start in range(0, len(probes), at_once):
-        chunk = probes[start : start + at_once]
+    for start in range(0, len(moves), at_once):
+        chunk = moves[start : start + at_once]
         points = np.broadcast_to(centre, (len(chunk), elements.count)).copy()
-        for row, moves in zip(points, chunk, strict=True):
-            for a, sign in moves:
+        for row, move in zip(points, chunk, strict=True):
+            for a, sign in move:
                 row[coloured[a]] += sign * steps[coloured[a]]
-        found[start : start + len(chunk)] = elements_of(scope.term.node, elements, scope.names, points)
-    return found
+        found = elements_of(scope.term.node, elements, scope.names, points)
+        energies[start : start + len(chunk)] = found.sum(axis=1, keepdims=True) if scope.is_whole else found
+    rest, up, down, both = np.split(energies, [1, 1 + count, 1 + 2 * count])
+    return Probed(rest[0], up, down, pairs, both, np.append(steps, 1.0)[scope.reads])
 
 
 def elements_of(x: Node, elements: Elements, names: Sequence[str], points: np.ndarray) -> np.ndarray:

@@ -1,18 +1,20 @@
-"""Gaussians cut by bounds: independent blocks of elements, each drawn exactly, with the log of its integral.
+"""Gaussians and mixtures of them, cut by bounds: independent blocks of elements, and the log of their integral.
 
-A block of one element is drawn by inversion, a larger one by rejection of what lies outside its bounds. In: energies
-of degree two, added up by `expansion`. Out: a `Gaussian`, or None where their sum has no finite integral, or bounds
-leave almost nothing of it.
+A normal of one element is drawn by inversion, another block by rejection of what lies outside its bounds. Mixtures
+that meet in a block are multiplied out. In: energies of degree two, added up by `expansion`, and choices among such.
+Out: a `Gaussian`, or None where their sum has no finite integral, or bounds leave almost nothing of it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from compose_lang.compiler.references.choices import Choice, ChoiceScope, choices_of
 from compose_lang.compiler.references.elements import Elements
 from compose_lang.compiler.references.expansion import Expansion, Scope, elements_of, expand
 
@@ -22,26 +24,45 @@ FAR = 9.0  #: standard deviations beyond which a bound takes nothing that counts
 SINGULAR = 1e-11  #: the least eigenvalue of a correlation matrix, as a share of the largest
 PILOT = (2_000, 40_000)  #: draws that an acceptance is found from, at least and at most
 AGREES = 1e-6
+MOST_TERMS = 64  #: combinations of the parts of mixtures that meet in a block
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A multivariate normal of some elements, within bounds. root: the inverse of the precision's Cholesky factor."""
+    """A mixture of m multivariate normals of the same k elements, often of one, within bounds.
+
+    log_weights: the log of the integral of each part before bounds cut it, which need not add up to 1. roots: means[j]
+    + roots[j] @ z is a draw of part j.
+    """
 
     numbers: np.ndarray
-    mean: np.ndarray
-    root: np.ndarray  #: (k, k): mean + root @ z is a draw
+    log_weights: np.ndarray  #: (m,)
+    means: np.ndarray  #: (m, k)
+    roots: np.ndarray  #: (m, k, k)
     low: np.ndarray
     high: np.ndarray
 
     @property
+    def log_mass(self) -> float:
+        """The log of the integral before bounds cut it."""
+        top = self.log_weights.max()
+        return float(top + np.log(np.exp(self.log_weights - top).sum()))
+
+    @property
     def is_cut(self) -> bool:
-        sd = np.sqrt((self.root**2).sum(axis=1))
-        return bool(((self.low > self.mean - FAR * sd) | (self.high < self.mean + FAR * sd)).any())
+        sd = np.sqrt((self.roots**2).sum(axis=2))
+        return bool(((self.low > self.means - FAR * sd) | (self.high < self.means + FAR * sd)).any())
 
     def tries(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draws (count, k), and which lie within the bounds."""
-        draws = self.mean + rng.standard_normal((count, len(self.mean))) @ self.root.T
+        z = rng.standard_normal((count, len(self.numbers)))
+        if len(self.means) == 1:
+            draws = self.means[0] + z @ self.roots[0].T
+        else:
+            of = rng.choice(len(self.means), size=count, p=np.exp(self.log_weights - self.log_mass))
+            draws = np.empty_like(z)
+            for j in np.unique(of):
+                draws[of == j] = self.means[j] + z[of == j] @ self.roots[j].T
         return draws, ((draws > self.low) & (draws < self.high)).all(axis=1)
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -53,7 +74,8 @@ class Block:
             kept.append(draws[inside])
             found += int(inside.sum())
             share = max(inside.mean(), LEAST_ACCEPTED / 4)
-            size = int(np.clip(1.1 * (count - found) / share + 16, 16, 2 * 10**6 // len(self.mean) + 1))
+            most = 2 * 10**6 // len(self.numbers) + 1
+            size = int(np.clip(1.1 * (count - found) / share + 16, 16, most))
         return np.concatenate(kept)[:count]
 
 
@@ -116,38 +138,47 @@ class Gaussian:
 
 
 def gaussian_of(
-    elements: Elements, scopes: Sequence[Scope], low: np.ndarray, high: np.ndarray
+    elements: Elements,
+    scopes: Sequence[Scope],
+    mixtures: Sequence[ChoiceScope],
+    low: np.ndarray,
+    high: np.ndarray,
 ) -> Gaussian | None:
     """The Gaussian with these energies, each element above `low` and below `high` (count,)."""
-    numbers = np.unique(np.concatenate([s.reads.ravel() for s in scopes]))
+    numbers = np.unique(np.concatenate([s.reads.ravel() for s in (*scopes, *(m.scope for m in mixtures))]))
     numbers = numbers[numbers >= 0]
     if not len(numbers) or (low[numbers] >= high[numbers]).any():
         return None
     found = expand(elements, scopes)
     if not np.isfinite(found.constant) or not np.isfinite(found.curvature.data).all():
         return None
-    return (
-        None
-        if (parts := blocks_of(found, numbers, low, high)) is None
-        else judged(elements, scopes, found, *parts)
-    )
+    choices = [choices_of(elements, m) for m in mixtures]
+    if any(c is None for c in choices):
+        return None
+    parts = blocks_of(found, numbers, [c for cs in choices for c in cs or ()], low, high)
+    return None if parts is None else judged(elements, scopes, found, *parts)
 
 
 def blocks_of(
-    found: Expansion, numbers: np.ndarray, low: np.ndarray, high: np.ndarray
+    found: Expansion, numbers: np.ndarray, choices: Sequence[Choice], low: np.ndarray, high: np.ndarray
 ) -> tuple[Singles, list[Block]] | None:
-    """Independent blocks of elements; None where a precision is not positive definite."""
-    from scipy.sparse.csgraph import connected_components
-
-    inner = found.curvature[numbers][:, numbers]
-    count, of_number = connected_components(inner != 0, directed=False)
+    """Independent blocks of elements; None where a precision is not positive definite, or parts are too many."""
+    of_number, count = connected_numbers(found, numbers, choices)
     sizes = np.bincount(of_number, minlength=count)
     if sizes.max() > MOST_IN_BLOCK:
         return None
-    diagonal = inner.diagonal()
-    if (diagonal <= 0).any():
+    meeting: dict[int, list[Choice]] = {}
+    for choice in choices:
+        if len(choice.numbers):
+            meeting.setdefault(int(of_number[np.searchsorted(numbers, choice.numbers[0])]), []).append(choice)
+    is_chosen = np.isin(np.arange(count), list(meeting))
+    if any(math.prod(len(c.constant) for c in met) > MOST_TERMS for met in meeting.values()):
         return None
-    alone = sizes[of_number] == 1
+    inner = found.curvature[numbers][:, numbers]
+    diagonal = inner.diagonal()
+    alone = (sizes[of_number] == 1) & ~is_chosen[of_number]
+    if (diagonal[alone] <= 0).any():
+        return None
     single = numbers[alone]
     sd = 1 / np.sqrt(diagonal[alone])
     mean = found.centre[single] - found.linear[single] * sd**2
@@ -155,31 +186,88 @@ def blocks_of(
     order = np.argsort(of_number, kind="stable")
     ends = np.cumsum(sizes)
     blocks = []
-    for k in np.flatnonzero(sizes > 1):
+    for k in np.flatnonzero((sizes > 1) | is_chosen):
         places = order[ends[k] - sizes[k] : ends[k]]
-        block = block_of(found, inner[places][:, places].toarray(), numbers[places], low, high)
+        precision = inner[places][:, places].toarray()
+        block = block_of(found, precision, numbers[places], meeting.get(int(k), []), low, high)
         if block is None:
             return None
         blocks.append(block)
     return singles, blocks
 
 
+def connected_numbers(
+    found: Expansion, numbers: np.ndarray, choices: Sequence[Choice]
+) -> tuple[np.ndarray, int]:
+    """The block of each number: those that a curvature or a choice ties are in one. Returns how many blocks, too."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    inner = found.curvature[numbers][:, numbers].tocoo()
+    tied = inner.data != 0
+    rows, columns = [inner.row[tied]], [inner.col[tied]]
+    for choice in choices:
+        at = np.searchsorted(numbers, choice.numbers)
+        rows.append(np.repeat(at[:1], len(at)))
+        columns.append(at)
+    joined = np.concatenate(rows), np.concatenate(columns)
+    shape = (len(numbers), len(numbers))
+    graph = coo_array((np.ones(len(joined[0]), dtype=np.int8), joined), shape=shape)
+    count, of_number = connected_components(graph, directed=False)
+    return of_number, int(count)
+
+
 def block_of(
-    found: Expansion, precision: np.ndarray, numbers: np.ndarray, low: np.ndarray, high: np.ndarray
+    found: Expansion,
+    precision: np.ndarray,
+    numbers: np.ndarray,
+    choices: Sequence[Choice],
+    low: np.ndarray,
+    high: np.ndarray,
 ) -> Block | None:
-    """A block by its precision; None where that is singular."""
+    """A block by its energies: each combination of the parts of its choices is a normal; None where one is singular."""
+    centre = found.centre[numbers]
+    parts = []
+    for combination in itertools.product(*(range(len(c.constant)) for c in choices)):
+        constant, linear, curvature = 0.0, found.linear[numbers].copy(), precision.copy()
+        for choice, j in zip(choices, combination, strict=True):
+            at, shift = np.searchsorted(numbers, choice.numbers), found.centre[choice.numbers] - choice.centre
+            turned = choice.curvature[j] @ shift
+            constant += choice.constant[j] + choice.linear[j] @ shift + 0.5 * shift @ turned
+            linear[at] += choice.linear[j] + turned
+            curvature[np.ix_(at, at)] += choice.curvature[j]
+        part = normal_of(constant, linear, curvature)
+        if part is None:
+            return None
+        parts.append(part)
+    if not parts:
+        return None
+    weights, shifts, roots = zip(*parts, strict=True)
+    return Block(
+        numbers, np.array(weights), centre + np.array(shifts), np.array(roots), low[numbers], high[numbers]
+    )
+
+
+def normal_of(
+    constant: float, linear: np.ndarray, precision: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray] | None:
+    """The log of the integral of a polynomial's exponential, its mean and a root of its covariance."""
     from scipy.linalg import solve_triangular
 
-    scale = 1 / np.sqrt(np.diagonal(precision))
+    diagonal = np.diagonal(precision)
+    if (diagonal <= 0).any():
+        return None
+    scale = 1 / np.sqrt(diagonal)
     correlated = precision * scale[:, None] * scale
     eigenvalues = np.linalg.eigvalsh(correlated)
     if eigenvalues[0] < SINGULAR * eigenvalues[-1]:
         return None
     lower = np.linalg.cholesky(correlated)
-    inverse = solve_triangular(lower, np.eye(len(numbers)), lower=True)
-    root = scale[:, None] * inverse.T
-    mean = found.centre[numbers] - root @ (root.T @ found.linear[numbers])
-    return Block(numbers, mean, root, low[numbers], high[numbers])
+    root = scale[:, None] * solve_triangular(lower, np.eye(len(scale)), lower=True).T
+    whitened = root.T @ linear
+    log_det = float(np.log(scale).sum() - np.log(np.diagonal(lower)).sum())
+    log_z = -constant + 0.5 * float(whitened @ whitened) + log_det + 0.5 * len(scale) * math.log(2 * math.pi)
+    return log_z, -root @ whitened, root
 
 
 def judged(
@@ -194,12 +282,9 @@ def judged(
         log_z += float((singles.log_mass() + np.log(singles.sd) + 0.5 * math.log(2 * math.pi)).sum())
     variance = 0.0
     for block in blocks:
-        size = len(block.numbers)
-        whitened = block.root.T @ found.linear[block.numbers]
-        log_det = float(np.linalg.slogdet(block.root)[1])
-        log_z += 0.5 * float(whitened @ whitened) + log_det + 0.5 * size * math.log(2 * math.pi)
+        log_z += block.log_mass
         if block.is_cut:
-            tries = int(np.clip(2 * 10**8 / size**2, *PILOT))
+            tries = int(np.clip(2 * 10**8 / len(block.numbers) ** 2, *PILOT))
             share = float(block.tries(tries, rng)[1].mean())
             if share < LEAST_ACCEPTED:
                 return None
@@ -224,7 +309,7 @@ def agrees(
         (3, len(gaussian.singles.numbers))
     )
     for b in gaussian.blocks:
-        points[:, b.numbers] = b.mean + rng.standard_normal((3, len(b.numbers))) @ b.root.T
+        points[:, b.numbers] = b.tries(3, rng)[0]
     moved = points - found.centre
     expected = found.constant + moved @ found.linear + 0.5 * ((moved @ found.curvature) * moved).sum(axis=1)
     energy = sum(

@@ -30,6 +30,14 @@ class QuadraticTerm:
 
 
 @dataclass(frozen=True, eq=False)
+class MixtureTerm:
+    """A part of an energy: minus the sum of log Σ exp along an axis of `logs`, whose elements have degree two."""
+
+    logs: Node
+    axis: int  #: among the axes and the shape of `logs`, in this order
+
+
+@dataclass(frozen=True, eq=False)
 class Bound:
     """What a condition says of elements of a variable: `subject`, which only selects, lies below or above `edge`."""
 
@@ -40,22 +48,43 @@ class Bound:
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """An energy of degree two inside bounds, infinite outside."""
+    """An energy inside bounds, infinite outside: terms of degree two, and mixtures of exponentials of such."""
 
     terms: tuple[QuadraticTerm, ...]
+    mixtures: tuple[MixtureTerm, ...]
     bounds: tuple[Bound, ...]
 
 
 def quadratic_of(group: FactorGroup, reals: frozenset[str]) -> Quadratic | None:
-    """A group's energy as a polynomial of degree two in the variables `reals`; None where it is none of these alone."""
+    """A group's energy as polynomials of degree two in the variables `reals`; None where it is none of these alone."""
     energy, bounds = inside_bounds(group.energy)
     if bounds is None or not group.variables or not group.variables <= reals:
         return None
     repeats = math.prod(a.size for a in group.axes if a not in energy.axes)
     degrees = degrees_of([energy])
-    if degrees[id(energy)] > 2:
+    terms, mixtures = [], []
+    for term in summands(energy, float(repeats)):
+        mixture = mixture_of(term) if degrees[id(term.node)] > 2 else None
+        if degrees[id(term.node)] <= 2:
+            terms.append(term)
+        elif mixture is not None and degrees[id(mixture.logs)] <= 2:
+            mixtures.append(mixture)
+        else:
+            return None
+    return Quadratic(tuple(terms), tuple(mixtures), bounds)
+
+
+def mixture_of(term: QuadraticTerm) -> MixtureTerm | None:
+    """A term that is minus a log-sum-exp, counted once."""
+    x = term.node
+    if term.weight != -1:
         return None
-    return Quadratic(tuple(summands(energy, float(repeats))), bounds)
+    if x.op == "logsumexp":
+        logs = x.args[0]
+        return MixtureTerm(logs, len(logs.axes) + len(logs.shape) + x.attrs[0])
+    if x.op == "reduce_axis" and x.attrs[0] == "logsumexp":
+        return MixtureTerm(x.args[0], x.args[0].axes.index(x.attrs[1]))
+    return None
 
 
 def inside_bounds(energy: Node) -> tuple[Node, tuple[Bound, ...] | None]:

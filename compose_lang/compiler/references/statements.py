@@ -12,13 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import Drawn, DrawnStatements, FactorGraph, FactorGroup
-from compose_lang.compiler.ir.node import postorder
+from compose_lang.compiler.ir.build import HOST
+from compose_lang.compiler.ir.interpret import interpret
+from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.ir.operation import op_of
 from compose_lang.compiler.references.elements import Elements
 from compose_lang.compiler.references.quadratic import read_by
 from compose_lang.diagnostics import ComposeError
 
-NOISE = ("normal", "uniform")
+MOST_STEPS = 300  #: of a recurrence that is drawn in order
+NOISE = frozenset({"normal", "uniform"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,7 @@ class Target:
     drawn: Drawn
     name: str
     places: np.ndarray
+    numbers: np.ndarray  #: the number of the site of each
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +48,29 @@ class Statement:
     def inputs(self) -> frozenset[str]:
         """The variables that its draws read."""
         return frozenset().union(*(t.drawn.draw.variables for t in self.targets))
+
+    def spread(self, count: int) -> dict[int, float] | None:
+        """The interquartile range of some draws of each single number, by site; None where it reads variables."""
+        if self.inputs:
+            return None
+        rng = np.random.default_rng(5)
+        noise = {
+            id(slot): noise_of(kind, slot, count, rng) for t in self.targets for kind, slot in t.drawn.noise
+        }
+        found: dict[int, float] = {}
+        for t in self.targets:
+            with np.errstate(all="ignore"):
+                (draws,) = interpret(HOST, [t.drawn.draw], noise)
+            draws = np.broadcast_to(draws, (count, *t.drawn.subject.shape)).reshape((count, -1))
+            low, high = np.quantile(draws, [0.25, 0.75], axis=0)
+            found.update(zip(map(int, t.numbers), high - low, strict=True))
+        return found
+
+
+def noise_of(kind: str, slot: Node, count: int, rng: np.random.Generator) -> np.ndarray:
+    """An array for a slot of noise, (count, *axes, *shape)."""
+    shape = (count, *(a.size for a in slot.axes), *slot.shape)
+    return rng.standard_normal(shape) if kind == "normal" else rng.random(shape)
 
 
 def statements_of(graph: FactorGraph, elements: Elements) -> list[Statement]:
@@ -90,8 +117,8 @@ def statement_of(
             elements.numbers(name).reshape((*v.type.shape, *(1,) * len(v.type.domain.event_shape))),
             full.shape,
         ).reshape(-1)
-        targets.append(Target(d, name, places[:, 0]))
         of_elements = numbers[places[:, 0]]
+        targets.append(Target(d, name, places[:, 0], of_elements))
         sites.append(of_elements)
         read = parents_of(elements, d, of_elements)
         if read is None:
@@ -147,20 +174,25 @@ def in_order(statements: Iterable[Statement], count: int) -> list[Statement]:
 
 
 def is_acyclic(statements: Sequence[Statement], count: int) -> bool:
-    """Whether no site is drawn from itself: sites without parents that are still to be drawn go first, and so on."""
+    """Whether no site is drawn from itself: sites without parents that are still to be drawn go first, and so on.
+
+    A recurrence of very many steps counts as none: each step is drawn by a pass over all.
+    """
     edges = np.concatenate([s.edges for s in statements]) if statements else np.zeros((0, 2), int)
     waiting = np.zeros(count, dtype=bool)
     for s in statements:
         waiting[s.numbers] = True
     edges = edges[waiting[edges[:, 1]]]
-    while len(edges):
+    for _ in range(MOST_STEPS):
+        if not len(edges):
+            return True
         blocked = np.zeros(count, dtype=bool)
         blocked[edges[:, 0]] = True
         left = edges[blocked[edges[:, 1]]]
         if len(left) == len(edges):
             return False
         edges = left
-    return True
+    return False
 
 
 def stages(statements: Sequence[Statement], count: int) -> list[tuple[list[Statement], bool]]:

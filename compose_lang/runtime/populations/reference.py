@@ -20,11 +20,11 @@ from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.compiler.ir.types import value_range
 from compose_lang.compiler.references.elements import Values
 from compose_lang.compiler.references.parts import ReferenceParts, reference_parts
-from compose_lang.compiler.references.statements import Statement, Target, stages
+from compose_lang.compiler.references.statements import Statement, Target, noise_of, stages
 from compose_lang.runtime.backends import load_backend
 
 LEAST_ACCEPTED = 0.01  #: share of whole draws that must meet the bounds of what is drawn in order
-PILOT = 20_000  #: draws that this share is found from
+PILOT = (2_000, 20_000)  #: draws that this share is found from, the second number where some are refused
 CHUNK = 10**7  #: numbers drawn at once
 
 
@@ -71,19 +71,26 @@ def reference_of(graph: FactorGraph) -> Reference | None:
         variance = sum(g.log_z_error**2 for g in parts.gaussians)
         if not can_be_refused(parts):
             return Reference(parts.groups, parts.description, log_z, math.sqrt(variance), parts)
-        count = min(PILOT, most_at_once(parts))
-        values, inside = tries(parts, count, np.random.default_rng(2011))
-        share = float(inside.mean())
+        share, error, values = accepted(parts)
         if share >= LEAST_ACCEPTED:
-            variance += (1 - share) / (share * count)
-            return Reference(
-                parts.groups, parts.description, log_z + math.log(share), math.sqrt(variance), parts
-            )
+            log_z, error = log_z + math.log(share), math.hypot(math.sqrt(variance), error)
+            return Reference(parts.groups, parts.description, log_z, error, parts)
         if not parts.statements:
             return None  # bounds between variables leave almost nothing
         worst = min(parts.statements, key=lambda s: statement_admits(parts, s, values).mean())
         without |= {worst.place}
     return None
+
+
+def accepted(parts: ReferenceParts) -> tuple[float, float, Values]:
+    """The share of draws that meet what they must, the error of its log, and the draws that it was found from."""
+    for size in PILOT:
+        count = min(size, most_at_once(parts))
+        values, inside = tries(parts, count, np.random.default_rng(2011))
+        share = float(inside.mean())
+        if share in (0.0, 1.0):
+            break
+    return share, math.sqrt((1 - share) / (max(share, 1 / count) * count)), values
 
 
 # --- one try ---
@@ -129,12 +136,7 @@ def draw_stage(
     What reads its own earlier elements is drawn again from noise that is kept until nothing changes: what depends on
     nothing is right after the first time, what depends on that after the second, and so on.
     """
-    sources: dict[str, Any] = {"normal": rng.standard_normal, "uniform": rng.random}
-    slots = {id(slot): (kind, slot) for t in targets for kind, slot in t.drawn.noise}
-    noise = {
-        key: sources[kind]((count, *(a.size for a in slot.axes), *slot.shape))
-        for key, (kind, slot) in slots.items()
-    }
+    noise = {id(slot): noise_of(kind, slot, count, rng) for t in targets for kind, slot in t.drawn.noise}
     backend, changed = load_backend("numpy"), True
     with np.errstate(all="ignore"):
         while changed:
