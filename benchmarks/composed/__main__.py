@@ -1,7 +1,8 @@
 """`python -m benchmarks.composed [NAME…] [--backend jax|torch] [--seeds 3] [--json FILE]`: which runs are right?
 
 Each program is run by default settings with each seed, one at a time, and its means and sds are held against the exact
-answers. A run is right within four Monte-Carlo errors, slow beyond 30 s from command to end, compiling among them.
+answers: right within four Monte-Carlo errors (four and a half of an sd), slow beyond 30 s from command to end,
+compiling among them.
 """
 
 from __future__ import annotations
