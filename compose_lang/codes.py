@@ -91,6 +91,8 @@ CODES: dict[str, str] = {
     "CG0712": "levels of noise, or shares of the energy, are too far apart",
     "CG0713": "moves may not reach every solution of the constraints",
     "CG0714": "something is still to be learned",
+    "CG0715": "populations have not arrived together",
+    "CG0716": "the draws are by another plan than the first",
     # 08 limits
     "CG0801": "too large",
     "CG0802": "time limit reached",

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from compose_lang.api.check import stored_columns, warnings_ahead
 from compose_lang.api.learned import learn
 from compose_lang.api.records import data_of, manifest_of
-from compose_lang.api.samplers import Choice, choose_sampler
+from compose_lang.api.samplers import choose_sampler
+from compose_lang.api.second_plans import faults_of, gone_over, is_better, kernels_of, others
 from compose_lang.compiler.graph.learned_factor import used_by
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.report.render import as_json
 from compose_lang.runtime.chains.driver import Driver, Watch
-from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.learning.obtain import TrainedWeights, by_part
 from compose_lang.runtime.results.run import Run
 from compose_lang.runtime.results.undefined import undefined_near
@@ -44,7 +49,7 @@ def launch(
     time_limit: float = math.inf,
     lessons: Sequence[TrainedWeights] | None = None,
 ) -> tuple[Run, list[Diagnostic]]:
-    """Run a program into a folder, and read it back.
+    """Run a program into a folder, and read it back; by the next plan where draws of a planner's choice are faulty.
 
     lessons: what its learned parts know; without them they are loaded or trained first.
     The manifest's `status` says whether it finished. The diagnostics are the program's and the draws'. Where
@@ -55,46 +60,81 @@ def launch(
         raise ComposeError(Diagnostic("CG0604", text))
     if lessons is None:
         lessons = learn(used_by(program.graph))
-    learned = by_part(lessons)
-    choice = choose_sampler(program, plan, settings, learned)
-    columns = stored_columns(choice.density.columns, settings.keep)
+    given = Given(program, settings, constants or {}, lessons, watch)
+    deadline = monotonic() + time_limit
+    plans = [plan, *others(program.graph, plan, settings)]
+    if resume and (out / MANIFEST).exists():
+        kernels = [b["kernel"] for b in RunFolder.open(out).manifest.plan]
+        plans = next((plans[i:] for i, p in enumerate(plans) if kernels_of(p) == kernels), plans)
+    run, diagnostics = drawn(given, plans[0], out, resume, time_limit)
+    for earlier, better in pairwise(plans):
+        faults = faults_of(run)
+        if not faults or run.manifest.status != "finished" or monotonic() > deadline:
+            break
+        told = gone_over(earlier, better, faults)
+        with TemporaryDirectory(prefix=".compose-", dir=out.parent, ignore_cleanup_errors=True) as beside:
+            folder = Path(beside) / out.name
+            second, found = drawn(given, better, folder, False, deadline - monotonic())
+            if second.manifest.status != "finished" or not is_better(second, run):
+                continue
+            rmtree(out)
+            folder.replace(out)
+        run = Run.open(out)
+        diagnostics = [*found, told]
+        conclude(run, diagnostics)
+    return run, diagnostics
+
+
+@dataclass(frozen=True)
+class Given:
+    """What all runs of a program have in common, whatever plan they follow."""
+
+    program: CompiledProgram
+    settings: Settings
+    constants: Mapping[str, Any]
+    lessons: Sequence[TrainedWeights]
+    watch: Watch | None
+
+
+def drawn(
+    given: Given, plan: Plan, out: Path, resume: bool, time_limit: float
+) -> tuple[Run, list[Diagnostic]]:
+    """A run by one plan, and all that is to be told of it."""
+    program, learned = given.program, by_part(given.lessons)
+    choice = choose_sampler(program, plan, given.settings, learned)
+    columns = stored_columns(choice.density.columns, given.settings.keep)
     warnings = [
         *program.diagnostics,
         *warnings_ahead(program.graph, lambda: plan, choice.settings, out),
     ]
-    manifest = manifest_of(program, plan, choice.settings, constants or {}, lessons, columns, choice.lanes)
+    manifest = manifest_of(
+        program, plan, choice.settings, given.constants, given.lessons, columns, choice.lanes
+    )
     begin = RunFolder.resume if resume and (out / MANIFEST).exists() else RunFolder.create
     folder = begin(out, manifest, data_of(program))
     try:
         sampler = choice.make([column.name for column in columns])
-        outcome = Driver(sampler, folder, choice.settings, watch, time_limit).run()
-        return conclude(program, choice, folder, outcome.status, learned, warnings)
+        outcome = Driver(sampler, folder, choice.settings, given.watch, time_limit).run()
+        if choice.log_evidence is not None:
+            folder.manifest.log_evidence = choice.log_evidence
+        run = Run(folder)
+        diagnostics = [
+            *warnings,
+            *_cut_short(outcome.status, run),
+            *undefined_near(run, program.graph, learned),
+            *run.findings(),
+        ]
+        conclude(run, diagnostics)
     finally:
         folder.close()
-
-
-def conclude(
-    program: CompiledProgram,
-    choice: Choice,
-    folder: RunFolder,
-    status: Status,
-    learned: Learned,
-    warnings: Sequence[Diagnostic],
-) -> tuple[Run, list[Diagnostic]]:
-    """The run and all that is to be told of it, written into its folder; warnings: those from before the first draw."""
-    if choice.log_evidence is not None:
-        folder.manifest.log_evidence = choice.log_evidence
-    run = Run(folder)
-    diagnostics = [
-        *warnings,
-        *_cut_short(status, run),
-        *undefined_near(run, program.graph, learned),
-        *run.findings(),
-    ]
-    folder.manifest.diagnostics = [as_json(diagnostic) for diagnostic in diagnostics]
-    folder.commit()
-    folder.write_summary(run.document())
     return run, diagnostics
+
+
+def conclude(run: Run, diagnostics: Sequence[Diagnostic]) -> None:
+    """Write what is to be told of a run into its folder."""
+    run.manifest.diagnostics = [as_json(diagnostic) for diagnostic in diagnostics]
+    run.folder.commit()
+    run.folder.write_summary(run.document())
 
 
 def earlier_settings(out: Path) -> dict[str, Any]:

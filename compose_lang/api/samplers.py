@@ -26,9 +26,17 @@ from compose_lang.runtime.chains.sweep import Sweeper
 from compose_lang.runtime.chains.tempering import TemperedSweeper
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.elimination.solved import Solved
+from compose_lang.runtime.kernels.hmc import KERNEL as HMC
 from compose_lang.runtime.learned.energy import Learned
+from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.exact import on_graph
 from compose_lang.runtime.planning.plan import Plan
+from compose_lang.runtime.planning.tempering import at_shares
+from compose_lang.runtime.populations.moves import Moves
+from compose_lang.runtime.populations.objects import object_moves
+from compose_lang.runtime.populations.path import Path
+from compose_lang.runtime.populations.reference import reference_of
+from compose_lang.runtime.populations.sampler import MOST_STAGES, PopulationSampler
 from compose_lang.runtime.runs.manifest import Lane
 from compose_lang.runtime.runs.settings import Settings
 from compose_lang.runtime.views.views import views_of
@@ -60,6 +68,8 @@ def choose_sampler(program: CompiledProgram, plan: Plan, settings: Settings, lea
     density = Density(program.graph, backend, learned)
     if plan.annealing is not None:
         return along_levels(density, plan, settings, learned)
+    if plan.populations is not None:
+        return along_path(density, plan, settings)
     return by_sweeps(density, plan, settings)
 
 
@@ -124,6 +134,29 @@ def along_levels(density: Density, plan: Plan, settings: Settings, learned: Lear
             whole=density,
             warmup=settings.warmup,
         )
+
+    return Choice(density, settings, [Lane([chain]) for chain in range(settings.chains)], make)
+
+
+def along_path(density: Density, plan: Plan, settings: Settings) -> Choice:
+    """Populations that walk from a reference to the program, a chain each."""
+    walk = plan.populations
+    assert walk is not None
+    settings = replace(settings, warmup=MOST_STAGES, thin=1)
+
+    def make(names: Sequence[str]) -> Sampler:
+        reference = reference_of(density.graph)
+        absorbed = () if reference is None else reference.groups
+        path = Path.to(density.graph, absorbed)
+        others = at_shares([b for b in plan.blocks if b.variables != walk.variables])
+        moved = Block(walk.variables, HMC.name)
+        on_path = Density(path.graph, density.backend, density.weights)
+        views = views_of(on_path, [moved, *on_graph(others, path.graph)], is_steady=False)
+        objects = None if reference is None else object_moves(on_path)
+        moves = Moves(
+            views, walk.variables, objects, has_force=reference is None or bool(path.brought or absorbed)
+        )
+        return PopulationSampler(path, reference, moves, walk, density, seed=settings.seed, keep=names)
 
     return Choice(density, settings, [Lane([chain]) for chain in range(settings.chains)], make)
 

@@ -150,4 +150,5 @@ def ended(screen: Screen, done: Run, findings: Sequence[Diagnostic], strict: boo
         screen.say(f"the {what} in {done.out}: `compose export {done.out} --to netcdf` for ArviZ and others")
     if any(finding.severity == "error" for finding in findings):
         return 1
-    return ENDS.get(status) or (FAULTS if strict and findings else 0)
+    has_faults = any(finding.severity == "warning" for finding in findings)
+    return ENDS.get(status) or (FAULTS if strict and has_faults else 0)

@@ -110,16 +110,16 @@ class Screen:
                     if lane.number not in tasks:
                         names = _bar_names(lane.chains, settings.chains)
                         tasks[lane.number] = [
-                            progress.add_task(name, total=settings.sweeps, rate="compiling") for name in names
+                            progress.add_task(name, total=lane.total, rate="compiling") for name in names
                         ]
-                    part = "warm-up" if lane.sweeps < settings.warmup else "sampling"
+                    part = "warm-up" if lane.sweeps < lane.warmup else "sampling"
                     rate = (
                         f"{lane.chunk_size.rate:,.0f} sweeps/s, {part}"
                         if lane.chunk_size.rate
                         else "compiling"
                     )
                     for task in tasks[lane.number]:
-                        progress.update(task, completed=lane.sweeps, rate=rate)
+                        progress.update(task, completed=lane.sweeps, total=lane.total, rate=rate)
 
             yield watch
 

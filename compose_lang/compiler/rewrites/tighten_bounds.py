@@ -83,6 +83,13 @@ def unwrapped(x: Node, number: float, is_lower: bool) -> tuple[Node, float, bool
         x, number, is_lower = x.args[moving.index(True)], (number - at_0) / slope, is_lower == (slope > 0.0)
 
 
+def is_bound(graph: FactorGraph, group: FactorGroup) -> bool:
+    """Whether a constraint only bounds whole variables by numbers, which their domains have taken over."""
+    return bool(group.energy.op == "where") and len(list(required(graph, group))) == len(
+        list(conjuncts(group.energy.args[0]))
+    )
+
+
 def conjuncts(condition: Node) -> Iterator[Node]:
     is_every = condition.op == "all" or (condition.op == "reduce_axis" and condition.attrs[0] == "all")
     if condition.op == "and" or is_every:

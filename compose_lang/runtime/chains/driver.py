@@ -77,6 +77,8 @@ class LaneRun:
 
     number: int
     chains: list[int]
+    warmup: int  #: sweeps before the first draw
+    total: int  #: sweeps in all
     sweeps: int = 0
     chunk_size: ChunkSize = field(default_factory=ChunkSize)
     batch: Any = field(default=None, repr=False)
@@ -144,7 +146,10 @@ class Driver:
         self.stopping = threading.Event()
         self.compiled = False
         self.seconds = dict.fromkeys(("compile", "warmup", "sample"), 0.0)
-        self.lanes = [LaneRun(i, lane.chains) for i, lane in enumerate(folder.manifest.lanes)]
+        self.lanes = [
+            LaneRun(i, lane.chains, settings.warmup, settings.sweeps)
+            for i, lane in enumerate(folder.manifest.lanes)
+        ]
         for lane, stored in zip(self.lanes, folder.manifest.lanes, strict=True):
             lane.sweeps = stored.checkpoint.sweeps if stored.checkpoint else 0
 

@@ -25,7 +25,7 @@ from compose_lang.diagnostics import InternalError
 from compose_lang.runtime.arrays import transforms
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.density.columns import Column, columns_of
-from compose_lang.runtime.density.level import PRICE, Level
+from compose_lang.runtime.density.level import PRICE, PROGRESS, Level
 from compose_lang.runtime.learned.energy import Learned, bound
 from compose_lang.runtime.learned.foreign.binding import bind
 
@@ -114,6 +114,8 @@ class Density:
         arrays[id(LEVEL)] = noise
         if level.price is not None:
             arrays[id(PRICE)] = level.price
+        if level.progress is not None:
+            arrays[id(PROGRESS)] = level.progress
         for part, weights in zip(self.parts, self.constants["weights"], strict=True):
             arrays[id(part.slot)] = self.foreign.get(id(part)) or bound(part, weights)
         return arrays

@@ -12,6 +12,7 @@ from compose_lang.compiler.graph.factor_graph import FactorGraph, Request, Varia
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.levels import Annealing
 from compose_lang.runtime.planning.optimising import Optimising
+from compose_lang.runtime.planning.populations import Populations
 from compose_lang.runtime.planning.tempering import Tempering
 
 
@@ -28,9 +29,10 @@ class Draft:
     requests: dict[str, Request]
     exactly: bool
     annealing: Annealing | None = None  #: how levels of noise are walked
+    populations: Populations | None = None  #: how they walk from a reference
     tempering: Tempering | None = None  #: the shares of the energy that replicas are at
     optimising: Optimising | None = None  #: how the best point is sought
-    walking: list[Block] = field(default_factory=list)  #: along levels of noise
+    walking: list[Block] = field(default_factory=list)  #: along levels of noise, or from a reference
     exact: list[Block] = field(default_factory=list)
     local: list[Block] = field(default_factory=list)  #: of discrete variables and of proposals
     continuous: list[Block] = field(default_factory=list)
@@ -39,7 +41,12 @@ class Draft:
     @property
     def is_plain(self) -> bool:
         """Whether all is drawn at the full energy, and nothing along levels of noise."""
-        return self.annealing is None and self.tempering is None and self.optimising is None
+        return (
+            self.annealing is None
+            and self.populations is None
+            and self.tempering is None
+            and self.optimising is None
+        )
 
     def take(self, names: Iterable[str]) -> None:
         """Leave variables out of those to plan."""

@@ -15,10 +15,13 @@ from compose_lang.runtime.backends import backend_names
 from compose_lang.runtime.kernels import discover, find_kernel, kernel_names
 from compose_lang.runtime.kernels.common.kernel import Kernel
 from compose_lang.runtime.kernels.common.method import Method, Option
-from compose_lang.runtime.planning import levels, optimising, tempering
+from compose_lang.runtime.planning import levels, optimising, populations, tempering
 
-NOT_KERNELS = {m.name: m for m in (levels.METHOD, tempering.METHOD, optimising.METHOD)}
-UNBUILT = ("uhmc", "smc", "ais")
+NOT_KERNELS = {
+    m.name: m
+    for m in (levels.METHOD, tempering.METHOD, populations.METHOD, populations.AIS, optimising.METHOD)
+}
+UNBUILT = ("uhmc",)
 AUTO = Method(
     name="auto",
     summary="leaves the choice of kernels to the planner",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from compose_lang.compiler.analyses.sum_out import Exact
 from compose_lang.compiler.graph.factor_graph import FactorGraph, Request
 from compose_lang.diagnostics import Diagnostic
+from compose_lang.runtime.backends import has_gradient
 from compose_lang.runtime.kernels import find_kernel
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.continuous import plan_continuous
@@ -25,6 +26,7 @@ from compose_lang.runtime.planning.joining import with_joining
 from compose_lang.runtime.planning.levels import WALKS, Annealing, annealed_block, annealing, level_notes
 from compose_lang.runtime.planning.methods import assign
 from compose_lang.runtime.planning.optimising import Optimising, optimising
+from compose_lang.runtime.planning.populations import Populations, populations
 from compose_lang.runtime.planning.tempering import Tempering, at_shares, tempering
 
 
@@ -38,6 +40,7 @@ class Plan:
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
     annealing: Annealing | None = None  #: how levels are walked, where the program has any
+    populations: Populations | None = None  #: how they walk from a reference, where they do
     tempering: Tempering | None = None  #: the shares of the energy that replicas are at, if asked for
     optimising: Optimising | None = None  #: how the best point is sought, if asked for
     warnings: tuple[Diagnostic, ...] = ()
@@ -77,6 +80,16 @@ def plan(
     return finished(draft)
 
 
+def by_populations(graph: FactorGraph, chosen: Plan, backend: str) -> Plan | None:
+    """The plan by populations for what another drew by chains; None where they cannot serve it."""
+    has_discrete = any(v.is_discrete for v in graph.variables if v.free_sites)
+    if chosen.annealing or chosen.tempering or chosen.optimising or has_discrete or not has_gradient(backend):
+        return None
+    names = tuple(v.name for v in graph.variables if v.free_sites)
+    walk = Populations(names, why="chains had not mixed")
+    return Plan((walk.block,), chosen.notes, populations=walk, warnings=chosen.warnings)
+
+
 def plan_levels(draft: Draft) -> None:
     """Variables that carry noise, where levels of it are walked."""
     walked = annealing(draft.graph, draft.requests, draft.backend)
@@ -85,6 +98,17 @@ def plan_levels(draft: Draft) -> None:
         draft.walking.append(annealed_block(walked))
         draft.requests = {name: r for name, r in draft.requests.items() if r.method not in WALKS}
         draft.take(walked.anneal.transported)
+
+
+def plan_populations(draft: Draft) -> None:
+    """All continuous variables, where populations walk from a reference to the program."""
+    if draft.annealing is not None:
+        return
+    draft.populations, draft.requests = populations(draft.graph, draft.requests, draft.backend)
+    if draft.populations is not None:
+        draft.walking.append(draft.populations.block)
+        draft.take(draft.populations.variables)
+        draft.exactly = False
 
 
 def plan_shares(draft: Draft) -> None:
@@ -101,6 +125,7 @@ def plan_shares(draft: Draft) -> None:
 
 PLANNERS: tuple[Callable[[Draft], None], ...] = (
     plan_levels,  # first: what carries noise moves along its levels alone
+    plan_populations,  # before kernels are chosen for what they move
     plan_shares,  # before kernels are chosen, of which some run at the full energy only
     plan_exact,  # before the others, which take what costs too much; and while all variables are there to tell
     plan_proposals,  # of variables of any kind, so before those are told apart
@@ -131,6 +156,7 @@ def finished(draft: Draft) -> Plan:
         tuple(blocks),
         tuple(notes),
         draft.annealing,
+        draft.populations,
         draft.tempering,
         draft.optimising,
         tuple(warnings_of(draft.graph, joined, gaps)),

@@ -1,5 +1,5 @@
-"""Populations of particles that follow a path from a simple density to the program's, and the moves that they make.
+"""Populations that walk from a distribution that can be drawn exactly, the reference, to the program's density.
 
-In: a program's density, and views of its variables. Out: samplers for the driver. Before: `chains`. After: the runs of
-`api`.
+In: a program, what of it can be drawn, the planner's options. Out: a sampler for the driver, whose chains are
+populations of particles. Before: `chains`. After: the runs of `api`.
 """

@@ -14,6 +14,7 @@ from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.planning.methods import find_method
 from compose_lang.runtime.planning.moves import MOVES
 from compose_lang.runtime.planning.tempering import METHOD as TEMPERING
+from compose_lang.runtime.results import arrivals
 from compose_lang.runtime.results.draws import StoredDraws
 from compose_lang.runtime.results.optimum import is_search
 from compose_lang.runtime.results.summary import ColumnSummary
@@ -36,6 +37,7 @@ def findings(run: StoredDraws, summaries: Sequence[ColumnSummary]) -> list[Diagn
             *_few(run, summaries),
             *_divergent(run),
             *_apart(run),
+            *arrivals.apart(run),
         ]
     return warnings
 

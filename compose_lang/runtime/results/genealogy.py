@@ -5,8 +5,9 @@ population's mean is estimated by
 
     (1 / n²) Σ_r (Σ_{i descends from r} (x_i − x̄))²
 
-over the ancestors r (Lee and Whiteley, "Variance estimation in the particle filter", Biometrika 105, 2018). It falls to
-0 where one ancestor is left, so a population is never worth more draws than it has ancestors.
+over the ancestors r (Lee and Whiteley, "Variance estimation in the particle filter", Biometrika 105, 2018). Particles
+that have forgotten their ancestor count as independent by it, which some families are needed to tell: it falls to 0
+where one is left, so populations of fewer are worth no more draws than they have ancestors.
 
 In: draws (chains, draws, n), a chain being a population, and each particle's ancestor (chains, draws). Out: the same
 diagnostics as for chains, see `convergence`.
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 
 from compose_lang.runtime.results import convergence
 from compose_lang.runtime.results.convergence import Convergence, Draws, Elements
+
+LEAST_FAMILIES = 20  #: of a population, that tell how much particles have in common with their own
 
 
 def worth(draws: Draws, roots: NDArray[np.intp]) -> Convergence:
@@ -44,14 +47,16 @@ def worth(draws: Draws, roots: NDArray[np.intp]) -> Convergence:
 def effective(x: Draws, roots: NDArray[np.intp]) -> Elements:
     """How many independent draws have a mean as certain as that of all populations' particles, (n,)."""
     chains, count, n = x.shape
-    variance, ancestors = np.zeros(n), 0
+    variance, ancestors = np.zeros(n), []
     for own, families in zip(x, roots, strict=True):
         names, place = np.unique(families, return_inverse=True)
-        ancestors += len(names)
+        ancestors.append(len(names))
         sums = np.zeros((len(names), n))
         np.add.at(sums, place, own - own.mean(0))
         variance += (sums**2).sum(0) / count**2
-    most = float(min(ancestors, chains * count))
+    most = float(min(sum(ancestors), chains * count))
+    if min(ancestors) >= LEAST_FAMILIES:
+        most = float(chains * count)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = x.var((0, 1), ddof=1) * chains**2 / variance
     return np.where(variance > 0.0, np.minimum(found, most), most)

@@ -8,7 +8,7 @@ circular standard deviation, quantiles of the deviation from the mean direction.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,14 @@ def _circular(x: Numbers, roots: NDArray[np.intp] | None) -> dict[str, Numbers]:
 def _wrapped(angle: Numbers) -> Numbers:
     """The same angle in (-pi, pi]."""
     return math.pi - np.mod(math.pi - angle, 2 * math.pi)
+
+
+def measured(
+    summaries: Sequence[ColumnSummary], measure: str, worst: Callable[[Iterable[float]], float]
+) -> float:
+    """The largest (`max`) or least (`min`) of a measure over all elements that have one; NaN where none has."""
+    values = [x for s in summaries for x in s.measures[measure].tolist() if math.isfinite(x)]
+    return worst(values) if values else math.nan
 
 
 def rows(summaries: Sequence[ColumnSummary], most: int | None = None) -> dict[str, dict[str, Any]]:

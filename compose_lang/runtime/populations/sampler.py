@@ -1,0 +1,333 @@
+"""The sampler `smc`: populations that walk a path from their reference to the program.
+
+A chain is a population. Its warm-up is the walk: at each stage the particles are weighed by what comes in, copied by
+weight where the weights have grown apart, and moved by kernels that leave the density at that place invariant (Del
+Moral, Doucet and Jasra, JRSSB 68, 2006). Once they have arrived they are moved on, and are the draws; where more draws
+are asked for than there are particles, so are their later states (Dau and Chopin, JRSSB 84, 2022).
+
+In: a path, its reference, the plan. Out: a `Sampler` for the driver.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
+from compose_lang.runtime.arrays.tree import tree_map
+from compose_lang.runtime.chains.recording import as_stored, packed, stored_types, unpacked
+from compose_lang.runtime.chains.starts import refused
+from compose_lang.runtime.chains.steps import keys_of
+from compose_lang.runtime.chains.sweep import Advance
+from compose_lang.runtime.density.density import Density
+from compose_lang.runtime.planning.populations import Populations
+from compose_lang.runtime.populations import weights
+from compose_lang.runtime.populations.fitted import Gaussian
+from compose_lang.runtime.populations.moves import Moves, Moving
+from compose_lang.runtime.populations.path import Path, Place
+from compose_lang.runtime.populations.reference import Reference
+
+MOVE_STREAM, SHARED_STREAM, PILOT_STREAM = 30_000, 30_001, 30_002
+MOST_PARTICLES = 10**6
+MOST_STAGES = 400
+"""Stages of a walk at most: one that needs more has come to where the particles have no way on."""
+RESAMPLED_BELOW = 0.6  #: effective share of the population
+PILOTS, PILOT_ROUNDS, PILOT_SWEEPS = 500, 8, 8
+"""Particles that look for where the mass is, if nothing can be drawn, and their moves."""
+PILOT_PLACE = Place(1.0, 10.0)  #: of the density with soft walls
+SCATTER = 3.0  #: the deviations that they start with
+MOST_PRICE = (
+    1e9  #: nats for a unit of violation: if all particles still violate something, none will cease to
+)
+
+
+REST_PART = 12  #: sweeps between looks at what particles remember
+FORGOTTEN = 0.1  #: correlation with where they were, that counts as none
+STAGE, SWEEP, ROUND = np.eye(3, dtype=np.int64)
+"""What each adds to the counts of a walk."""
+
+
+class Walk(NamedTuple):
+    """What a population knows of its walk, on the host."""
+
+    place: NDArray[np.float64]  #: (2,): β and λ
+    roots: NDArray[np.int64]  #: (n,): which particle of the reference each descends from
+    log_weights: NDArray[np.float64]  #: (n,), unnormalised
+    log_z: NDArray[np.float64]  #: (1,)
+    counts: NDArray[np.int64]  #: (3,): stages, sweeps, rounds of draws
+    chain: NDArray[np.int64]  #: (1,): its number
+
+    @property
+    def has_arrived(self) -> bool:
+        return bool(self.place[0] == 1.0 and np.isinf(self.place[1]))
+
+
+class Population(NamedTuple):
+    """Particles between two stages."""
+
+    keys: Array  #: (n, 2), of each particle's noise
+    position: Position
+    moving: Moving  #: what the moves have learned
+    walk: Walk
+
+
+class PopulationSampler:
+    """A `Sampler` whose chains are populations."""
+
+    def __init__(
+        self,
+        path: Path,
+        reference: Reference | None,
+        moves: Moves,
+        plan: Populations,
+        whole: Density,
+        *,
+        seed: int,
+        keep: Sequence[str],
+    ) -> None:
+        """reference: None where it is to be fitted. whole: the density of the program as it is written."""
+        self.path = path
+        self.reference = reference
+        self.moves = moves
+        self.plan = plan
+        self.whole = whole
+        self.backend: Backend = whole.backend
+        self.seed = seed
+        self.particles = plan.particles
+        self.capacity = self.particles
+        self.is_exact = reference is not None and not (path.brought or path.walls)
+        self.lock = threading.Lock()  # chains start in threads of their own
+        self.stored = stored_types(whole.columns, keep)
+        compiled = self.backend.compile if self.backend.compiles_whole else lambda function: function
+        self._parts = compiled(self._parts_of)
+        self._record = compiled(self._record_of)
+
+    # --- what the driver calls ---
+
+    def start(self, chains: Sequence[int]) -> Population:
+        """The population of a chain, drawn from the reference."""
+        (chain,) = chains
+        n = self.particles
+        with self.backend.scope():
+            keys = keys_of(self.seed, chain * MOST_PARTICLES + np.arange(n), MOVE_STREAM, self.backend)
+            position, moving, log_z = self.referred(keys, chain)
+        walk = Walk(
+            np.zeros(2),
+            np.arange(n),
+            np.zeros(n),
+            np.array([log_z]),
+            np.zeros(3, dtype=np.int64),
+            np.array([chain]),
+        )
+        return Population(keys, position, moving, walk)
+
+    def referred(self, keys: Array, chain: int) -> tuple[Position, Moving, float]:
+        """Particles drawn from the reference, and the log of its normalising constant."""
+        if self.reference is not None:
+            values = self.reference.draw(self.particles, (self.seed, chain))
+            return *self.moves.begin(keys, values), self.reference.log_z
+        with self.lock:
+            if self.moves.fit is None:
+                self.moves = self.moves.about(self.fitted())
+        assert self.moves.fit is not None
+        u = self.moves.fit.draw(self.particles, np.random.default_rng([self.seed, chain]))
+        return *self.placed(self.moves, keys, u), 0.0
+
+    def placed(self, moves: Moves, keys: Array, u: NDArray[np.float64]) -> tuple[Position, Moving]:
+        """Particles at continuous coordinates (n, D), and what is known before the first move."""
+        position = moves.position(u)
+        return moves.begin(keys, self.whole.constrain(position)[0])
+
+    def fitted(self) -> Gaussian:
+        """A Gaussian about where the energy is low, found by particles that are moved there."""
+        n = min(self.particles, PILOTS)
+        keys = keys_of(self.seed, np.arange(n), PILOT_STREAM, self.backend)
+        size = self.moves.views.coordinates(self.moves.names).size
+        u = SCATTER * np.random.default_rng([self.seed, PILOT_STREAM]).standard_normal((n, size))
+        moves = self.moves.about(Gaussian(np.zeros(size), np.eye(size)))
+        position, moving = self.placed(moves, keys, u)
+        for k in range(PILOT_ROUNDS):
+            position, moving = moves.swept(
+                keys, position, moving, PILOT_PLACE, k * PILOT_SWEEPS, PILOT_SWEEPS
+            )
+        return Gaussian.about(moves.coordinates(position))
+
+    def advance(self, batch: Population, done: int, draws: int, sweeps: int) -> Advance:
+        """Walk up to `sweeps` stages while there is a way to go; then hand over the next `draws` states."""
+        with self.backend.scope():
+            if done < MOST_STAGES:
+                for _ in range(sweeps):
+                    if batch.walk.has_arrived:
+                        break
+                    batch = self.stage(batch)
+                return Advance(batch, {}, self.health(batch))
+            chunks: list[dict[str, NDArray[Any]]] = []
+            first = done - MOST_STAGES
+            while first < done - MOST_STAGES + draws:
+                round_, offset = divmod(first, self.particles)
+                if batch.walk.counts[2] <= round_:
+                    batch = self.another_round(batch)
+                count = min(self.particles - offset, done - MOST_STAGES + draws - first)
+                chunks.append(self.recorded(batch, slice(offset, offset + count)))
+                first += count
+            kept = {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}
+            return Advance(batch, kept, self.health(batch))
+
+    def failing(self, batch: Population, chain: int) -> list[str]:
+        """What to name where all particles have died."""
+        return [g.label for g in (*self.path.walls, *self.path.brought)]
+
+    def pack(self, batch: Population) -> dict[str, NDArray[Any]]:
+        host = {f"walk/{name}": value for name, value in batch.walk._asdict().items()}
+        return packed((batch.position, batch.moving), self.backend) | host
+
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], like: Population) -> Population:
+        with self.backend.scope():
+            position, moving = unpacked(arrays, (like.position, like.moving), self.backend)
+        walk = Walk(*(arrays[f"walk/{name}"] for name in Walk._fields))
+        return Population(like.keys, position, moving, walk)
+
+    # --- the walk ---
+
+    def stage(self, p: Population) -> Population:
+        """Go on along the path as far as the weights stay together, copy by weight, and move."""
+        walk = p.walk
+        brought, cost = self.parts(p.position)
+        own = weights.normalised(walk.log_weights)
+        place = self.next_place(Place(*walk.place), brought, cost, own, int(walk.counts[0]))
+        self.require_way(p, place, cost)
+        increments = Place(*walk.place).increments(place, brought, cost)
+        gained = weights.log_mean(own, increments)
+        walk = walk._replace(
+            place=np.array(place, dtype=np.float64),
+            log_weights=walk.log_weights + increments,
+            log_z=walk.log_z + gained,
+            counts=walk.counts + STAGE,
+        )
+        p = self.resampled(p._replace(walk=walk))
+        return self.moved(p, self.plan.sweeps) if np.isfinite(gained) and not self.is_exact else p
+
+    def next_place(
+        self, at: Place, brought: NDArray[Any], cost: NDArray[Any], own: NDArray[Any], stage: int
+    ) -> Place:
+        """The next place on the path: β and λ rise in turn, to the end where the weights stay together."""
+        least = self.plan.share
+
+        def share(place: Place) -> float:
+            return weights.conditional(own, at.increments(place, brought, cost))
+
+        end = Place(1.0, math.inf)
+        if share(end) >= least:
+            return end
+        if at.progress < 1.0 and (stage % 2 == 0 or np.isinf(at.price)):
+            step = weights.longest(
+                lambda s: share(at._replace(progress=at.progress + s)), least, 1.0 - at.progress
+            )
+            reached = at.progress + step
+            return at._replace(progress=1.0 if reached > 1.0 - 1e-9 else reached)
+        hard = at._replace(price=math.inf)
+        if share(hard) >= least:
+            return hard
+        step = weights.longest(lambda s: share(at._replace(price=at.price + s)), least, MOST_PRICE)
+        return at._replace(price=at.price + step)
+
+    def require_way(self, p: Population, place: Place, cost: NDArray[Any]) -> None:
+        """CG0502 (exit code 4) where no particle comes to satisfy the constraints, whatever they cost."""
+        if np.isfinite(place.price) and place.price >= MOST_PRICE and (cost > 0.0).all():
+            raise refused(self.whole, p.position)
+
+    def resampled(self, p: Population) -> Population:
+        """Copies by weight where the weights have grown apart; at the end of a path in any case."""
+        walk = p.walk
+        own = weights.normalised(walk.log_weights)
+        apart = weights.effective(own) < (RESAMPLED_BELOW if self.plan.resamples else 0.0)
+        if not own.any() or not (apart or walk.has_arrived):
+            return p
+        rng = np.random.default_rng([self.seed, SHARED_STREAM, int(walk.chain[0]), int(walk.counts[0])])
+        # in any order, so that the first of them are as good as all
+        chosen = rng.permutation(weights.systematic(own, rng.random()))
+
+        def copied(array: Array) -> Array:  # by NumPy, which compiles nothing
+            return self.backend.asarray(np.asarray(self.backend.to_numpy(array))[chosen], array.dtype)
+
+        position, states = tree_map(copied, (p.position, p.moving.states))
+        walk = walk._replace(roots=walk.roots[chosen], log_weights=np.zeros(len(chosen)))
+        return p._replace(position=position, moving=p.moving._replace(states=states), walk=walk)
+
+    def moved(self, p: Population, sweeps: int) -> Population:
+        """Some sweeps of the moves where the population stands."""
+        begun = int(p.walk.counts[1])
+        place = Place(*p.walk.place)
+        position, moving = self.moves.swept(p.keys, p.position, p.moving, place, begun, sweeps)
+        self.whole.require_sound()
+        walk = p.walk._replace(counts=p.walk.counts + sweeps * SWEEP)
+        return p._replace(position=position, moving=moving, walk=walk)
+
+    def another_round(self, p: Population) -> Population:
+        """The population moved on until its particles have forgotten where they were, or for all of the rest."""
+        walk = p.walk._replace(counts=p.walk.counts + ROUND)
+        if self.is_exact:
+            return self.drawn_anew(p._replace(walk=walk))
+        before = self.moves.coordinates(p.position)
+        left = self.plan.rest
+        while left > 0 and (
+            left == self.plan.rest or memory(before, self.moves.coordinates(p.position)) > FORGOTTEN
+        ):
+            p = self.moved(p, min(REST_PART, left))
+            left -= REST_PART
+        return p._replace(walk=p.walk._replace(counts=p.walk.counts + ROUND))
+
+    def drawn_anew(self, p: Population) -> Population:
+        """Other particles of a program that its reference draws whole."""
+        assert self.reference is not None
+        chain, round_ = int(p.walk.chain[0]), int(p.walk.counts[2])
+        position, moving = self.moves.begin(
+            p.keys, self.reference.draw(self.particles, (self.seed, chain, round_))
+        )
+        return p._replace(position=position, moving=moving)
+
+    # --- energies and what comes out ---
+
+    def parts(self, position: Position) -> tuple[NDArray[Any], NDArray[Any]]:
+        """What comes in along the path (n,), and what the walls cost (n,), at positions."""
+        both = self._parts(self.moves.constants, position)
+        brought, cost = (np.asarray(self.backend.to_numpy(x), dtype=np.float64) for x in both)
+        return np.where(np.isnan(brought), np.inf, brought), np.where(np.isnan(cost), np.inf, cost)
+
+    def _parts_of(self, constants: Tree, position: Position) -> tuple[Array, Array]:
+        views = self.moves.views.on(constants["views"])
+        u = views.coordinates(self.moves.names).ravel(position)
+        return self.path.parts(views.density, position, u, constants["fit"])
+
+    def _record_of(self, constants: Tree, position: Position) -> dict[str, Array]:
+        density = self.whole.with_constants(constants)
+        return as_stored(density.record(position), self.stored, self.backend)
+
+    def recorded(self, p: Population, some: slice) -> dict[str, NDArray[Any]]:
+        """The states of some particles as draws (count, 1, …), with what is known of the population."""
+        record = self._record(self.whole.constants, p.position)
+        draws = {n: np.asarray(self.backend.to_numpy(a))[some, None] for n, a in record.items()}
+        count = len(range(self.particles)[some])
+        whole = {"log_z": p.walk.log_z[0], "accept_prob": self.accepted(p), "stages": p.walk.counts[0]}
+        draws |= {f"stat.0.{n}": np.full((count, 1), float(value)) for n, value in whole.items()}
+        draws["stat.0.root"] = p.walk.roots[some, None].astype(np.float64)
+        return draws
+
+    def accepted(self, p: Population) -> float:
+        return float(np.asarray(self.backend.to_numpy(p.moving.accepted))[0])
+
+    def health(self, p: Population) -> NDArray[Any]:
+        """0 for a population that lives, NaN for one whose particles all have weight 0: (1,)."""
+        return np.array([0.0 if np.isfinite(p.walk.log_weights).any() else np.nan])
+
+
+def memory(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
+    """The largest correlation of a coordinate with itself before, over particles (n, D)."""
+    x, y = before - before.mean(axis=0), now - now.mean(axis=0)
+    norms = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
+    return float(np.abs((x * y).sum(axis=0) / np.maximum(norms, 1e-300)).max(initial=0.0))
