@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from compose_lang.compiler.analyses.multimodal import choices
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Request
+from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.rewrites.tighten_bounds import is_bound
 from compose_lang.diagnostics import fail
 from compose_lang.runtime.backends import has_gradient
@@ -19,6 +19,8 @@ from compose_lang.runtime.planning.block import Block
 SHARE, SWEEPS, REST = 0.5, 5, 60
 PARTICLES = 1000
 CAREFUL_SHARE = 0.8
+MOST_CHOICES = 32
+"""Mixtures of a program at most: one that chooses for each row of data is a likelihood, whose modes are few."""
 OPTIONS = {
     "particles": Option(PARTICLES, "particles of a population", "whole number"),
     "share": Option(SHARE, "of the population, that is effective after a stage", most=0.999),
@@ -80,9 +82,9 @@ def populations(
                 text = f"{request.method} is of the whole program: one `infer` with its options is enough"
                 fail("CG0602", text, r.span)
         given = {name: option.default for name, option in OPTIONS.items()} | dict(request.options)
-        numbers = {name: int(given[name]) for name in ("particles", "sweeps", "rest")}
-        share, resamples = float(given["share"]), request.method == METHOD.name
-        return Populations(free, share=share, resamples=resamples, **numbers), rest
+        particles, sweeps, least = (int(given[name]) for name in ("particles", "sweeps", "rest"))
+        resamples = request.method == METHOD.name
+        return Populations(free, particles, float(given["share"]), sweeps, least, resamples), rest
     if chosen or not has_gradient(backend) or any(v.is_discrete for v in graph.variables if v.free_sites):
         return None, dict(chosen)
     why = reason(walls(graph), choices(graph))
@@ -91,10 +93,26 @@ def populations(
 
 def walls(graph: FactorGraph) -> list[FactorGroup]:
     """The constraints on free continuous variables that are more than bounds of single ones."""
-    continuous = {v.name for v in graph.variables if v.free_sites and not v.is_discrete}
+    continuous = free_continuous(graph)
     return [
         g for g in graph.groups if g.kind == "require" and g.variables & continuous and not is_bound(graph, g)
     ]
+
+
+def choices(graph: FactorGraph) -> list[FactorGroup]:
+    """The factors, few enough, that add up the weights of several parts over free continuous variables."""
+    continuous = free_continuous(graph)
+
+    def chooses(n: Node) -> bool:
+        adds = n.op == "logsumexp" or (n.op == "reduce_axis" and n.attrs[0] == "logsumexp")
+        return adds and bool(n.variables & continuous)
+
+    few = [g for g in graph.groups if g.variables & continuous and g.instances <= MOST_CHOICES]
+    return [g for g in few if any(map(chooses, postorder([g.energy])))]
+
+
+def free_continuous(graph: FactorGraph) -> frozenset[str]:
+    return frozenset(v.name for v in graph.variables if v.free_sites and not v.is_discrete)
 
 
 def reason(walls: list[FactorGroup], choices: list[FactorGroup]) -> str:

@@ -60,7 +60,9 @@ class Path:
     def to(graph: FactorGraph, absorbed: Collection[FactorGroup]) -> Path:
         """The path to a graph's density from the product of the groups that are absorbed."""
         kept = {id(g) for g in absorbed}
-        groups, brought, walls = [], [], []
+        groups: list[FactorGroup] = []
+        brought: list[FactorGroup] = []
+        walls: list[FactorGroup] = []
         for g in graph.groups:
             if id(g) in kept:
                 groups.append(g)
