@@ -5,11 +5,12 @@ Before: `methods`. After: `plan`, and `runtime/populations`, which walks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Request
 from compose_lang.compiler.ir.node import Node, postorder
+from compose_lang.compiler.references.quadratic import degrees_of
 from compose_lang.compiler.rewrites.tighten_bounds import is_bound
 from compose_lang.diagnostics import fail
 from compose_lang.runtime.backends import has_gradient
@@ -21,6 +22,8 @@ PARTICLES = 1000
 CAREFUL_SHARE = 0.8
 MOST_CHOICES = 32
 """Mixtures of a program at most: one that chooses for each row of data is a likelihood, whose modes are few."""
+KEEPING = frozenset({"add", "sum", "reduce_axis", "gather", "collect", "stack", "broadcast"})
+"""Operations that rise with all of their arguments."""
 OPTIONS = {
     "particles": Option(PARTICLES, "particles of a population", "whole number"),
     "share": Option(SHARE, "of the population, that is effective after a stage", most=0.999),
@@ -62,8 +65,9 @@ class Populations:
 
     @property
     def block(self) -> Block:
-        """How the plan tells of it."""
-        options = {"particles": self.particles, "share": self.share, "sweeps": self.sweeps, "rest": self.rest}
+        """How the plan tells of it, with the options that are not as they are unasked."""
+        numbers = {"particles": self.particles, "share": self.share, "sweeps": self.sweeps, "rest": self.rest}
+        options = {name: n for name, n in numbers.items() if n != OPTIONS[name].default}
         name = METHOD.name if self.resamples else AIS.name
         return Block(self.variables, name, options, why=self.why)
 
@@ -102,13 +106,22 @@ def walls(graph: FactorGraph) -> list[FactorGroup]:
 def choices(graph: FactorGraph) -> list[FactorGroup]:
     """The factors, few enough, that add up the weights of several parts over free continuous variables."""
     continuous = free_continuous(graph)
-
-    def chooses(n: Node) -> bool:
-        adds = n.op == "logsumexp" or (n.op == "reduce_axis" and n.attrs[0] == "logsumexp")
-        return adds and bool(n.variables & continuous)
-
     few = [g for g in graph.groups if g.variables & continuous and g.instances <= MOST_CHOICES]
-    return [g for g in few if any(map(chooses, postorder([g.energy])))]
+    return [g for g in few if any(n.variables & continuous for n in sums_of_weights(g.energy))]
+
+
+def sums_of_weights(energy: Node) -> Iterator[Node]:
+    """The sums of exponentials in an energy that may have several modes: not those of a softmax, which are convex."""
+    order = postorder([energy])
+    degrees = degrees_of([energy])
+    positive = {id(energy)}  #: nodes that energies only rise with
+    for n in reversed(order):
+        adds = n.op == "logsumexp" or (n.op == "reduce_axis" and n.attrs[0] == "logsumexp")
+        if adds and (id(n) not in positive or max(degrees[id(a)] for a in n.args) > 1):
+            yield n
+        keeping = n.args[:1] if n.op == "sub" else n.args if n.op in KEEPING else ()
+        if id(n) in positive:
+            positive.update(id(a) for a in keeping)
 
 
 def free_continuous(graph: FactorGraph) -> frozenset[str]:
