@@ -10,19 +10,27 @@ from dataclasses import replace
 from typing import Any
 
 from compose_lang.compiler.graph.factor_graph import Variable, moved_with
+from compose_lang.compiler.graph.objects import objects_of
 from compose_lang.runtime.backends import backend_names
-from compose_lang.runtime.kernels import hmc, mh, nuts
+from compose_lang.runtime.kernels import find_kernel, hmc, mh, nuts
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.draft import Draft
 from compose_lang.runtime.planning.exact import collapsible
 
 
 def plan_continuous(draft: Draft) -> None:
-    """All variables that are left: a block for each request and its options, and one for all that is not asked for."""
+    """All variables that are left: a block for each request and its options, and one for all that is not asked for.
+
+    A kernel that goes by objects has a block for each variable that has any.
+    """
     members: dict[Any, list[Variable]] = {}
     for v in draft.left:
         request = draft.requests.get(v.name)
-        key = None if request is None else (request.method, tuple(sorted(request.options.items())))
+        key = (
+            None
+            if request is None
+            else (request.method, tuple(sorted(request.options.items())), apart(draft, v))
+        )
         members.setdefault(key, []).append(v)
     for key, variables in members.items():
         names = tuple(v.name for v in variables)
@@ -34,6 +42,13 @@ def plan_continuous(draft: Draft) -> None:
         summed = () if draft.walking else collapsible(draft.exact, moved_with(draft.graph, names))
         draft.continuous.append(summing(block, summed) if summed else block)
     draft.take(v.name for v in draft.left)
+
+
+def apart(draft: Draft, v: Variable) -> str:
+    """The name of a variable whose objects a kernel draws, empty where it is drawn with others."""
+    kernel = find_kernel(draft.requests[v.name].method)
+    by_objects = kernel is not None and kernel.view == "objects" and not draft.walking
+    return v.name if by_objects and objects_of(draft.graph, v) is not None else ""
 
 
 def continuous_block(names: tuple[str, ...], backend: str) -> Block:

@@ -129,7 +129,7 @@ class ObjectMoves:
 def object_moves(density: Density) -> ObjectMoves:
     """The moves of a density's objects."""
     with density.backend.scope():
-        views = object_views(density.graph, density.backend, candidates=3)
+        views = object_views(density.graph, density.graph.variables, density.backend, candidates=3)
         density = density.evaluating([n for view in views.values() for n in view.energies])
     return ObjectMoves(density, views, {name: view.tables for name, view in views.items()})
 
@@ -173,7 +173,7 @@ def moved(
         # a class that does not propose to be drawn anew is weighed where it is once more
         candidates = [now, *proposed, *([now] * (2 - len(proposed)))]
         energies = block.energies(held, cls, xp.stack(candidates, axis=2))
-        energy, real = energies[..., 0], row(block.is_real, cls)[:, 0]
+        energy, real = energies[..., 0], block.real_members(cls)[:, 0]
         totals = dict(totals)
         for number, (kind, uniform) in enumerate(zip(kinds, ("accept", "accept_place"), strict=False), 1):
             accept_prob = acceptance(energy, energies[..., number], backend)

@@ -58,10 +58,9 @@ class ObjectView(Conditional):
     def width(self) -> int:
         return int(self.local.members.shape[1])
 
-    @property
-    def is_real(self) -> Array:
-        """Which numbers of the members of classes are no padding, (classes, width, k)."""
-        return self.tables["members"] < self.sites
+    def real_members(self, cls: Any) -> Array:
+        """Which numbers of a class's members are no padding, (width, k)."""
+        return row(self.tables["members"], cls) < self.sites
 
     # --- values ---
 
@@ -223,11 +222,13 @@ def object_view(
     return View(roots, held, lambda d, t, level, _: ObjectView(d, local, t, level, tuple(bounds)))
 
 
-def object_views(graph: FactorGraph, backend: Backend, candidates: int) -> dict[str, View]:
-    """The views of all variables that have objects, by name; what would need too large tables is left out."""
+def object_views(
+    graph: FactorGraph, variables: Iterable[Variable], backend: Backend, candidates: int
+) -> dict[str, View]:
+    """The views of those variables that have objects, by name; what would need too large tables is left out."""
     bounds = bounds_as_factors(graph)
     found: dict[str, View] = {}
-    for v in graph.variables:
+    for v in variables:
         objects = objects_of(graph, v)
         if objects is None:
             continue

@@ -15,8 +15,8 @@ invariant (or says in `approximate` how it does not). It sees the density throug
 - `SubsetBlock`: small sets of the sites of one finite variable, and the energies of their joint values;
 - `PermutationBlock`: the orderings of one variable of type `permutation`, in classes that share no factor, and the
   energies of candidate orderings from the factors that read what differs;
-- `ObjectBlock`: the objects of one continuous variable (rows of an array, or numbers) in their own values, in classes
-  that share no factor, and the energies of candidates from the factors that touch an object;
+- `ObjectBlock` (`object_block.py`): the objects of one continuous variable (rows of an array, or numbers) in their own
+  values, in classes that share no factor, and the energies of candidates from the factors that touch an object;
 - `JointBlock`: finite variables that can be drawn together, given all else;
 - `ProposalBlock`: variables of any kind with a density of the program's own that proposes for them.
 
@@ -286,45 +286,6 @@ class Weigh(Protocol):
 
 
 @runtime_checkable
-class ObjectBlock(Protocol):
-    """A sweep holds the values of all variables (`hold`), and goes back to coordinates at its end (`release`)."""
-
-    name: str
-    objects: int
-    size: int  #: k, the numbers of the largest object; smaller ones are padded
-    classes: int  #: number of colour classes
-    width: int  #: objects in the largest class; smaller ones are padded
-
-    @property
-    def is_real(self) -> Array:
-        """Which numbers of the members of classes are no padding, (classes, width, k)."""
-        ...
-
-    def hold(self, position: Position) -> Mapping[str, Array]:
-        """The values of all variables."""
-        ...
-
-    def release(self, position: Position, held: Mapping[str, Array]) -> Position:
-        """The position at values in which the variable may have moved."""
-        ...
-
-    def current(self, held: Mapping[str, Array], cls: Any) -> Array:
-        """Values (chains, width, k) of a class's objects."""
-        ...
-
-    def energies(self, held: Mapping[str, Array], cls: Any, candidates: Array) -> Array:
-        """Energies (chains, width, C) of candidates (chains, width, C, k), from the factors that touch each object.
-
-        They are with respect to Lebesgue measure of values, and infinite outside the bounds.
-        """
-        ...
-
-    def assign(self, held: Mapping[str, Array], cls: Any, values: Array) -> Mapping[str, Array]:
-        """The values with the class's objects at values (chains, width, k); padding is ignored."""
-        ...
-
-
-@runtime_checkable
 class JointBlock(Protocol):
     sites: int  #: free sites of all variables of the block
 
@@ -378,13 +339,16 @@ class Kernel(Method):
     """A kernel, as its file exports it: all that the planner, the checks of options and the documentation say of it.
 
     view: of a finite variable, a `DiscreteBlock`, `JointBlock`, `ForestBlock`, `BondBlock`, `ChangeBlock`, `PairBlock`,
-    `ChainBlock` or `SubsetBlock`. candidates: how many values of a site it weighs at once in a `DiscreteBlock`; None:
-    all. at_shares: the kernel that runs in its place at shares of the energy, where it runs at the full energy only.
-    finds: the structure that the kernel goes by, of a discrete variable and under some options, or why it has none.
+    `ChainBlock` or `SubsetBlock`; of continuous ones, a `ContinuousBlock`, or (objects) an `ObjectBlock` of one that
+    has any. candidates: how many values of a site it weighs at once in a `DiscreteBlock`; None: all. at_shares: the
+    kernel that runs in its place at shares of the energy, where it runs at the full energy only. finds: the structure
+    that the kernel goes by, of a discrete variable and under some options, or why it has none.
     """
 
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
-    view: Literal["sites", "joint", "forests", "bonds", "changes", "sums", "chains", "subsets"] = "sites"
+    view: Literal["sites", "joint", "forests", "bonds", "changes", "sums", "chains", "subsets", "objects"] = (
+        "sites"
+    )
     candidates: int | None = None
     at_shares: str = ""
     finds: Callable[[FactorGraph, Variable, Mapping[str, Any]], Match | str] | None = None

@@ -1,0 +1,111 @@
+"""Kernels that draw along lines: programs of two numbers come out as quadrature has them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from compose_lang.runtime.arrays import noise as generator
+from compose_lang.runtime.backends import load_backend
+from compose_lang.runtime.kernels.common import slicing
+from compose_lang.runtime.planning.plan import plan
+from tests.compiler.points import graph_of, views_on
+from tests.populations.planes import PLANES, SOUND, STARTS, by_quadrature, scores
+
+CHAINS, STEPS, STEPS_OF_RODS = 3000, 16, 44
+
+
+def drawn(
+    name: str, kernel: str, chains: int, steps: int, backend_name: str = "numpy"
+) -> dict[str, np.ndarray]:
+    """Values after each sweep of a plane's program by a kernel, (steps, chains, …)."""
+    backend = load_backend(backend_name)
+    graph = graph_of(f"{PLANES[name]}\ninfer by {kernel}")
+    views = views_on(graph, backend, plan(graph, backend_name))
+    start = {n: np.broadcast_to(x, (chains, *np.shape(x))) for n, x in STARTS[name].items()}
+    record: dict[str, list[np.ndarray]] = {}
+    with backend.scope():
+        position = views.density.position_of(start)
+        kernels = views.kernels(0)
+        numbers = backend.asarray(np.arange(chains))
+        keys = [generator.chain_keys(3, numbers, k, backend) for k in range(len(kernels))]
+        states = [k.init(position, key) for k, key in zip(kernels, keys, strict=True)]
+        for t in range(steps):
+            for k, bound in enumerate(kernels):
+                noise = generator.draw(bound.noise, keys[k], backend.asarray(t), backend)
+                position, states[k], _ = bound.step(position, states[k], noise, backend.asarray(t))
+            for n, x in views.density.constrain(position)[0].items():
+                record.setdefault(n, []).append(np.asarray(backend.to_numpy(x)))
+    return {n: np.stack(x) for n, x in record.items()}
+
+
+def worst(name: str, kernel: str) -> float:
+    steps = STEPS_OF_RODS if name == "rods" else STEPS
+    late = {n: x[steps // 2 :] for n, x in drawn(name, kernel, CHAINS, steps).items()}
+    return max(abs(z) for z in scores(late, by_quadrature(PLANES[name])).values())
+
+
+@pytest.mark.parametrize("kernel", ["slice"])
+@pytest.mark.parametrize("name", PLANES)
+def test_programs_come_out_as_quadrature_has_them(name: str, kernel: str) -> None:
+    assert worst(name, kernel) < SOUND
+
+
+@pytest.mark.parametrize("kernel", ["slice"])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_backends_draw_the_same(backend: str, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPOSE_TORCH_EAGER", "1")
+    name = "a bound that moves"
+    expected, found = (drawn(name, kernel, 5, 3, b) for b in ("numpy", backend))
+    assert all(np.allclose(found[n], x, atol=1e-9) for n, x in expected.items())
+
+
+def forget_the_height(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any point of a finite energy will do."""
+    whole = slicing.Lines.update
+    monkeypatch.setattr(
+        slicing.Lines,
+        "update",
+        lambda self, place, energy, width, noise: whole(
+            self, place, energy, width, {**noise, "height": 0.0 * noise["height"] + 1e-30}
+        ),
+    )
+
+
+def step_out_to_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = slicing.Lines.stepped_out
+    monkeypatch.setattr(
+        slicing.Lines,
+        "stepped_out",
+        lambda self, place, height, width, noise: whole(
+            self,
+            place,
+            height,
+            width,
+            {**noise, "window": 0.0 * noise["window"] + 0.01, "limit": 0.0 * noise["limit"]},
+        ),
+    )
+
+
+def never_shrink_upwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = slicing.Lines.shrunk
+
+    def kept(self: slicing.Lines, place, energy, height, low, high, tries):  # type: ignore[no-untyped-def]
+        found = whole(self, place, energy, height, low, high, tries)
+        return found._replace(place=np.where(found.place > place, place, found.place))
+
+    monkeypatch.setattr(slicing.Lines, "shrunk", kept)
+
+
+MUTANTS = {
+    "no height": ("pair", forget_the_height),
+    "intervals to one side": ("an offset", step_out_to_one_side),
+    "only downwards": ("rods", never_shrink_upwards),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_planted_bugs_are_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, plant = MUTANTS[mutant]
+    plant(monkeypatch)
+    assert worst(name, "slice") > 2 * SOUND
