@@ -122,7 +122,7 @@ def drawn(
             *warnings,
             *_cut_short(outcome.status, run),
             *undefined_near(run, program.graph, learned),
-            *run.findings(),
+            *run.findings(program.graph),
         ]
         conclude(run, diagnostics)
     finally:

@@ -13,7 +13,8 @@ from rich.console import Console
 from stand_in import drive
 
 from compose_lang.compiler.ir.types import BOOL, REAL, Domain, Type
-from compose_lang.diagnostics import Diagnostic
+from compose_lang.compiler.passes import compile_program
+from compose_lang.diagnostics import Diagnostic, Source
 from compose_lang.runtime.density.columns import Column
 from compose_lang.runtime.results.findings import findings
 from compose_lang.runtime.results.summary import rows, summarise, table
@@ -177,9 +178,69 @@ def test_divergences_are_counted():
     x = (Column("x", Type(REAL)), normal(4, 1000))
     diverging = np.zeros((4, 1000), dtype=bool)
     assert codes(run_of(x, diverging=diverging)) == []
-    diverging[2, 10:13] = True
+    diverging[2, 10:13] = True  # what the step size's own error explains
+    assert codes(run_of(x, diverging=diverging)) == []
+    diverging[1, 700:703] = True
     (finding,) = warnings_of(run_of(x, diverging=diverging))
-    assert finding.code == "CG0704" and "3 of 4000" in finding.message
+    assert (
+        finding.code == "CG0704"
+        and "6 of 4000" in finding.message
+        and "which is where" not in finding.message
+    )
+
+
+def test_where_transitions_diverge_is_named_with_advice_that_fits():
+    tau, theta = np.exp(normal(4, 1000)), normal(4, 1000, 3, seed=1)
+    columns = (Column("tau", Type(REAL)), tau), (Column("theta", Type(REAL, (3,))), theta)
+    run = run_of(*columns, diverging=(tau < 0.2) & (normal(4, 1000, seed=2) > 0))
+    (finding,) = warnings_of(run)
+    assert "where `tau` is small" in finding.message and "offsets" not in finding.help
+    hierarchy = (
+        "var mu: real ~ Normal(0, 1)\nvar tau: positive ~ HalfNormal(1)\nvar theta: real[3] ~ Normal(mu, tau)"
+    )
+    centred = compile_program(Source("<text>", hierarchy + "\nobserve theta[2] = 1")).graph
+    (finding,) = findings(run, run.summaries, centred)
+    assert "`theta`" in finding.help and "offsets" in finding.help
+    (finding,) = findings(run, run.summaries, compile_program(Source("<text>", hierarchy)).graph)
+    assert "offsets" not in finding.help  # by which it is sampled
+
+
+def test_hits_of_walls_are_no_divergences():
+    x = (Column("x", Type(REAL)), normal(4, 1000))
+    walls = np.ones((4, 1000), dtype=bool)
+    assert codes(run_of(x, at_wall=walls)) == []
+    few = (Column("x", Type(REAL)), normal(4, 50))
+    (finding, *_) = warnings_of(run_of(few, at_wall=walls[:, :50]))
+    assert "100 % of transitions ended at a wall" in finding.help
+
+
+def test_parts_that_chains_do_not_share_are_said_to_be_apart():
+    x = normal(4, 1000, 2)
+    x[[0, 3], :, 1] += 20
+    (finding, *_) = warnings_of(run_of((Column("x", Type(REAL, (2,))), x)))
+    assert finding.code == "CG0702" and "`x[1]` is around" in finding.message
+    assert "in chains 1, 2," in finding.message and "in chains 0, 3;" in finding.message
+    x[0, :500, 1] -= 20  # a chain that goes between them
+    (finding, *_) = warnings_of(run_of((Column("x", Type(REAL, (2,))), x)))
+    assert "have not mixed" in finding.message
+
+
+def test_a_slow_start_is_not_called_a_failure():
+    x = normal(4, 1000)
+    x[0] += 0.35
+    (finding,) = warnings_of(run_of((Column("x", Type(REAL)), x)))
+    assert finding.code == "CG0702" and "nearly mixed" in finding.message
+
+
+def test_constant_entries_of_a_type_are_not_stuck():
+    factor = np.zeros((4, 1000, 2, 2))
+    factor[..., 0, 0] = 1.0
+    angle = normal(4, 1000)
+    factor[..., 1, 0], factor[..., 1, 1] = np.sin(angle), np.cos(angle)
+    column = Column("L", Type(Domain("cholesky_corr", size=2)))
+    assert "CG0709" not in codes(run_of((column, factor)))
+    factor[2, :, 1] = [0.6, 0.8]
+    assert "CG0709" in codes(run_of((column, factor)))
 
 
 def test_a_chain_that_does_not_move():

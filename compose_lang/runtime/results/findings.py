@@ -9,17 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from compose_lang.compiler.graph.factor_graph import FactorGraph
+from compose_lang.compiler.ir.types import Type
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.planning.methods import find_method
 from compose_lang.runtime.planning.moves import MOVES
 from compose_lang.runtime.planning.tempering import METHOD as TEMPERING
-from compose_lang.runtime.results import arrivals
+from compose_lang.runtime.results import arrivals, modes
+from compose_lang.runtime.results.divergences import divergent, on_walls
 from compose_lang.runtime.results.draws import StoredDraws
 from compose_lang.runtime.results.optimum import is_search
 from compose_lang.runtime.results.summary import ColumnSummary
 
 MOST_RHAT = 1.01
+NEARLY_MIXED = 1.05
 LEAST_ESS = 400
 LEAST_ESS_A_CHAIN = 100
 LEAST_DRAWS = 10  #: fewer draws say nothing about whether a chain moves
@@ -27,15 +32,17 @@ MOST_NAMES = 3
 LEAST_EXCHANGE = 0.05
 
 
-def findings(run: StoredDraws, summaries: Sequence[ColumnSummary]) -> list[Diagnostic]:
-    """All warnings about a run's draws."""
+def findings(
+    run: StoredDraws, summaries: Sequence[ColumnSummary], graph: FactorGraph | None = None
+) -> list[Diagnostic]:
+    """All warnings about a run's draws. graph: the program's, by which advice fits it."""
     warnings = [*_approximate(run)]
     if run.draws and not is_search(run):
         warnings += [
             *_stuck(run),
-            *_unmixed(summaries),
+            *_unmixed(run, summaries),
             *_few(run, summaries),
-            *_divergent(run),
+            *divergent(run, graph),
             *_apart(run),
             *arrivals.apart(run),
         ]
@@ -46,15 +53,29 @@ def _warning(code: str, message: str, help: str) -> Diagnostic:
     return Diagnostic(code, message, severity="warning", help=help)
 
 
-def _unmixed(summaries: Sequence[ColumnSummary]) -> Iterator[Diagnostic]:
+def _unmixed(run: StoredDraws, summaries: Sequence[ColumnSummary]) -> Iterator[Diagnostic]:
     worst = _beyond(summaries, "rhat", MOST_RHAT, above=True)
-    if worst:
+    if not worst:
+        return
+    listed = _listed(worst, ".3f")
+    if worst[0][0] <= NEARLY_MIXED:
         yield _warning(
             "CG0702",
-            f"the chains have not mixed: R-hat is above {MOST_RHAT} for {_listed(worst, '.3f')}",
-            "run longer (--warmup, --draws); if R-hat stays, the chains sit in different modes, or the "
-            "variable is hard to move: write the program with less dependence between its variables",
+            f"the chains have nearly mixed: R-hat is above {MOST_RHAT} for {listed}",
+            "run longer (--warmup, --draws): means may be off by more than their Monte-Carlo errors",
         )
+        return
+    where = modes.apart(run, [name for _, name in worst])
+    if where:
+        text = f"the chains are in parts of the distribution that none of them leaves: {where}; R-hat is {listed}"
+        help = "how many chains are in a part says nothing of its weight: take a method that goes between parts (smc)"
+    else:
+        text = f"the chains have not mixed: R-hat is above {MOST_RHAT} for {listed}"
+        help = (
+            "run longer (--warmup, --draws); if R-hat stays, the chains sit in different modes, or the variable is "
+            "hard to move: write the program with less dependence between its variables"
+        )
+    yield _warning("CG0702", text, on_walls(run) or help)
 
 
 def _few(run: StoredDraws, summaries: Sequence[ColumnSummary]) -> Iterator[Diagnostic]:
@@ -65,22 +86,9 @@ def _few(run: StoredDraws, summaries: Sequence[ColumnSummary]) -> Iterator[Diagn
             yield _warning(
                 "CG0703",
                 f"too few effective draws for {what}: {measure} is below {least} for {_listed(worst, '.0f')}",
-                f"raise --draws (now {run.draws} a chain)",
+                on_walls(run) or f"raise --draws (now {run.draws} a chain)",
             )
             return
-
-
-def _divergent(run: StoredDraws) -> Iterator[Diagnostic]:
-    count = sum(int(values.sum()) for name, values in run.statistics.items() if name.startswith("diverging"))
-    if count:
-        total = run.chains * run.draws
-        yield _warning(
-            "CG0704",
-            f"{count} of {total} transitions diverged: the draws miss where the density bends sharply",
-            "write hierarchies by their offsets (theta = mu + tau * z with z ~ Normal(0, 1)), "
-            "or take smaller steps; where hard constraints join several variables, their walls count too: "
-            "try --method mh",
-        )
 
 
 def _apart(run: StoredDraws) -> Iterator[Diagnostic]:
@@ -124,7 +132,7 @@ def _stuck(run: StoredDraws) -> Iterator[Diagnostic]:
         if column.is_let or not column.free.size:
             continue
         values = run.values(column).reshape(run.chains, run.draws, column.size)[:, :, column.free]
-        still = (values == values[:, :1]).all(1)  # (chains, elements)
+        still = (values == values[:, :1]).all(1) & varies(column.type)[column.free]  # (chains, elements)
         if column.type.domain.is_discrete:
             differs = (values[:, 0] != values[0, 0]).any(0)
             chains = np.flatnonzero(still.all(1) & differs.any())
@@ -147,6 +155,18 @@ def _stuck(run: StoredDraws) -> Iterator[Diagnostic]:
                 "its kernel rejects every move: try another --method or smaller steps, or more warm-up; "
                 "values that exclude each other need a move that changes them together",
             )
+
+
+def varies(type: Type) -> NDArray[np.bool_]:
+    """Which elements of a variable can differ from draw to draw: a Cholesky factor has a 1 and zeros that cannot."""
+    domain = type.domain
+    event = np.ones(domain.event_shape, dtype=bool)
+    if domain.kind == "cholesky_corr":
+        event = np.tri(domain.size, dtype=bool)
+        event[0, 0] = False
+    elif domain.kind == "simplex" and domain.size == 1:
+        event[:] = False
+    return np.broadcast_to(event, type.full_shape).reshape(-1)
 
 
 def _beyond(

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.results import optimum, summary
 from compose_lang.runtime.results.draws import StoredDraws
@@ -76,9 +77,9 @@ class Run(StoredDraws):
         """The best point where one was looked for (`map`): `energy`, `values` by name, `energies` of all chains."""
         return optimum.optimum(self)
 
-    def findings(self) -> list[Diagnostic]:
-        """Warnings about the draws, with what to try."""
-        return findings(self, self.summaries)
+    def findings(self, graph: FactorGraph | None = None) -> list[Diagnostic]:
+        """Warnings about the draws, with what to try: by the program's graph where it is given."""
+        return findings(self, self.summaries, graph)
 
     def table(self, every: bool = False) -> Table | Group:
         """Rows for the screen, all of them or the first: the best point of a search, else the summary of the draws."""
