@@ -108,6 +108,16 @@ ON_GRIDS = {
         "var x: real ~ mixture(0.25 * Normal(at[k], 0.2 + 0.1 * k) for k in range(4))",
         {"x": (-8, 8)},
     ),
+    "uniform": ("var x: real ~ Uniform(-1, 3)\nrequire x > 0", {"x": (0, 3)}),
+    "uniform, left": ("var x: real ~ Uniform(-1, 3)\nx ~ StudentT(3, 0, 1)", {"x": (-1, 3)}),
+    "quotient": (
+        "var x: real(-6, 6) ~ (0.4 * Normal(-2, 0.7) + 0.6 * Normal(3, 0.5)) / Normal(-2, 1.5)^0.5",
+        {"x": (-6, 6)},
+    ),
+    "heavy": (
+        "var x: real ~ (0.4 * StudentT(9, -4, 0.5) + 0.6 * StudentT(9, 3, 0.8)) * Normal(-1, 3)",
+        {"x": (-40, 40)},
+    ),
     "mixture": ("var x: real ~ 0.3 * Normal(0, 1) + 0.7 * Normal(3, 0.5)", {"x": (-8, 8)}),
     "box": ("var a: real(0, 3)\nvar b: real(-1, 1)\nrequire a + b > 1", {"a": (0, 3), "b": (-1, 1)}),
 }
@@ -216,6 +226,35 @@ def test_statements_that_count_sometimes_or_more_than_once_are_not_drawn() -> No
     assert not known(
         "factor One(x: real) { x ~ StudentT(3, 0, 1) }\nvar x: real(-9, 9)\nx ~ One() ^ 0.5"
     ).groups
+
+
+def test_draws_that_are_no_values_of_a_type_are_drawn_anew() -> None:
+    found = known("var c: ordered(3) ~ Normal(0, 2)")
+    assert abs(found.log_z + math.log(6)) < 4.5 * found.log_z_error
+    assert (np.diff(found.draw(DRAWS, [1])["c"], axis=1) > 0).all()
+    found = known(
+        "var k: int(0, 3) ~ Poisson(2)\nvar d: unit_vector(3) ~ Normal(0, 1)\nvar n: int(0, 9) ~ Normal(4, 1)"
+    )
+    assert [g.label for g in found.groups] == [
+        "Poisson"
+    ]  # a direction and a whole number are not drawn by a normal
+    below = math.exp(-2) * (1 + 2 + 2 + 4 / 3)
+    assert abs(found.log_z - math.log(below * 4 * math.pi * 10)) < 4.5 * found.log_z_error
+    k = found.draw(DRAWS, [2])["k"]
+    assert np.bincount(k) / DRAWS == pytest.approx(
+        math.exp(-2) / below * np.array([1, 2, 2, 4 / 3]), abs=0.02
+    )
+
+
+def test_constraints_on_single_elements_are_limits_of_what_is_drawn() -> None:
+    found = known(
+        "var x: real(0, 1)[3]\nrequire x[1] >= 0.75\nvar y: real[2] ~ Normal(0, 1)\nrequire y[0] > 1"
+    )
+    assert len(found.groups) == 3
+    assert found.log_z == pytest.approx(math.log(0.25 * 0.158655), abs=1e-5)
+    draws = found.draw(DRAWS, [2])
+    assert draws["x"].min(axis=0) == pytest.approx([0, 0.75, 0], abs=1e-3)
+    assert draws["y"].min(axis=0)[0] > 1
 
 
 def test_other_types_are_uniform() -> None:

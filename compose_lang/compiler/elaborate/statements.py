@@ -12,7 +12,7 @@ from compose_lang.compiler.elaborate.bodies import run_body
 from compose_lang.compiler.elaborate.context import Context, FactorStatement, rule
 from compose_lang.compiler.elaborate.factors import algebra, arguments, draws, lints
 from compose_lang.compiler.elaborate.factors.application import applied, with_inputs
-from compose_lang.compiler.elaborate.factors.values import Applied, WithInputs, as_factor
+from compose_lang.compiler.elaborate.factors.values import Applied, Product, WithInputs, as_factor
 from compose_lang.compiler.elaborate.plates import open_clauses
 from compose_lang.compiler.elaborate.values import Cell, DeclaredFactor, Factor, as_node, describe, truth
 from compose_lang.compiler.graph.factor_graph import LocationScale, Term
@@ -213,14 +213,24 @@ def state(ctx: Context, factor: Factor, subjects: list[Node], span: Span) -> Non
     lints.lint_constant(ctx, factor, subjects, span)
     if not ctx.calls:
         ctx.session.statements.append(statement_of(factor, subjects, span))
-    statement = draws.note_statement(ctx, factor, subjects, span)
-    ctx = ctx.session.interpretation.note(ctx, factor, subjects, span)
-    for term in algebra.terms(factor, ctx, subjects, span):
-        if statement is not None and not term.is_prior:
-            term = replace(term, statement=statement)
-        if not ctx.calls and ctx.session.interpretation.checks_support:
-            arguments.require_possible(term, factor.description, subjects)
-        ctx.emit(masked(ctx, term))
+    outer, ctx = ctx, ctx.session.interpretation.note(ctx, factor, subjects, span)
+    for part in parts_of_product(factor):
+        statement = draws.note_statement(outer, part, subjects, span)
+        for term in algebra.terms(part, ctx, subjects, span):
+            if statement is not None and not term.is_prior:
+                term = replace(term, statement=statement)
+            if not ctx.calls and ctx.session.interpretation.checks_support:
+                arguments.require_possible(term, factor.description, subjects)
+            ctx.emit(masked(ctx, term))
+
+
+def parts_of_product(factor: Factor) -> list[Factor]:
+    """The factors whose statements one after the other are the same as that of a plain product; else the factor."""
+    if not isinstance(factor, Product) or factor.quotient is not None:
+        return [factor]
+    if not all(exponent.is_static_scalar and exponent.item() == 1 for _, exponent in factor.parts):
+        return [factor]
+    return [part for part, _ in factor.parts]
 
 
 def note_location(ctx: Context, subjects: list[Node], factor: Factor) -> None:

@@ -6,7 +6,6 @@ of a simplex, a count of values where discrete.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +25,8 @@ class Box:
 
     variable: Variable
     sites: np.ndarray  #: which of the free ones
-    low: float
-    high: float
+    low: np.ndarray  #: of each, where it is a number
+    high: np.ndarray
 
     @property
     def log_volume(self) -> float:
@@ -36,7 +35,7 @@ class Box:
         if v.allowed is not None:
             return float(np.log(v.allowed[self.sites].sum(axis=1)).sum())
         if v.type.domain.kind == "real":
-            return len(self.sites) * math.log(self.high - self.low)
+            return float(np.log(self.high - self.low).sum())
         each = log_volume(v.support)
         assert each is not None
         return len(self.sites) * each
@@ -67,17 +66,16 @@ class Box:
         return possible.start + possible.step * places
 
 
-def box_of(v: Variable, sites: np.ndarray) -> Box | None:
-    """A variable's free sites as a box; None where it is infinite, or nothing draws it uniformly."""
+def box_of(v: Variable, sites: np.ndarray, low: np.ndarray, high: np.ndarray) -> Box | None:
+    """Free sites of a variable as a box between limits; None where it is infinite, or nothing draws it uniformly."""
     domain = v.support
     if domain.kind not in UNIFORM:
         return None
-    low, high = -math.pi, math.pi
     if domain.kind == "real":
-        low = domain.lower if v.lower is None else max(domain.lower, range_of(v.lower)[0])
-        high = domain.upper if v.upper is None else min(domain.upper, range_of(v.upper)[1])
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        low = low if v.lower is None else np.maximum(low, range_of(v.lower)[0])
+        high = high if v.upper is None else np.minimum(high, range_of(v.upper)[1])
+        if not (np.isfinite(low) & np.isfinite(high) & (low < high)).all():
             return None
     elif log_volume(domain) is None:
         return None
-    return Box(v, sites, float(low), float(high))
+    return Box(v, sites, low, high)

@@ -108,7 +108,7 @@ def expand(elements: Elements, scopes: Sequence[Scope]) -> Expansion:
     centre, steps = np.zeros(elements.count), np.ones(elements.count)
     for _ in range(LOOKS):
         found, noise = look(elements, scopes, centre, steps)
-        diagonal = found.curvature.diagonal()
+        diagonal = np.abs(found.curvature.diagonal())
         known = diagonal * steps**2 > RESOLVED * noise
         new = np.where(
             known, 1 / np.sqrt(np.where(known, diagonal, 1.0)), np.where(noise > 0, 1e3 * steps, steps)

@@ -15,11 +15,12 @@ from compose_lang.compiler.graph.factor_graph import Drawn, DrawnStatements, Fac
 from compose_lang.compiler.ir.build import HOST
 from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.compiler.ir.node import Node, postorder
-from compose_lang.compiler.ir.operation import op_of
+from compose_lang.compiler.ir.operation import op_of, reduction_of
 from compose_lang.compiler.references.elements import Elements
 from compose_lang.compiler.references.quadratic import read_by
 from compose_lang.diagnostics import ComposeError
 
+LOGSUMEXP = reduction_of("logsumexp")
 MOST_STEPS = 300  #: of a recurrence that is drawn in order
 NOISE = frozenset({"normal", "uniform"})
 
@@ -48,6 +49,11 @@ class Statement:
     def inputs(self) -> frozenset[str]:
         """The variables that its draws read."""
         return frozenset().union(*(t.drawn.draw.variables for t in self.targets))
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether it chooses among several densities."""
+        return any(op_of(n).reduction is LOGSUMEXP for g in self.groups for n in postorder([g.energy]))
 
     def spread(self, count: int) -> dict[int, float] | None:
         """The interquartile range of some draws of each single number, by site; None where it reads variables."""
@@ -107,7 +113,7 @@ def statement_of(
             return None
         (name,) = d.subject.variables
         v = elements.variables.get(name)
-        if v is None:
+        if v is None or v.node.dtype != d.draw.dtype:
             return None
         full = np.arange(np.prod(v.type.full_shape, dtype=int)).reshape(v.type.full_shape)
         places = read_by(d.subject, {name: full})

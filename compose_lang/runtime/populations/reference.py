@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, once
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.compiler.ir.types import value_range
+from compose_lang.compiler.ir.types import Domain
 from compose_lang.compiler.references.elements import Values
 from compose_lang.compiler.references.parts import ReferenceParts, reference_parts
 from compose_lang.compiler.references.statements import Statement, Target, noise_of, stages
@@ -25,6 +25,7 @@ from compose_lang.runtime.backends import load_backend
 
 LEAST_ACCEPTED = 0.01  #: share of whole draws that must meet the bounds of what is drawn in order
 PILOT = (2_000, 20_000)  #: draws that this share is found from, the second number where some are refused
+ROUNDING = 1e-9  #: by how much a vector may fail its type
 CHUNK = 10**7  #: numbers drawn at once
 
 
@@ -67,7 +68,9 @@ def reference_of(graph: FactorGraph) -> Reference | None:
     """What of a program can be drawn exactly; None where some free variable is drawn by nothing."""
     without: frozenset[int] = frozenset()
     while (parts := reference_parts(graph, without=without)) is not None:
-        log_z = sum(g.log_z for g in parts.gaussians) + sum(b.log_volume for b in parts.boxes)
+        log_z = (
+            sum(g.log_z for g in parts.gaussians) + sum(b.log_volume for b in parts.boxes) - parts.constant
+        )
         variance = sum(g.log_z_error**2 for g in parts.gaussians)
         if not can_be_refused(parts):
             return Reference(parts.groups, parts.description, log_z, math.sqrt(variance), parts)
@@ -192,13 +195,30 @@ def statement_admits(parts: ReferenceParts, s: Statement, values: Values) -> NDA
         inside &= np.isfinite(np.asarray(energy)).reshape((len(energy), -1)).all(axis=1)
     for t in s.targets:
         v = parts.elements.variables[t.name]
-        low, high = value_range(v.support)
-        drawn = values[t.name].reshape((count, -1))[:, t.places]
-        if v.is_discrete:
-            inside &= ((drawn >= low) & (drawn <= high)).all(axis=1)
-        else:
-            inside &= (np.isfinite(drawn) & (drawn >= low) & (drawn <= high)).all(axis=1)
+        drawn = values[t.name].reshape((count, -1))[:, t.places].astype(float)
+        low, high = parts.limits.low[t.numbers], parts.limits.high[t.numbers]
+        inside &= (np.isfinite(drawn) & (drawn >= low) & (drawn <= high)).all(axis=1)
+        if event := v.type.domain.event_shape:
+            inside &= belong(v.type.domain, drawn.reshape((count, -1, *event))).all(axis=1)
     return inside & allowed(parts, s, values)
+
+
+def belong(domain: Domain, x: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which vectors and matrices (…, *event) are values of a domain, but for rounding."""
+    good: Any = np.ones(x.shape[: x.ndim - len(domain.event_shape)], dtype=bool)
+    match domain.kind:
+        case "ordered" | "positive_ordered":
+            good = (np.diff(x, axis=-1) > 0).all(axis=-1)
+        case "simplex":
+            good = np.abs(x.sum(axis=-1) - 1) < ROUNDING
+        case "unit_vector":
+            good = np.abs((x**2).sum(axis=-1) - 1) < ROUNDING
+        case "cholesky_corr":
+            good = (np.triu(x, 1) == 0).all(axis=(-2, -1)) & (np.diagonal(x, axis1=-2, axis2=-1) > 0).all(-1)
+            good &= (np.abs((x**2).sum(axis=-1) - 1) < ROUNDING).all(axis=-1)
+        case "permutation":
+            good = (np.sort(x, axis=-1) == np.arange(domain.size)).all(axis=-1)
+    return np.asarray(good)
 
 
 def allowed(parts: ReferenceParts, s: Statement, values: Values) -> NDArray[np.bool_]:
