@@ -72,9 +72,6 @@ def find_start(density: Density, keys: Array, fixed: Position | None = None, lev
         settled = settled | xp.isfinite(evaluate(density.constants, found))
         if bool(xp.all(settled)):
             return found
-    proof = excluded(density.graph)
-    if proof is not None:
-        raise impossible(proof)
     if is_searched(density):
         for is_placed in (True, False) if placed is not None else (False,):
             searched = search(density, keys, found, level, is_placed)
@@ -205,6 +202,9 @@ def searched_blocks(density: Density, is_placed: bool) -> list[Block]:
 
 def refused(density: Density, position: Position) -> ComposeError:
     """Why no start was found: the constraints that fail, or the factors whose energy is not finite."""
+    proof = excluded(density.graph)
+    if proof is not None:
+        return impossible(proof)
     values, _ = density.constrain(position)
     backend = density.backend
     energies = density.group_energies(density.graph.groups, values)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.chains.recording import as_stored, packed, stored_types, unpacked
-from compose_lang.runtime.chains.starts import refused
+from compose_lang.runtime.chains.starts import find_start, refused
 from compose_lang.runtime.chains.steps import keys_of
 from compose_lang.runtime.chains.sweep import Advance
 from compose_lang.runtime.density.density import Density
@@ -102,6 +102,7 @@ class PopulationSampler:
         self.capacity = self.particles
         self.is_exact = reference is not None and not (path.brought or path.walls)
         self.lock = threading.Lock()  # chains start in threads of their own
+        self.is_possible = False  #: whether a point is known that satisfies the constraints
         self.stored = stored_types(whole.columns, keep)
         compiled = self.backend.compile if self.backend.compiles_whole else lambda function: function
         self._parts = compiled(self._parts_of)
@@ -198,6 +199,8 @@ class PopulationSampler:
         """Go on along the path as far as the weights stay together, copy by weight, and move."""
         walk = p.walk
         brought, cost = self.parts(p.position)
+        if not walk.counts[0]:
+            self.require_some(p, cost)
         own = weights.normalised(walk.log_weights)
         place = self.next_place(Place(*walk.place), brought, cost, own, int(walk.counts[0]))
         self.require_way(p, place, cost)
@@ -235,6 +238,13 @@ class PopulationSampler:
             return hard
         step = weights.longest(lambda s: share(at._replace(price=at.price + s)), least, MOST_PRICE)
         return at._replace(price=at.price + step)
+
+    def require_some(self, p: Population, cost: NDArray[Any]) -> None:
+        """CG0502 (exit code 4) where no point of the reference satisfies the constraints, nor a search finds one."""
+        with self.lock:
+            if not self.is_possible and self.path.walls and (cost > 0.0).all():
+                find_start(self.whole, p.keys[:1])
+            self.is_possible = True
 
     def require_way(self, p: Population, place: Place, cost: NDArray[Any]) -> None:
         """CG0502 (exit code 4) where no particle comes to satisfy the constraints, whatever they cost."""
