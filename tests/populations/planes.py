@@ -14,6 +14,7 @@ PLANES = {
     "pair": PAIR,
     "a bound that moves": "var r: real(0.1, 1)\nvar x: real(r, 2)\nx ~ Normal(r, 1)",
     "an offset": "var tau: real(0.4, 3)\nvar x: real ~ Normal(0, tau)\nx ~ Normal(1.5, 1)",
+    "a straight wall": "var x: real(0, 1)[2]\nrequire 2 * x[0] + x[1] <= 1.2\nenergy -3 * x[0] * x[1]",
     "angles": "var t: angle[2]\nenergy -2 * cos(t[0] - t[1]) - cos(t[0])",
 }
 STARTS = {
@@ -21,6 +22,7 @@ STARTS = {
     "pair": {"x": [0.3, 0.2]},
     "a bound that moves": {"r": 0.4, "x": 1.0},
     "an offset": {"tau": 1.0, "x": 0.5},
+    "a straight wall": {"x": [0.1, 0.3]},
     "angles": {"t": [0.1, 0.2]},
 }
 GRID = 500

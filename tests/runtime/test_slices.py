@@ -9,9 +9,11 @@ from compose_lang.runtime.arrays import noise as generator
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.kernels.common import slicing
 from compose_lang.runtime.planning.plan import plan
+from compose_lang.runtime.views.lines import LineView
 from tests.compiler.points import graph_of, views_on
 from tests.populations.planes import PLANES, SOUND, STARTS, by_quadrature, scores
 
+KERNELS = ["slice", "hit_and_run"]
 CHAINS, STEPS, STEPS_OF_RODS = 3000, 16, 44
 
 
@@ -45,19 +47,31 @@ def worst(name: str, kernel: str) -> float:
     return max(abs(z) for z in scores(late, by_quadrature(PLANES[name])).values())
 
 
-@pytest.mark.parametrize("kernel", ["slice"])
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("name", PLANES)
 def test_programs_come_out_as_quadrature_has_them(name: str, kernel: str) -> None:
     assert worst(name, kernel) < SOUND
 
 
-@pytest.mark.parametrize("kernel", ["slice"])
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_backends_draw_the_same(backend: str, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPOSE_TORCH_EAGER", "1")
     name = "a bound that moves"
     expected, found = (drawn(name, kernel, 5, 3, b) for b in ("numpy", backend))
     assert all(np.allclose(found[n], x, atol=1e-9) for n, x in expected.items())
+
+
+def test_a_chord_ends_at_straight_walls() -> None:
+    """So that all of it is possible: without an energy the first point is taken."""
+    graph = graph_of("var x: real(0, 1)[2]\nrequire 2 * x[0] + x[1] <= 1.2\ninfer by hit_and_run")
+    views = views_on(graph, "numpy", plan(graph, "numpy"))
+    block = views.block(("x",), "hit_and_run")
+    held = {"x": np.array([[0.1, 0.3], [0.1, 0.3], [0.5, 0.1]])}
+    direction = np.array([[1.0, 0.0], [-1.0, 1.0], [0.0, 2.0]])
+    first, last = block.chord(held["x"], direction, held)
+    assert np.allclose(first, [-0.1, -0.3, -0.05])
+    assert np.allclose(last, [0.35, 0.1, 0.05])
 
 
 def forget_the_height(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,15 +111,21 @@ def never_shrink_upwards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slicing.Lines, "shrunk", kept)
 
 
+def go_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = LineView.chord
+    monkeypatch.setattr(LineView, "chord", lambda *given: (0.0 * given[1][:, 0], whole(*given)[1]))
+
+
 MUTANTS = {
-    "no height": ("pair", forget_the_height),
-    "intervals to one side": ("an offset", step_out_to_one_side),
-    "only downwards": ("rods", never_shrink_upwards),
+    "no height": ("pair", "slice", forget_the_height),
+    "intervals to one side": ("an offset", "slice", step_out_to_one_side),
+    "only downwards": ("rods", "slice", never_shrink_upwards),
+    "lines one way": ("pair", "hit_and_run", go_forwards),
 }
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_planted_bugs_are_caught(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    name, plant = MUTANTS[mutant]
+    name, kernel, plant = MUTANTS[mutant]
     plant(monkeypatch)
-    assert worst(name, "slice") > 2 * SOUND
+    assert worst(name, kernel) > 2 * SOUND

@@ -22,8 +22,8 @@ from compose_lang.runtime.kernels.common.kernel import (
     Kernel,
     Option,
 )
-from compose_lang.runtime.kernels.common.object_block import ObjectBlock
 from compose_lang.runtime.kernels.common.slicing import Lines
+from compose_lang.runtime.kernels.common.value_blocks import ObjectBlock
 
 Step = tuple[Position, Tree, dict[str, Array]]
 

@@ -26,6 +26,7 @@ from compose_lang.runtime.kernels.common.kernel import BoundKernel
 from compose_lang.runtime.kernels.common.proposing import Proposed
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.views.coordinates import Coordinates
+from compose_lang.runtime.views.lines import line_view
 from compose_lang.runtime.views.objects import object_views
 from compose_lang.runtime.views.view import Compiled, View, ViewKind, integers
 
@@ -142,6 +143,9 @@ def views_of(density: Density, blocks: Sequence[Block], is_steady: bool = True) 
                 views[block.variables, sees] = joint(block.variables, blocks, backend)
             elif first.is_discrete:
                 views[block.variables, sees] = kinds()[sees].make(graph, first, block, backend)
+            elif sees == "lines" and not block.summed:
+                line = line_view(graph, [graph.variable(n) for n in block.variables], backend)
+                views |= {} if line is None else {(block.variables, sees): line}
             elif sees == "objects" and len(block.variables) == 1 and not block.summed:
                 for view in object_views(graph, [first], backend, candidates=1).values():
                     views[block.variables, sees] = view

@@ -15,8 +15,9 @@ invariant (or says in `approximate` how it does not). It sees the density throug
 - `SubsetBlock`: small sets of the sites of one finite variable, and the energies of their joint values;
 - `PermutationBlock`: the orderings of one variable of type `permutation`, in classes that share no factor, and the
   energies of candidate orderings from the factors that read what differs;
-- `ObjectBlock` (`object_block.py`): the objects of one continuous variable (rows of an array, or numbers) in their own
+- `ObjectBlock` (`value_blocks.py`): the objects of one continuous variable (rows of an array, or numbers) in their own
   values, in classes that share no factor, and the energies of candidates from the factors that touch an object;
+- `LineBlock` (there too): real variables in their own values as one vector a chain, and the chord of a line through it;
 - `JointBlock`: finite variables that can be drawn together, given all else;
 - `ProposalBlock`: variables of any kind with a density of the program's own that proposes for them.
 
@@ -340,15 +341,16 @@ class Kernel(Method):
 
     view: of a finite variable, a `DiscreteBlock`, `JointBlock`, `ForestBlock`, `BondBlock`, `ChangeBlock`, `PairBlock`,
     `ChainBlock` or `SubsetBlock`; of continuous ones, a `ContinuousBlock`, or (objects) an `ObjectBlock` of one that
-    has any. candidates: how many values of a site it weighs at once in a `DiscreteBlock`; None: all. at_shares: the
-    kernel that runs in its place at shares of the energy, where it runs at the full energy only. finds: the structure
-    that the kernel goes by, of a discrete variable and under some options, or why it has none.
+    has any, or (lines) a `LineBlock` of reals. candidates: how many values of a site it weighs at once in a
+    `DiscreteBlock`; None: all. at_shares: the kernel that runs in its place at shares of the energy, where it runs at
+    the full energy only. finds: the structure that the kernel goes by, of a discrete variable and under some options,
+    or why it has none.
     """
 
     bind: Callable[..., BoundKernel]  #: (block, backend, options: dict, warmup: int) -> BoundKernel
-    view: Literal["sites", "joint", "forests", "bonds", "changes", "sums", "chains", "subsets", "objects"] = (
-        "sites"
-    )
+    view: Literal[
+        "sites", "joint", "forests", "bonds", "changes", "sums", "chains", "subsets", "objects", "lines"
+    ] = "sites"
     candidates: int | None = None
     at_shares: str = ""
     finds: Callable[[FactorGraph, Variable, Mapping[str, Any]], Match | str] | None = None

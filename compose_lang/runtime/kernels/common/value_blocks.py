@@ -1,4 +1,4 @@
-"""What a kernel sees of the objects of a continuous variable: rows of an array, or numbers, in their own values."""
+"""What a kernel sees of continuous variables in their own values: their objects, or all as a vector on a line."""
 
 from __future__ import annotations
 
@@ -51,4 +51,40 @@ class ObjectBlock(Protocol):
 
     def assign(self, held: Mapping[str, Array], cls: Any, values: Array) -> Mapping[str, Array]:
         """The values with the class's objects at values (chains, width, k); padding is ignored."""
+        ...
+
+
+@runtime_checkable
+class LineBlock(Protocol):
+    """Real variables as one flat vector a chain, in their own values. A sweep holds these, as of an `ObjectBlock`."""
+
+    names: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """D, the number of values."""
+        ...
+
+    def hold(self, position: Position) -> Mapping[str, Array]:
+        """The values of all variables."""
+        ...
+
+    def release(self, position: Position, held: Mapping[str, Array]) -> Position:
+        """The position at values in which the block may have moved."""
+        ...
+
+    def ravel(self, held: Mapping[str, Array]) -> Array:
+        """The block's values (chains, D)."""
+        ...
+
+    def unravel(self, held: Mapping[str, Array], x: Array) -> dict[str, Array]:
+        """All values, with the block's replaced by x (chains, D)."""
+        ...
+
+    def energy(self, x: Array, held: Mapping[str, Array]) -> Array:
+        """Energy (chains,) of the factors that read the block, with respect to Lebesgue measure of its values."""
+        ...
+
+    def chord(self, x: Array, direction: Array, held: Mapping[str, Array]) -> tuple[Array, Array]:
+        """The ends (chains,) of the t at which x + t direction lies within bounds and straight walls."""
         ...
