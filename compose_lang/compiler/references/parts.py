@@ -85,17 +85,17 @@ def reference_parts(graph: FactorGraph, without: frozenset[int] = frozenset()) -
         for s in statements_of(graph, elements)
         if s.place not in without and not all(id(g) in flat for g in s.groups)
     ]
-    reserved = frozenset(s.place for s in statements if s.inputs)
+    preferred: frozenset[int] = frozenset()
     while True:
-        left, apart = split(elements, quadratics, statements, reserved)
+        left, apart = split(elements, quadratics, statements, preferred)
         found = gaussians_of(elements, left, limits)
-        better = frozenset(s.place for s in statements if s.place not in reserved and is_better(s, found))
+        better = frozenset(s.place for s in statements if s.place not in preferred and is_better(s, found))
         if not better:
             break
-        reserved |= better
+        preferred |= better
     parts = assembled(graph, elements, limits, found, apart_first(statements, apart))
     if parts is None:  # what a Gaussian took of a statement's elements may have left the others to nothing
-        left, apart = split(elements, quadratics, statements, None)
+        left, apart = split(elements, quadratics, statements, frozenset(s.place for s in statements))
         parts = assembled(graph, elements, limits, gaussians_of(elements, left, limits), apart)
     return parts
 
@@ -176,28 +176,28 @@ def split(
     elements: Elements,
     quadratics: Sequence[QuadraticGroup],
     statements: Sequence[Statement],
-    reserved: frozenset[int] | None,
+    preferred: frozenset[int],
 ) -> tuple[list[QuadraticGroup], list[Statement]]:
     """Groups for Gaussians, and the statements that draw other elements: no element is touched by both.
 
-    reserved: statements, by place, that draw their elements themselves unless another does that a Gaussian can absorb;
-    None: all draw theirs themselves.
+    preferred: statements, by place, that draw their elements themselves. So do those whose inputs are variables and
+    whose groups no Gaussian can absorb, unless another statement of the same elements is absorbed.
     """
     within = {id(q.group) for q in quadratics}
-    is_joined = {s.place: all(id(g) in within for g in s.groups) for s in statements}
-    if reserved is None:
-        is_joined = dict.fromkeys(is_joined, False)
     claimed = np.zeros(elements.count, dtype=bool)
+    apart = []
+    for s in statements:
+        if s.place in preferred and not claimed[s.numbers].any():
+            claimed[s.numbers] = True
+            apart.append(s)
+    is_joined = {
+        s.place: not claimed[s.numbers].any() and all(id(g) in within for g in s.groups) for s in statements
+    }
     for s in statements:
         if is_joined[s.place]:
             claimed[s.numbers] = True
-    apart: list[Statement] = []
     for s in statements:
-        if (
-            (reserved is None or s.place in reserved)
-            and not is_joined[s.place]
-            and not claimed[s.numbers].any()
-        ):
+        if s.inputs and not is_joined[s.place] and not claimed[s.numbers].any():
             claimed[s.numbers] = True
             apart.append(s)
     left = list(quadratics)
