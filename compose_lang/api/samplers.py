@@ -147,7 +147,7 @@ def along_path(density: Density, plan: Plan, settings: Settings) -> Choice:
     def make(names: Sequence[str]) -> Sampler:
         reference = reference_of(density.graph)
         absorbed = () if reference is None else reference.groups
-        path = Path.to(density.graph, absorbed)
+        path = Path.to(density.graph if reference is None else reference.graph, absorbed)
         others = at_shares([b for b in plan.blocks if b.variables != walk.variables])
         moved = Block(walk.variables, HMC.name)
         on_path = Density(path.graph, density.backend, density.weights)

@@ -248,6 +248,29 @@ def test_draws_that_are_no_values_of_a_type_are_drawn_anew() -> None:
     )
 
 
+def test_of_a_contrast_what_it_likes_is_drawn_and_the_rest_comes_in() -> None:
+    text = (
+        "var x: real\nx ~ contrast(0.6 * Normal(0, 1) + 0.4 * Normal(5, 0.6), Normal(0, 0.5), strength=20)\n"
+    )
+    graph = compile_program(Source("<test>", text)).graph
+    found = reference_of(graph)
+    assert found is not None and len(found.groups) == 1 and len(found.graph.groups) == 2
+    assert found.log_z == pytest.approx(0, abs=1e-9) and found.description == "x as a mixture of Gaussians"
+    values = {"x": np.linspace(-4, 7, 12)}
+    whole, apart = (
+        interpret(load_backend("numpy"), [g.energy for g in of.groups], bound)
+        for of, bound in (
+            (of, {id(v.node): values["x"] for v in of.variables}) for of in (graph, found.graph)
+        )
+    )
+    assert sum(apart) == pytest.approx(sum(whole))
+    assert (apart[1] >= -1e-12).all()
+    bounded = "var x: real(-9, 9)\nx ~ contrast(StudentT(3, 0, 1), Normal(0, 0.5))"
+    left = compile_program(Source("<test>", bounded)).graph
+    whole_one = reference_of(left)
+    assert whole_one is not None and whole_one.graph.groups == left.groups
+
+
 def test_constraints_on_single_elements_are_limits_of_what_is_drawn() -> None:
     found = known(
         "var x: real(0, 1)[3]\nrequire x[1] >= 0.75\nvar y: real[2] ~ Normal(0, 1)\nrequire y[0] > 1"

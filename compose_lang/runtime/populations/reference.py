@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, once
 from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.compiler.ir.types import Domain
+from compose_lang.compiler.references.contrasts import contrasts_apart
 from compose_lang.compiler.references.elements import Values
 from compose_lang.compiler.references.parts import ReferenceParts, reference_parts
 from compose_lang.compiler.references.statements import Statement, Target, noise_of, stages
@@ -33,10 +34,12 @@ CHUNK = 10**7  #: numbers drawn at once
 class Reference:
     """A density whose draws are exact: the product of `groups`, within the types of all free variables.
 
+    graph: the program's, of which `groups` are some, or the same density with contrasts in two groups each.
     description: what is drawn how, in words. log_z: the log of its integral over the variables' own values, bounds
     included, with its standard error.
     """
 
+    graph: FactorGraph
     groups: tuple[FactorGroup, ...]
     description: str
     log_z: float
@@ -66,18 +69,20 @@ def most_at_once(parts: ReferenceParts) -> int:
 @once
 def reference_of(graph: FactorGraph) -> Reference | None:
     """What of a program can be drawn exactly; None where some free variable is drawn by nothing."""
+    apart = contrasts_apart(graph)
     without: frozenset[int] = frozenset()
-    while (parts := reference_parts(graph, without=without)) is not None:
+    while (parts := reference_parts(apart.graph, without=without)) is not None:
+        graph = apart.keeping(parts.groups)
         log_z = (
             sum(g.log_z for g in parts.gaussians) + sum(b.log_volume for b in parts.boxes) - parts.constant
         )
         variance = sum(g.log_z_error**2 for g in parts.gaussians)
         if not can_be_refused(parts):
-            return Reference(parts.groups, parts.description, log_z, math.sqrt(variance), parts)
+            return Reference(graph, parts.groups, parts.description, log_z, math.sqrt(variance), parts)
         share, error, values = accepted(parts)
         if share >= LEAST_ACCEPTED:
             log_z, error = log_z + math.log(share), math.hypot(math.sqrt(variance), error)
-            return Reference(parts.groups, parts.description, log_z, error, parts)
+            return Reference(graph, parts.groups, parts.description, log_z, error, parts)
         if not parts.statements:
             return None  # bounds between variables leave almost nothing
         worst = min(parts.statements, key=lambda s: statement_admits(parts, s, values).mean())
