@@ -93,6 +93,7 @@ CODES: dict[str, str] = {
     "CG0714": "something is still to be learned",
     "CG0715": "populations have not arrived together",
     "CG0716": "the draws are by another plan than the first",
+    "CG0717": "no chain visited a part of a mixture",
     # 08 limits
     "CG0801": "too large",
     "CG0802": "time limit reached",

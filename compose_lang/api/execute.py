@@ -28,6 +28,7 @@ from compose_lang.runtime.chains.driver import Driver, Watch
 from compose_lang.runtime.learning.obtain import TrainedWeights, by_part
 from compose_lang.runtime.results.run import Run
 from compose_lang.runtime.results.undefined import undefined_near
+from compose_lang.runtime.results.unvisited import unvisited
 from compose_lang.runtime.runs.manifest import Status
 from compose_lang.runtime.runs.settings import Settings
 from compose_lang.runtime.runs.storage import MANIFEST, RunFolder
@@ -122,6 +123,7 @@ def drawn(
             *warnings,
             *_cut_short(outcome.status, run),
             *undefined_near(run, program.graph, learned),
+            *unvisited(run, program.graph, learned),
             *run.findings(program.graph),
         ]
         conclude(run, diagnostics)
