@@ -25,6 +25,7 @@ class ToyContinuous:
     function: Callable[[Array, Any], Array]
     derivative: Callable[[Array, Any], Array]
     alone: bool = True
+    has_walls: bool = False
     names: tuple[str, ...] = ("x",)
 
     def ravel(self, position: Position) -> Array:

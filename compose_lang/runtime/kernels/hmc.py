@@ -22,7 +22,6 @@ from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common import adaptation
 from compose_lang.runtime.kernels.common.adaptation import (
-    MOST_ENERGY_ERROR,
     State,
     Windows,
     first_step,
@@ -32,6 +31,7 @@ from compose_lang.runtime.kernels.common.adaptation import (
 )
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, ContinuousBlock, Kernel, Option
 from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
+from compose_lang.runtime.kernels.common.walls import ended
 
 TARGET = 0.8
 LENGTH = 1.5 * math.pi
@@ -95,7 +95,7 @@ class HMC:
             "accept_prob": accept_prob,
             "step_size": h,
             "energy": energy,
-            "diverging": ~(error <= MOST_ENERGY_ERROR),
+            **ended(block, error, new_energy, xp),
             "num_steps": steps,
         }
         return block.unravel(position, u), State(energy, gradient, learned), statistics

@@ -15,7 +15,6 @@ from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.kernels.common import adaptation
 from compose_lang.runtime.kernels.common.adaptation import (
-    MOST_ENERGY_ERROR,
     State,
     Windows,
     first_step,
@@ -25,6 +24,7 @@ from compose_lang.runtime.kernels.common.adaptation import (
 )
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, ContinuousBlock, Kernel, Option
 from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
+from compose_lang.runtime.kernels.common.walls import ended
 
 TARGET = 0.574
 """The best acceptance in high dimensions: Roberts and Rosenthal, JRSS B 1998."""
@@ -77,7 +77,7 @@ class Langevin:
             "accept_prob": accept_prob,
             "step_size": h,
             "energy": energy,
-            "diverging": ~(error <= MOST_ENERGY_ERROR),
+            **ended(block, error, new_energy, xp),
         }
         return block.unravel(position, u), State(energy, gradient, learned), statistics
 

@@ -74,11 +74,20 @@ class NUTS:
             "accept_prob": accept_prob,
             "step_size": h,
             "energy": tree.z_proposal_pe,
-            "diverging": tree.diverging,
+            **self.ended(tree, position),
             "num_steps": tree.num_proposals,
         }
         state = State(tree.z_proposal_pe, tree.z_proposal_grad, learned)
         return self.block.unravel(position, tree.z_proposal), state, statistics
+
+    def ended(self, tree: Any, position: Position) -> dict[str, Array]:
+        """Whether trees diverged, told from walls: a tree that stops early has its last point at an end."""
+        if not self.block.has_walls:
+            return {"diverging": tree.diverging}
+        xp = self.backend.xp
+        ends = [self.block.energy(u, position) for u in (tree.z_left, tree.z_right)]
+        at_wall = tree.diverging & (xp.maximum(*ends) == xp.inf)
+        return {"diverging": tree.diverging & ~at_wall, "at_wall": at_wall}
 
     def trees(self, position: Position, *arrays: Array) -> Any:
         """NumPyro's `TreeInfo` of each chain."""

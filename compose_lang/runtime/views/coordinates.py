@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from compose_lang.compiler.graph.factor_graph import FactorGroup, groups_of, moved_with
+from compose_lang.compiler.rewrites.tighten_bounds import is_bound
 from compose_lang.runtime.arrays.protocol import Array, Position
 from compose_lang.runtime.arrays.transforms import unconstrained_shape
 from compose_lang.runtime.density.density import FULL, Density
@@ -50,6 +51,12 @@ class Coordinates:
         groups = list(graph.groups) if self.alone else groups_of(graph, self.moved)
         gone = {name for joint in self.summed for name in joint.summed.exact.names}
         return [g for g in groups if not g.variables & gone]
+
+    @cached_property
+    def has_walls(self) -> bool:
+        """Whether hard constraints, more than bounds, make its energy infinite somewhere."""
+        graph = self.density.graph
+        return any(g.kind == "require" and not is_bound(graph, g) for g in self.groups)
 
     @cached_property
     def moved(self) -> frozenset[str]:

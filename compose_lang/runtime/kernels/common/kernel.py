@@ -46,6 +46,11 @@ class ContinuousBlock(Protocol):
     size: int  #: D, the number of unconstrained coordinates
     alone: bool  #: whether no other block moves between its steps, so that energies may be kept
 
+    @property
+    def has_walls(self) -> bool:
+        """Whether hard constraints, more than bounds, make its energy infinite somewhere."""
+        ...
+
     def ravel(self, position: Position) -> Array:
         """The block's coordinates (chains, D)."""
         ...
