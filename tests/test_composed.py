@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.composed.answers import ANSWERS, MOST_ERROR, PROGRAMS, TRUTHS, check
+from benchmarks.composed.runner import run
 from benchmarks.composed.truth import GaussianMixture, Grid, Truth, normal1
 from benchmarks.composed.verdict import judge
 from compose_lang.runtime.results.convergence import convergence
@@ -117,3 +118,15 @@ def test_few_or_sticky_draws_want_a_word():
     apart = np.sort(x, axis=None).reshape(4, 1000)  # each chain in a part of its own
     assert verdict(apart) in ("short, unwarned", "WRONG UNWARNED")
     assert verdict(apart, "CG0702") in ("short, warned", "wrong, warned")
+
+
+@pytest.mark.parametrize("name", ["far3_10d", "rods3"])
+def test_programs_come_out_right_by_default(name: str):
+    """Of a mixture whose parts are drawn outright, and of walls; all of them: `python -m benchmarks.composed`."""
+    found = run(name, KNOWN[name], backend="jax", seed=0)
+    assert found.judged.verdict == "right", f"{found.judged} {found.ran.said}"
+
+
+def test_what_does_not_run_is_refused():
+    found = run("rods3", KNOWN["rods3"], backend="jax", seed=0, options=("--method", "no_such_method"))
+    assert found.judged.verdict == "refused" and "no_such_method" in found.ran.said

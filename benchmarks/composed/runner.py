@@ -72,8 +72,9 @@ def compose_run(program: Path, *options: str, patience: float = 8 * MOST_SECONDS
         if done.returncode < 0 and cpu >= 0.9 * patience:
             return Ran({}, wall, cpu, "ended by the judge", ended=False)
         document = json.loads(done.stdout) if done.stdout.strip() else {}
-        if "summary" not in document:
-            return Ran({}, wall, cpu, (done.stderr or done.stdout).strip()[-2000:])
+        if not document.get("summary"):
+            said = " ".join(f"{d['code']}: {d['message']}" for d in document.get("diagnostics", ()))
+            return Ran({}, wall, cpu, said or done.stderr.strip()[-2000:])
         return Ran(document, wall, cpu, evaluations=_evaluations(Run.open(out)))
 
 
