@@ -145,7 +145,7 @@ def along_path(density: Density, plan: Plan, settings: Settings) -> Choice:
     settings = replace(settings, warmup=MOST_STAGES, thin=1)
 
     def make(names: Sequence[str]) -> Sampler:
-        reference = reference_of(density.graph)
+        reference = reference_of(density.graph, settings.seed)
         absorbed = () if reference is None else reference.groups
         path = Path.to(density.graph if reference is None else reference.graph, absorbed)
         others = at_shares([b for b in plan.blocks if b.variables != walk.variables])

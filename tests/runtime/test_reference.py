@@ -15,13 +15,14 @@ from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.compiler.passes import compile_program
 from compose_lang.diagnostics import Source
 from compose_lang.runtime.backends import load_backend
-from compose_lang.runtime.populations.reference import Reference, reference_of
+from compose_lang.runtime.populations.reference import Reference, drawn_outright, reference_of
 
 DRAWS = 20_000
 
 
 def reference(text: str) -> Reference | None:
-    return reference_of(compile_program(Source("<test>", text)).graph)
+    """What a program's reference draws outright, without regard to its other factors."""
+    return drawn_outright(compile_program(Source("<test>", text)).graph)
 
 
 def known(text: str) -> Reference:
@@ -169,6 +170,50 @@ def test_the_identity_of_integral_and_draws_holds(name: str) -> None:
     assert abs(mean - 1) < 4.5 * error < 0.3
 
 
+BY_REJECTION = {
+    "walls": (
+        "var a: real(0, 3)\nvar b: real(-1, 1)\nrequire a + b > 1\nprefer b > 0 weight 2",
+        {"a": (0, 3), "b": (-1, 1)},
+    ),
+    "rest": (
+        "var x: real ~ Normal(0, 2)\nvar y: real ~ StudentT(9, x, 1)\n1.5 ~ Normal(abs(x) + y^2, 0.5)\n"
+        "x ~ StudentT(4, 1, 2)",
+        {"x": (-12, 12), "y": (-12, 12)},
+    ),
+    "contrast": (
+        "var x: real\nx ~ contrast(0.6 * Normal(0, 1) + 0.4 * Normal(5, 0.6), Normal(0, 0.5), strength=20)",
+        {"x": (-9, 9)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BY_REJECTION)
+def test_programs_are_drawn_whole_where_their_other_factors_keep_enough(name: str) -> None:
+    text, ranges = BY_REJECTION[name]
+    found = reference_of(compile_program(Source("<test>", text)).graph)
+    assert (
+        found is not None and found.groups == found.graph.groups and "keep one draw in" in found.description
+    )
+    log_z, moments = on_grid(found, ranges, 100_000 if len(ranges) == 1 else 1_000)
+    assert abs(found.log_z - log_z) < 2e-3 + 4 * found.log_z_error < 0.2
+    others = [found.log_z_from((7, chain)) for chain in range(8)]
+    assert 0 < np.std(others) < 3 * found.log_z_error and abs(np.mean(others) - log_z) < 2 * found.log_z_error
+    draws = found.draw(DRAWS, [7])
+    for variable, (mean, sd) in moments.items():
+        assert abs(draws[variable].mean() - mean) < 4.5 * sd / math.sqrt(DRAWS) + 1e-3 * sd
+        assert abs(draws[variable].std() / sd - 1) < 0.03
+
+
+def test_a_program_is_not_drawn_by_rejection_where_that_may_be_wrong_or_takes_too_long() -> None:
+    programs = (
+        "var x: real(-9, 9)\nvar s: positive ~ HalfNormal(1)\n1.5 ~ Normal(x, s)",  # no floor
+        "var x: real(0, 1)[40]\nfor (i, j) in pairs(40) { require abs(x[i] - x[j]) > 0.02 }",
+    )
+    for text in programs:
+        found = reference_of(compile_program(Source("<test>", text)).graph)
+        assert found is not None and found.rest is None and len(found.groups) < len(found.graph.groups)
+
+
 def test_what_is_observed_is_filled_in_and_draws_are_those_of_the_seed() -> None:
     found = known(IDENTITIES["path"])
     first, again, other = (found.draw(50, seed)["path"] for seed in ([1, 2], [1, 2], [1, 3]))
@@ -253,7 +298,7 @@ def test_of_a_contrast_what_it_likes_is_drawn_and_the_rest_comes_in() -> None:
         "var x: real\nx ~ contrast(0.6 * Normal(0, 1) + 0.4 * Normal(5, 0.6), Normal(0, 0.5), strength=20)\n"
     )
     graph = compile_program(Source("<test>", text)).graph
-    found = reference_of(graph)
+    found = drawn_outright(graph)
     assert found is not None and len(found.groups) == 1 and len(found.graph.groups) == 2
     assert found.log_z == pytest.approx(0, abs=1e-9) and found.description == "x as a mixture of Gaussians"
     values = {"x": np.linspace(-4, 7, 12)}
@@ -267,7 +312,7 @@ def test_of_a_contrast_what_it_likes_is_drawn_and_the_rest_comes_in() -> None:
     assert (apart[1] >= -1e-12).all()
     bounded = "var x: real(-9, 9)\nx ~ contrast(StudentT(3, 0, 1), Normal(0, 0.5))"
     left = compile_program(Source("<test>", bounded)).graph
-    whole_one = reference_of(left)
+    whole_one = drawn_outright(left)
     assert whole_one is not None and whole_one.graph.groups == left.groups
 
 

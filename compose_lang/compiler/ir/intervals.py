@@ -110,6 +110,14 @@ def summed(n: Node, ranges: list[Range]) -> Range:
     return (0.0 if low >= 0 else -math.inf), (0.0 if high <= 0 else math.inf)
 
 
+def log_summed(n: Node, ranges: list[Range]) -> Range:
+    """Of log Σ exp over the elements of an axis."""
+    ((low, high),) = ranges
+    count = n.attrs[1].size if n.op == "reduce_axis" else n.args[0].shape[n.attrs[0]]
+    more = math.log(count) if count else -math.inf
+    return low + more, high + more
+
+
 # --- truth values ---
 
 

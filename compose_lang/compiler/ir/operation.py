@@ -155,6 +155,7 @@ class Op:
     learned: bool = False  #: its first attribute is a `LearnedFactor`
     arity: int = 0  #: of the built-in function of its name; 0 where programs have none
     symbol: str = ""  #: the operator that programs write for it
+    on_host: bool = False  #: computed by SciPy, number by number, whatever the backend
     unsafe: bool = False  #: guarded in a branch that is not taken: no number, or an infinite slope, somewhere
 
 

@@ -41,18 +41,20 @@ def contrasts_apart(graph: FactorGraph) -> TakenApart:
         if logs is None:
             groups.append(g)
             continue
-        likes, both = logs
+        likes, disliked = logs
         liked = replace(g, energy=node("neg", likes))
         possible = node("gt", likes, constant(float("-inf")))
         safe = node("where", possible, likes, constant(0.0))
-        rest = replace(g, energy=node("where", possible, node("sub", both, safe), constant(0.0)))
+        # log (P + s Q) - log P, in the form that is surely not negative
+        ratio = node("softplus", node("sub", disliked, safe))
+        rest = replace(g, energy=node("where", possible, ratio, constant(0.0)))
         groups += [liked, rest]
         pairs.append((g, liked, rest))
     return TakenApart(replace(graph, groups=tuple(groups)) if pairs else graph, tuple(pairs))
 
 
 def likes_of(energy: Node) -> tuple[Node, Node] | None:
-    """log P and log (P + s Q) of the energy log (P + s Q) - 2 log P; None where it is no contrast."""
+    """log P and log s Q of the energy log (P + s Q) - 2 log P; None where it is no contrast."""
     if energy.op != "where" or energy.args[1].op != "sub":
         return None
     both, twice = energy.args[1].args
@@ -64,6 +66,6 @@ def likes_of(energy: Node) -> tuple[Node, Node] | None:
     ):
         return None
     two, safe = twice.args
-    likes = both.args[0].args[0]
+    likes, disliked = both.args[0].args
     is_contrast = two.is_static_scalar and two.item() == 2 and safe.op == "where" and safe.args[1] is likes
-    return (likes, both) if is_contrast and safe.args[0] is energy.args[0] else None
+    return (likes, disliked) if is_contrast and safe.args[0] is energy.args[0] else None

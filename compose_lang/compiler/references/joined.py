@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup
+from compose_lang.compiler.references.blocks import Gaussian
 from compose_lang.compiler.references.choices import ChoiceScope, choice_scope_of
 from compose_lang.compiler.references.elements import Elements
 from compose_lang.compiler.references.expansion import Scope, elements_of, scope_of
-from compose_lang.compiler.references.gaussian import Gaussian, gaussian_of
+from compose_lang.compiler.references.gaussian import gaussian_of
 from compose_lang.compiler.references.quadratic import Bound, quadratic_of, read_by
 
 MOST_LEFT_OUT = 8  #: groups of which one at a time is tried to be left out

@@ -7,15 +7,16 @@ and what else is Gaussian in them stays outside; elsewhere all energies of degre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, once
+from compose_lang.compiler.references.blocks import Gaussian
 from compose_lang.compiler.references.boxes import Box, box_of
 from compose_lang.compiler.references.elements import Elements
-from compose_lang.compiler.references.gaussian import Gaussian
 from compose_lang.compiler.references.joined import (
     Joined,
     Limits,
@@ -24,6 +25,7 @@ from compose_lang.compiler.references.joined import (
     limits_of,
     quadratic_groups,
 )
+from compose_lang.compiler.references.quadratic import work
 from compose_lang.compiler.references.statements import Statement, in_order, statements_of
 
 WIDTH_DRAWS = 400  #: draws that widths are compared by
@@ -40,6 +42,27 @@ class ReferenceParts:
     groups: tuple[FactorGroup, ...]
     limits: Limits
     constant: float  #: the energy of the groups that say no more than the limits
+
+    @property
+    def log_z(self) -> float:
+        """The log of the integral of the groups, before any whole draw is refused."""
+        return sum(g.log_z for g in self.gaussians) + sum(b.log_volume for b in self.boxes) - self.constant
+
+    @property
+    def log_z_error(self) -> float:
+        return math.sqrt(sum(g.log_z_error**2 for g in self.gaussians))
+
+    def log_z_from(self, rng: np.random.Generator) -> float:
+        """`log_z` as other draws estimate it."""
+        return self.log_z + sum(g.log_share(rng)[0] - g.log_cut for g in self.gaussians)
+
+    @property
+    def work(self) -> int:
+        """How many numbers it takes to draw all variables once."""
+        roots = [t.drawn.draw for s in self.statements for t in s.targets]
+        roots += [g.energy for s in self.statements for g in s.groups]
+        products = sum(len(b.numbers) ** 2 for g in self.gaussians for b in g.blocks)
+        return work(roots) + products // 8 + 4 * self.elements.count
 
     @property
     def description(self) -> str:

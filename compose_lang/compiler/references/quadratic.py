@@ -18,6 +18,7 @@ from compose_lang.compiler.ir.build import HOST
 from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.ir.operation import op_of
 
+SLOW = 1_000  #: numbers that SciPy computes in the time that others take for one
 MOST_READ = 5 * 10**6  #: elements that the instances of a term read
 
 
@@ -173,6 +174,11 @@ def addends(x: Node) -> list[tuple[Node, float]] | None:
 
 def size(x: Node) -> int:
     return math.prod(a.size for a in x.axes) * math.prod(x.shape)
+
+
+def work(nodes: Iterable[Node]) -> int:
+    """How many numbers it takes to compute what stands below some nodes once; slow ones count as many."""
+    return sum(size(n) * (SLOW if op_of(n).on_host else 1) for n in postorder(nodes) if not n.is_const)
 
 
 # --- what each element of a node reads ---

@@ -131,7 +131,7 @@ class PopulationSampler:
         """Particles drawn from the reference, and the log of its normalising constant."""
         if self.reference is not None:
             values = self.reference.draw(self.particles, (self.seed, chain))
-            return *self.moves.begin(keys, values), self.reference.log_z
+            return *self.moves.begin(keys, values), self.reference.log_z_from((self.seed, chain))
         with self.lock:
             if self.moves.fit is None:
                 self.moves = self.moves.about(self.fitted())

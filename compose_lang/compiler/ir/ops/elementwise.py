@@ -112,8 +112,10 @@ elementwise(
     linear=in_first, smooth=in_all,
 )  # fmt: skip
 real("exp", lambda b, x: b.xp.exp(x), bounds=intervals.rising(math.exp, 0.0, INF), **SMOOTH)
-real("log", lambda b, x: b.xp.log(x), unsafe=True, **SMOOTH)
-real("log1p", lambda b, x: b.xp.log1p(x), unsafe=True, **SMOOTH)
+real("log", lambda b, x: b.xp.log(x), unsafe=True, bounds=intervals.rising(math.log, -INF, INF), **SMOOTH)
+real(
+    "log1p", lambda b, x: b.xp.log1p(x), unsafe=True, bounds=intervals.rising(math.log1p, -INF, INF), **SMOOTH
+)
 real("expm1", lambda b, x: b.xp.expm1(x), **SMOOTH)
 real("sqrt", lambda b, x: b.xp.sqrt(x), unsafe=True, bounds=intervals.rising(math.sqrt, 0.0, INF), **SMOOTH)
 for _name in ("floor", "ceil", "round"):

@@ -81,4 +81,4 @@ def on_host(function: Callable[..., Array]) -> Callable[..., Array]:
 
 
 for _name, _function in QUANTILES.items():
-    elementwise(_name, on_host(_function), lambda args, cast: args, "real")
+    elementwise(_name, on_host(_function), lambda args, cast: args, "real", on_host=True)

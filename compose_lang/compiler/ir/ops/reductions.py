@@ -95,7 +95,7 @@ reduction(
         logsumexp, to_real, "real",
         empty=-np.inf, repeated=("add", lambda n: np.log(n) if n else -np.inf),
     ),
-    smooth=in_all,
+    smooth=in_all, bounds=intervals.log_summed,
 )  # fmt: skip
 
 
