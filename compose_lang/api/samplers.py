@@ -26,12 +26,13 @@ from compose_lang.runtime.chains.sweep import Sweeper
 from compose_lang.runtime.chains.tempering import TemperedSweeper
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.elimination.solved import Solved
+from compose_lang.runtime.kernels.gibbs import KERNEL as GIBBS
 from compose_lang.runtime.kernels.hmc import KERNEL as HMC
+from compose_lang.runtime.kernels.mh import KERNEL as MH
 from compose_lang.runtime.learned.energy import Learned
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.exact import on_graph
 from compose_lang.runtime.planning.plan import Plan
-from compose_lang.runtime.planning.tempering import at_shares
 from compose_lang.runtime.populations.moves import Moves
 from compose_lang.runtime.populations.objects import object_moves
 from compose_lang.runtime.populations.path import Path
@@ -148,13 +149,14 @@ def along_path(density: Density, plan: Plan, settings: Settings) -> Choice:
         reference = reference_of(density.graph, settings.seed)
         absorbed = () if reference is None else reference.groups
         path = Path.to(density.graph if reference is None else reference.graph, absorbed)
-        others = at_shares([b for b in plan.blocks if b.variables != walk.variables])
-        moved = Block(walk.variables, HMC.name)
+        continuous = tuple(n for n in walk.variables if not density.variables[n].is_discrete)
+        discrete = [density.variables[n] for n in walk.variables if n not in continuous]
+        blocks = [Block((v.name,), GIBBS.name if v.kind in GIBBS.serves else MH.name) for v in discrete]
         on_path = Density(path.graph, density.backend, density.weights)
-        views = views_of(on_path, [moved, *on_graph(others, path.graph)], is_steady=False)
+        views = views_of(on_path, [Block(continuous, HMC.name), *blocks], is_steady=False)
         objects = None if reference is None else object_moves(on_path)
         moves = Moves(
-            views, walk.variables, objects, has_force=reference is None or bool(path.brought or absorbed)
+            views, continuous, objects, has_force=reference is None or bool(path.brought or absorbed)
         )
         return PopulationSampler(path, reference, moves, walk, density, seed=settings.seed, keep=names)
 

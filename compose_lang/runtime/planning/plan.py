@@ -26,7 +26,7 @@ from compose_lang.runtime.planning.joining import with_joining
 from compose_lang.runtime.planning.levels import WALKS, Annealing, annealed_block, annealing, level_notes
 from compose_lang.runtime.planning.methods import assign
 from compose_lang.runtime.planning.optimising import Optimising, optimising
-from compose_lang.runtime.planning.populations import Populations, populations
+from compose_lang.runtime.planning.populations import Populations, beginning, can_serve, populations
 from compose_lang.runtime.planning.tempering import Tempering, at_shares, tempering
 
 
@@ -82,12 +82,12 @@ def plan(
 
 def by_populations(graph: FactorGraph, chosen: Plan, backend: str) -> Plan | None:
     """The plan by populations for what another drew by chains; None where they cannot serve it."""
-    has_discrete = any(v.is_discrete for v in graph.variables if v.free_sites)
-    if chosen.annealing or chosen.tempering or chosen.optimising or has_discrete or not has_gradient(backend):
+    free = [v for v in graph.variables if v.free_sites]
+    is_walked = chosen.annealing or chosen.tempering or chosen.optimising or chosen.is_exact
+    if is_walked or not has_gradient(backend) or not can_serve(graph):
         return None
-    names = tuple(v.name for v in graph.variables if v.free_sites)
-    walk = Populations(names, why="chains had not mixed")
-    return Plan((walk.block,), chosen.notes, populations=walk, warnings=chosen.warnings)
+    walk = Populations(tuple(v.name for v in free), why=f"chains had not mixed; {beginning(graph)}")
+    return Plan((walk.block,), populations=walk)
 
 
 def plan_levels(draft: Draft) -> None:
@@ -101,14 +101,13 @@ def plan_levels(draft: Draft) -> None:
 
 
 def plan_populations(draft: Draft) -> None:
-    """All continuous variables, where populations walk from a reference to the program."""
+    """All variables, where populations walk from a reference to the program."""
     if draft.annealing is not None:
         return
     draft.populations, draft.requests = populations(draft.graph, draft.requests, draft.backend)
     if draft.populations is not None:
         draft.walking.append(draft.populations.block)
         draft.take(draft.populations.variables)
-        draft.exactly = False
 
 
 def plan_shares(draft: Draft) -> None:

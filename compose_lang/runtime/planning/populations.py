@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Request
+from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir.node import Node, postorder
+from compose_lang.compiler.references.parts import reference_parts
 from compose_lang.compiler.references.quadratic import degrees_of
 from compose_lang.compiler.rewrites.tighten_bounds import is_bound
 from compose_lang.diagnostics import fail
@@ -22,6 +23,7 @@ PARTICLES = 1000
 CAREFUL_SHARE = 0.8
 MOST_CHOICES = 32
 """Mixtures of a program at most: one that chooses for each row of data is a likelihood, whose modes are few."""
+MOST_DISCRETE = 64  #: sites of discrete variables that are moved one by one unasked
 KEEPING = frozenset({"add", "sum", "reduce_axis", "gather", "collect", "stack", "broadcast"})
 """Operations that rise with all of their arguments."""
 OPTIONS = {
@@ -77,22 +79,55 @@ def populations(
 ) -> tuple[Populations | None, dict[str, Request]]:
     """How populations walk, where they are asked for or the program needs them, and the requests that are left."""
     asked = [r for r in chosen.values() if r.method in WALKERS]
-    rest = {name: r for name, r in chosen.items() if r.method not in WALKERS}
-    free = tuple(v.name for v in graph.variables if v.free_sites and not v.is_discrete)
+    free = [v for v in graph.variables if v.free_sites]
+    names = tuple(v.name for v in free)
     if asked:
         request = asked[0]
-        for r in asked[1:]:
-            if (r.method, dict(r.options)) != (request.method, dict(request.options)):
-                text = f"{request.method} is of the whole program: one `infer` with its options is enough"
-                fail("CG0602", text, r.span)
+        for r in chosen.values():
+            if (r.method, dict(r.options)) != (request.method, dict(request.options)) or len(chosen) < len(
+                free
+            ):
+                text = f"{request.method} is of the whole program: one `infer by {request.method}` is enough"
+                fail("CG0602", text, request.span)
+        require_served(graph, free, request)
         given = {name: option.default for name, option in OPTIONS.items()} | dict(request.options)
-        particles, sweeps, least = (int(given[name]) for name in ("particles", "sweeps", "rest"))
+        particles, sweeps, rest = (int(given[name]) for name in ("particles", "sweeps", "rest"))
         resamples = request.method == METHOD.name
-        return Populations(free, particles, float(given["share"]), sweeps, least, resamples), rest
-    if chosen or not has_gradient(backend) or any(v.is_discrete for v in graph.variables if v.free_sites):
+        why = f"asked for; {beginning(graph)}"
+        return Populations(names, particles, float(given["share"]), sweeps, rest, resamples, why), {}
+    discrete = sum(v.free_sites for v in free if v.is_discrete)
+    if chosen or not has_gradient(backend) or discrete > MOST_DISCRETE or not can_serve(graph):
         return None, dict(chosen)
     why = reason(walls(graph), choices(graph))
-    return (Populations(free, why=why) if why else None), dict(chosen)
+    if not why:
+        return None, dict(chosen)
+    return Populations(names, why=f"{why}; {beginning(graph)}"), {}
+
+
+def can_serve(graph: FactorGraph) -> bool:
+    """Whether populations can start from something and move all variables."""
+    free = [v for v in graph.variables if v.free_sites]
+    if not all(v.kind in METHOD.serves for v in free) or all(v.is_discrete for v in free):
+        return False
+    return not any(v.is_discrete for v in free) or reference_parts(graph) is not None
+
+
+def require_served(graph: FactorGraph, free: list[Variable], request: Request) -> None:
+    """CG0601 where populations have nothing to start from, or nothing but discrete variables to move."""
+    if all(v.is_discrete for v in free):
+        text, help = "no variable is continuous", "`tempering` takes discrete variables along a path"
+    elif not can_serve(graph):
+        text = "it has discrete variables, and some other is drawn by nothing"
+        help = "a bound for each variable, or a density that can be drawn, gives populations a place to start from"
+    else:
+        return
+    fail("CG0601", f"`{request.method}` does not serve this program: {text}", request.span, help=help)
+
+
+def beginning(graph: FactorGraph) -> str:
+    """What populations start from, in words."""
+    parts = reference_parts(graph)
+    return "from a Gaussian that is fitted to it" if parts is None else f"from {parts.description}"
 
 
 def walls(graph: FactorGraph) -> list[FactorGroup]:
