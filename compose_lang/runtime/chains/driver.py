@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.diagnostics import ComposeError, Diagnostic
+from compose_lang.runtime.backends import facts
 from compose_lang.runtime.chains.sweep import Advance
 from compose_lang.runtime.runs.manifest import Status
 from compose_lang.runtime.runs.settings import Settings
@@ -145,6 +146,8 @@ class Driver:
         self.deadline = monotonic() + time_limit
         self.stopping = threading.Event()
         self.compiled = False
+        # where lanes gain nothing by running side by side, they may also disturb each other's global switches
+        self.together = min(available_cores(), facts(settings.backend).lanes)
         self.seconds = dict.fromkeys(("compile", "warmup", "sample"), 0.0)
         self.lanes = [
             LaneRun(i, lane.chains, settings.warmup, settings.sweeps)
@@ -186,7 +189,7 @@ class Driver:
             while waiting or at_work:
                 if self.stopping.is_set() or monotonic() > self.deadline:
                     waiting.clear()
-                while waiting and len(at_work) < (available_cores() if self.compiled else 1):
+                while waiting and len(at_work) < (self.together if self.compiled else 1):
                     lane = heapq.heappop(waiting)
                     at_work[pool.submit(self._advance, lane)] = lane
                 part = self._part()
