@@ -27,6 +27,7 @@ from compose_lang.report.render import as_json
 from compose_lang.runtime.chains.driver import Driver, Watch
 from compose_lang.runtime.learning.obtain import TrainedWeights, by_part
 from compose_lang.runtime.results.run import Run
+from compose_lang.runtime.results.slopes import undefined_slopes
 from compose_lang.runtime.results.undefined import undefined_near
 from compose_lang.runtime.results.unvisited import unvisited
 from compose_lang.runtime.runs.manifest import Status
@@ -72,6 +73,7 @@ def launch(
         faults = faults_of(run)
         if not faults or run.manifest.status != "finished" or monotonic() > deadline:
             break
+        faults += [d.message for d in diagnostics if d.code in ("CG0701", "CG0717")]
         told = gone_over(earlier, better, faults)
         with TemporaryDirectory(prefix=".compose-", dir=out.parent, ignore_cleanup_errors=True) as beside:
             folder = Path(beside) / out.name
@@ -123,6 +125,7 @@ def drawn(
             *warnings,
             *_cut_short(outcome.status, run),
             *undefined_near(run, program.graph, learned),
+            *undefined_slopes(run, program.graph, learned),
             *unvisited(run, program.graph, learned),
             *run.findings(program.graph),
         ]

@@ -38,8 +38,8 @@ def apart(run: StoredDraws, names: Sequence[str]) -> str:
             continue
         values = run.values(column).reshape((run.chains, run.draws, column.size))[:, :, column.free]
         for place, name in enumerate(column.element_names(column.free)):
-            if name not in names:
-                continue
+            if name not in names or not np.ptp(values[:, :, place], axis=1).all():
+                continue  # a chain that does not move is told otherwise
             groups = groups_apart(values[:, :, place])
             if len(groups) > 1:
                 parts = (f"{np.median(values[g][:, :, place]):.3g} in {chains(g)}" for g in groups)
