@@ -265,6 +265,10 @@ def test_statements_that_count_sometimes_or_more_than_once_are_not_drawn() -> No
     assert not known(squared).groups
     twice = "var x: real\nx ~ StudentT(3, 0, 1)\nx ~ StudentT(3, 1, 1)"
     assert len(known(twice).groups) == 1
+    own = "density Own(x: real) { energy 0.5 * x^4\ndraw 3 * std_normal() }\nvar x: real(-9, 9) ~ Own()"
+    assert not known(own).groups  # its draw may not be its energy
+    weighed = "var w: unit\nvar x: real(-9, 9) ~ w * StudentT(3, 0, 1) + w * StudentT(3, 1, 1)"
+    assert not known(weighed).groups
     circle = "var x: real(-9, 9)\nvar y: real(-9, 9)\nx ~ StudentT(3, y, 1)\ny ~ StudentT(3, x, 1)"
     assert len(known(circle).groups) == 1
     assert reference("var x: real\ndata y: real[2] = [1, 2]\ny ~ StudentT(3, x, 1)") is None

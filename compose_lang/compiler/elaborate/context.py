@@ -107,6 +107,7 @@ class Session:
     drawn: list[Callable[[], list[Drawn]]] = field(
         default_factory=list
     )  #: what elaborates the draws of statements that may be drawn outright
+    draws_by_library: bool = False  #: whether a density that the program declares may not say how it is drawn
     noise_slots: list[tuple[str, Node]] | None = None  #: what a `draw` has asked for, while one is elaborated
     known_later: dict[str, Span] = field(default_factory=dict)  #: names whose values come after all constants
     applications: dict[tuple[str, ...], int] = field(

@@ -138,12 +138,27 @@ def note_statement(ctx: Context, factor: Factor, subjects: Sequence[Node], span:
         body = factor.factor.decl.body
         if body is not None and not any(isinstance(s, ast.Draw) for s in body):
             return None  # its own statements say how
-    elif not isinstance(factor, Mixture):
+    elif not isinstance(factor, Mixture) or not sums_to_one(factor):
         return None
     if not all(s.variables for s in subjects) or not all(map(selects, postorder(subjects))):
         return None
-    ctx.session.drawn.append(partial(drawn, ctx, factor, subjects, span))
+    ctx.session.drawn.append(partial(drawn_by_library, ctx, factor, subjects, span))
     return len(ctx.session.drawn) - 1
+
+
+def sums_to_one(mixture: Mixture) -> bool:
+    """Whether a mixture's weights are known to sum to 1, so that they are the probabilities of its parts."""
+    sums = add_all([w for w, _ in mixture.parts]).value
+    return sums is not None and bool((abs(sums - 1) < 1e-9).all())
+
+
+def drawn_by_library(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> list[Drawn]:
+    """As `drawn`, by the draws of the library alone: that a program's own draw is of its energy is for it to verify."""
+    ctx.session.draws_by_library = True
+    try:
+        return drawn(ctx, factor, subjects, span)
+    finally:
+        ctx.session.draws_by_library = False
 
 
 def draw_of(ctx: Context, factor: Factor, subjects: Sequence[Node], span: Span) -> list[Node]:
@@ -233,6 +248,8 @@ def draws(ctx: Context, factor: WithInputs, subjects: Sequence[tuple[int, ...]])
     """As `draw`, for a density over several subjects."""
     decl = factor.factor.decl
     written = [s for s in decl.body or () if isinstance(s, ast.Draw)]
+    if ctx.session.draws_by_library and not decl.span.source.name.startswith("std."):
+        fail("CG0606", f"`{decl.name}` is not drawn by the library", factor.span)
     if not written:
         help = f"a `draw` says how: density {decl.name}(…) {{ energy …; draw … }}"
         fail("CG0606", f"`{decl.name}` has no `draw`", factor.span, help=help)
