@@ -331,6 +331,26 @@ def test_constraints_on_single_elements_are_limits_of_what_is_drawn() -> None:
     assert draws["y"].min(axis=0)[0] > 1
 
 
+def test_conditions_on_single_elements_leave_pieces_of_a_box() -> None:
+    text = (
+        "const w: real[3] = [0.4, 0.3, 0.2]\nvar x: real(0, 1)[3]\nvar y: real(0, 2)[3]\n"
+        "for i in range(3) {\n  require x[i] + w[i] <= 1\n  require 2 - 2 * x[i] > 0.2\n"
+        "  require 0 <= y[i] <= 0.1 or 0.8 <= y[i] and not y[i] > 0.95 or 1.6 <= y[i] <= 1.8\n}"
+    )
+    found = known(text)
+    assert len(found.groups) == 3
+    volume = 0.6 * 0.7 * 0.8 * (0.1 + 0.15 + 0.2) ** 3
+    assert found.log_z == pytest.approx(math.log(volume))
+    draws = found.draw(DRAWS, [2])
+    assert draws["x"].max(axis=0) == pytest.approx([0.6, 0.7, 0.8], abs=1e-3)
+    assert (energy(found, draws) == 0).all()
+    low, middle = ((draws["y"] < edge).mean(axis=0) for edge in (0.5, 1.2))
+    assert low == pytest.approx(np.full(3, 10 / 45), abs=0.015)
+    assert middle == pytest.approx(np.full(3, 25 / 45), abs=0.016)
+    joint = known("var x: real(0, 1)[2]\nrequire x[0] < 0.3 or x[1] < 0.3")
+    assert not joint.groups
+
+
 def test_other_types_are_uniform() -> None:
     text = "var k: int(0, 5)\nvar s: simplex(3)\nvar u: angle\nvar b: bool\n"
     text += "var p: permutation(3)\nvar d: unit_vector(3)"

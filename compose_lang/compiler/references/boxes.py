@@ -6,7 +6,8 @@ of a simplex, a count of values where discrete.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,6 +28,9 @@ class Box:
     sites: np.ndarray  #: which of the free ones
     low: np.ndarray  #: of each, where it is a number
     high: np.ndarray
+    pieces: Mapping[int, np.ndarray] = field(
+        default_factory=dict
+    )  #: intervals (m, 2) of some, by place in `sites`
 
     @property
     def log_volume(self) -> float:
@@ -35,7 +39,10 @@ class Box:
         if v.allowed is not None:
             return float(np.log(v.allowed[self.sites].sum(axis=1)).sum())
         if v.type.domain.kind == "real":
-            return float(np.log(self.high - self.low).sum())
+            lengths = self.high - self.low
+            for place, intervals in self.pieces.items():
+                lengths[place] = np.diff(intervals, axis=1).sum()
+            return float(np.log(lengths).sum())
         each = log_volume(v.support)
         assert each is not None
         return len(self.sites) * each
@@ -46,7 +53,13 @@ class Box:
         domain = v.support
         match domain.kind:
             case "real" | "angle":
-                return rng.uniform(self.low, self.high, shape)
+                draws = rng.uniform(self.low, self.high, shape)
+                for place, intervals in self.pieces.items():
+                    ends = np.cumsum(np.diff(intervals, axis=1)[:, 0])
+                    at = rng.uniform(0, ends[-1], count)
+                    of = np.searchsorted(ends, at, side="right").clip(max=len(ends) - 1)
+                    draws[:, place] = intervals[of, 1] - (ends[of] - at)
+                return draws
             case "simplex":
                 waits = rng.standard_exponential((*shape, domain.size))
                 return waits / waits.sum(axis=-1, keepdims=True)
@@ -79,3 +92,10 @@ def box_of(v: Variable, sites: np.ndarray, low: np.ndarray, high: np.ndarray) ->
     elif log_volume(domain) is None:
         return None
     return Box(v, sites, low, high)
+
+
+def in_pieces(box: Box, first: int, intervals: Mapping[int, np.ndarray]) -> Box:
+    """A box of which some sites, by number from the variable's first on, lie in intervals."""
+    places = {int(n) - first: place for place, n in enumerate(box.sites + first)}
+    own = {places[n - first]: of for n, of in intervals.items() if n - first in places}
+    return replace(box, pieces=own) if own else box

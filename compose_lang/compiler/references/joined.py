@@ -17,7 +17,8 @@ from compose_lang.compiler.references.choices import ChoiceScope, choice_scope_o
 from compose_lang.compiler.references.elements import Elements
 from compose_lang.compiler.references.expansion import Scope, elements_of, scope_of
 from compose_lang.compiler.references.gaussian import gaussian_of
-from compose_lang.compiler.references.quadratic import Bound, quadratic_of, read_by
+from compose_lang.compiler.references.pieces import roots_of
+from compose_lang.compiler.references.quadratic import Bound, quadratic_of
 
 MOST_LEFT_OUT = 8  #: groups of which one at a time is tried to be left out
 
@@ -31,7 +32,7 @@ class BoundedElements:
 
     numbers: np.ndarray
     edges: np.ndarray
-    is_lower: bool
+    is_lower: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +104,9 @@ def limits_of(elements: Elements, quadratics: Sequence[QuadraticGroup]) -> Limit
 
 
 def tighten(bound: BoundedElements, low: np.ndarray, high: np.ndarray) -> None:
-    if bound.is_lower:
-        np.maximum.at(low, bound.numbers, bound.edges)
-    else:
-        np.minimum.at(high, bound.numbers, bound.edges)
+    below = bound.is_lower
+    np.maximum.at(low, bound.numbers[below], bound.edges[below])
+    np.minimum.at(high, bound.numbers[~below], bound.edges[~below])
 
 
 def gaussians_of(elements: Elements, quadratics: Sequence[QuadraticGroup], limits: Limits) -> list[Joined]:
@@ -172,19 +172,10 @@ def gaussian_within(elements: Elements, groups: Sequence[QuadraticGroup], limits
 
 def bounded(elements: Elements, bound: Bound) -> BoundedElements | None:
     """A bound as numbers of sites; None where it is not of single elements, each with a number for its edge."""
-    edge, subject = bound.edge, bound.subject
-    read = read_by(subject, elements.all_numbers(subject.variables))
-    assert edge.value is not None
-    if read is None or read.shape[1] != 1 or set(edge.axes) - set(subject.axes):
+    roots = roots_of(elements, bound.left, bound.right)
+    if roots is None:
         return None
-    sizes = (*(a.size for a in subject.axes), *subject.shape)
-    if len(edge.shape) > len(subject.shape):
-        return None
-    axes = [a.size if a in edge.axes else 1 for a in subject.axes]
-    pad = [1] * (len(subject.shape) - len(edge.shape))
-    value = edge.value.astype(float).reshape((*axes, *pad, *edge.shape))
-    if any(n not in (1, m) for n, m in zip(value.shape, sizes, strict=True)):
-        return None
-    numbers, edges = read[:, 0], np.broadcast_to(value, sizes).reshape(-1)
     # a bound on what is observed holds or the program is impossible, which its energy says
-    return BoundedElements(numbers[numbers >= 0], edges[numbers >= 0], bound.is_lower)
+    free = roots.numbers >= 0
+    rising = roots.slopes[free] > 0
+    return BoundedElements(roots.numbers[free], roots.edges[free], rising == bound.is_lower)

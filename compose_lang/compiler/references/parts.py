@@ -15,7 +15,7 @@ import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, once
 from compose_lang.compiler.references.blocks import Gaussian
-from compose_lang.compiler.references.boxes import Box, box_of
+from compose_lang.compiler.references.boxes import Box, box_of, in_pieces
 from compose_lang.compiler.references.elements import Elements
 from compose_lang.compiler.references.joined import (
     Joined,
@@ -25,7 +25,7 @@ from compose_lang.compiler.references.joined import (
     limits_of,
     quadratic_groups,
 )
-from compose_lang.compiler.references.quadratic import work
+from compose_lang.compiler.references.pieces import pieces_of
 from compose_lang.compiler.references.statements import Statement, in_order, statements_of
 
 WIDTH_DRAWS = 400  #: draws that widths are compared by
@@ -59,10 +59,8 @@ class ReferenceParts:
     @property
     def work(self) -> int:
         """How many numbers it takes to draw all variables once."""
-        roots = [t.drawn.draw for s in self.statements for t in s.targets]
-        roots += [g.energy for s in self.statements for g in s.groups]
         products = sum(len(b.numbers) ** 2 for g in self.gaussians for b in g.blocks)
-        return work(roots) + products // 8 + 4 * self.elements.count
+        return sum(s.work for s in self.statements) + products // 8 + 4 * self.elements.count
 
     @property
     def description(self) -> str:
@@ -172,7 +170,14 @@ def assembled(
             if (box := box_of(v, sites, limits.low[numbers], limits.high[numbers])) is None:
                 return None
             boxes.append(box)
-    ids = {id(g) for _, groups in found for g in groups} | {id(g) for s in chosen for g in s.groups}
+        if v.lower is not None or v.upper is not None:
+            taken[elements.owner(name)] = True  # no interval of its own
+    known = {id(g) for g, _ in limits.groups}
+    others = [g for g in graph.groups if id(g) not in known]
+    pieces = pieces_of(elements, others, ~taken, limits.low, limits.high)
+    boxes = [in_pieces(box, elements.first[box.variable.name], pieces.intervals) for box in boxes]
+    absorbed = [*pieces.groups, *(g for _, of in found for g in of), *(g for s in chosen for g in s.groups)]
+    ids = {id(g) for g in absorbed}
     constant = sum(energy for g, energy in limits.groups if id(g) not in ids)
     ids |= {id(g) for g, _ in limits.groups}
     drawn = tuple(g for g in graph.groups if id(g) in ids)

@@ -18,7 +18,7 @@ from compose_lang.compiler.ir.build import HOST
 from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.ir.operation import op_of
 
-SLOW = 1_000  #: numbers that SciPy computes in the time that others take for one
+SLOW = 2_000  #: numbers that SciPy computes in the time that others take for one
 MOST_READ = 5 * 10**6  #: elements that the instances of a term read
 
 
@@ -40,10 +40,10 @@ class MixtureTerm:
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """What a condition says of elements of a variable: `subject`, which only selects, lies below or above `edge`."""
+    """What a condition says, affine in variables: `left` is below or above `right`."""
 
-    subject: Node
-    edge: Node  #: a constant that broadcasts to the subject
+    left: Node
+    right: Node
     is_lower: bool
 
 
@@ -115,9 +115,8 @@ def bounds_in(condition: Node) -> tuple[Bound, ...] | None:
     is_lower = comparison.lower
     if left.is_const:
         left, right, is_lower = right, left, not is_lower
-    if not right.is_const or not all(op_of(n).selects for n in postorder([left]) if n.args):
-        return None
-    return (Bound(left, right, is_lower),)
+    degrees = degrees_of(condition.args)
+    return (Bound(left, right, is_lower),) if max(degrees[id(left)], degrees[id(right)]) <= 1 else None
 
 
 def degrees_of(roots: Iterable[Node]) -> dict[int, float]:

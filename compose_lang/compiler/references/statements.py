@@ -17,7 +17,7 @@ from compose_lang.compiler.ir.interpret import interpret
 from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.ir.operation import op_of, reduction_of
 from compose_lang.compiler.references.elements import Elements
-from compose_lang.compiler.references.quadratic import read_by
+from compose_lang.compiler.references.quadratic import read_by, work
 from compose_lang.diagnostics import ComposeError
 
 LOGSUMEXP = reduction_of("logsumexp")
@@ -49,6 +49,12 @@ class Statement:
     def inputs(self) -> frozenset[str]:
         """The variables that its draws read."""
         return frozenset().union(*(t.drawn.draw.variables for t in self.targets))
+
+    @property
+    def work(self) -> int:
+        """How many numbers it takes to draw it and to see whether it is admitted; a recurrence goes step by step."""
+        steps = len(self.numbers) if np.isin(self.edges[:, 1], self.numbers).any() else 1
+        return steps * work(t.drawn.draw for t in self.targets) + work(g.energy for g in self.groups)
 
     @property
     def is_mixture(self) -> bool:

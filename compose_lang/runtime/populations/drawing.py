@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compose_lang.compiler.ir.interpret import interpret
+from compose_lang.compiler.ir.node import postorder
 from compose_lang.compiler.ir.types import Domain
 from compose_lang.compiler.references.elements import Values
 from compose_lang.compiler.references.parts import ReferenceParts
@@ -72,10 +73,17 @@ def draw_stage(
     """
     noise = {id(slot): noise_of(kind, slot, count, rng) for t in targets for kind, slot in t.drawn.noise}
     backend, changed = load_backend("numpy"), True
+    draws = [t.drawn.draw for t in targets]
     with np.errstate(all="ignore"):
+        still = [
+            n for n in postorder(draws, inside=lambda n: bool(n.variables)) if n.args and not n.variables
+        ]
+        fixed = dict(
+            zip(map(id, still), interpret(backend, still, noise), strict=True)
+        )  # once for all passes
         while changed:
             changed = False
-            results = interpret(backend, [t.drawn.draw for t in targets], noise | bindings(parts, values))
+            results = interpret(backend, draws, noise | fixed | bindings(parts, values))
             for t, drawn in zip(targets, results, strict=True):
                 shape = (count, *t.drawn.subject.shape)
                 new = np.broadcast_to(np.asarray(drawn), shape).reshape((count, -1))

@@ -29,7 +29,7 @@ from compose_lang.runtime.populations.rejection import Rest, rest_of
 
 LEAST_ACCEPTED = 0.01  #: share of whole draws that must meet the bounds of what is drawn in order
 LEAST_KEPT = 0.0002  #: share of draws that the rest of the program must keep, where it is drawn by rejection
-MOST_WORK = 2 * 10**9  #: numbers that are computed for `DRAWS` draws by rejection
+MOST_WORK = 10**9  #: numbers that are computed for `DRAWS` draws by rejection
 DRAWS = 4_000
 MOST_TRIED = 4_000_000  #: draws that shares are found from, where they are cheap
 PILOT = (2_000, 20_000)  #: draws that shares are found from: where all are kept, and at the least otherwise
@@ -169,8 +169,8 @@ def kept(parts: ReferenceParts, rest: Rest | None, seed: Sequence[int], least: f
         if wanted == PILOT[0]:
             if variance == 0.0 and share == 1.0:
                 return 1.0, 0.0
-            wanted = PILOT[1]
-        elif share < least or error <= PRECISE or count >= enough:
+            if least * count > 10 and share < 0.2 * least:
+                return share, error
+        if (wanted >= PILOT[1] and (share < least or error <= PRECISE)) or count >= enough:
             return share, error
-        else:
-            wanted = 2 * wanted
+        wanted = max(PILOT[1], 2 * wanted) if wanted > PILOT[0] else PILOT[1]
