@@ -22,6 +22,7 @@ from benchmarks.composed.truth import Numbers, normal1
 
 RESULTS = Path(__file__).with_name("evidence.json")
 ERRORS = 2.0
+ROUNDING = 1e-5  #: nats; a closed form states an error of 0
 Program = tuple[str, dict[str, Any], float]  #: text, data, log evidence
 
 
@@ -117,7 +118,7 @@ def measured(name: str, seeds: int, method: str | None, backend: str) -> dict[st
             continue
         off.append(found["value"] - truth)
         errors.append(found["error"])
-    z = np.abs(off) / np.maximum(errors, 1e-12)
+    z = np.abs(off) / np.maximum(errors, ROUNDING)
     return {
         "truth": truth,
         "seeds": len(off),

@@ -123,6 +123,6 @@ def run(
         verdict = "refused" if ran.ended else "out of time"
         judged = Judged(verdict, None, nothing, nothing, nothing, ())  # type: ignore[arg-type]
     else:
-        codes = [diagnostic["code"] for diagnostic in ran.document["diagnostics"]]
+        codes = [d["code"] for d in ran.document["diagnostics"] if d["severity"] == "warning"]
         judged = judge(answer, ran.document["summary"], codes)
     return Result(name, backend, seed, judged, ran)
