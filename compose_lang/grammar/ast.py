@@ -353,11 +353,21 @@ class If(Node):
 
 
 @syntax
-class Infer(Node):
-    """`infer x, y by method`; no targets means all variables. method is a Name or a Call."""
+class Target(Node):
+    """`x`, or the part `x[i, j]` of it."""
 
-    targets: tuple[str, ...]
+    name: str
+    indices: tuple[Expr, ...] = ()
+
+
+@syntax
+class Infer(Node):
+    """`infer x, y[i] by method for i in domain`; no targets means all variables. method is a Name or a Call."""
+
+    targets: tuple[Target, ...]
     method: Expr
+    clauses: tuple[Clause, ...] = ()
+    condition: Expr | None = None
 
 
 @syntax

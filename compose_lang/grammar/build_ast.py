@@ -155,11 +155,21 @@ class Builder:
             otherwise = (otherwise,)
         return ast.If(test, then, otherwise or (), span=span)
 
-    def infer(self, span: Span, targets: Names | None, method: ast.Expr) -> ast.Infer:
-        return ast.Infer(targets or (), method, span=span)
+    def infer(
+        self,
+        span: Span,
+        targets: tuple[ast.Target, ...] | None,
+        method: ast.Expr,
+        over: Comprehension | None,
+    ) -> ast.Infer:
+        each = over or Comprehension()
+        return ast.Infer(targets or (), method, each.clauses, each.condition, span=span)
 
-    def targets(self, span: Span, *names: str) -> Names:
-        return names
+    def targets(self, span: Span, *parts: ast.Target) -> tuple[ast.Target, ...]:
+        return parts
+
+    def part(self, span: Span, name: str, indices: tuple[ast.Expr, ...] | None) -> ast.Target:
+        return ast.Target(name, indices or (), span=span)
 
     def learn(self, span: Span, *parts: Any) -> ast.Learn:
         return ast.Learn(parts[:-1], parts[-1], span=span)

@@ -211,8 +211,10 @@ def _line(statement: ast.Statement) -> str:
             return f"{_at_line_start(subject)} ~ {print_expr(factor)}"
         case ast.Apply(factor):
             return _at_line_start(factor)
-        case ast.Infer(targets, method):
-            return "infer " + (f"{', '.join(targets)} " if targets else "") + f"by {print_expr(method)}"
+        case ast.Infer(targets, method, clauses, condition):
+            of = ", ".join(t.name + (f"[{_exprs(t.indices)}]" if t.indices else "") for t in targets)
+            over = f" {_comprehension(clauses, condition)}" if clauses else ""
+            return "infer " + (f"{of} " if of else "") + f"by {print_expr(method)}{over}"
         case ast.Learn(targets, method):
             return f"learn {_exprs(targets)} by {print_expr(method)}"
     raise TypeError(f"not a statement: {statement!r}")

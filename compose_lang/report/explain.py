@@ -50,7 +50,7 @@ def explain_block(block: Block) -> str:
     kernel = f"{said['kernel']}({options})" if options else said["kernel"]
     how = " exactly" if said["exact"] else ""
     does = "seeks the best" if said["kernel"] == MAP.name else "draws"
-    return f"  {kernel} {does} {', '.join(said['variables'])}{how}: {said['why']}"
+    return f"  {kernel} {does} {', '.join(block.key)}{how}: {said['why']}"
 
 
 def explain_settings(settings: Settings, plan: Plan) -> str:

@@ -21,10 +21,17 @@ def drawn(
     name: str, kernel: str, chains: int, steps: int, backend_name: str = "numpy"
 ) -> dict[str, np.ndarray]:
     """Values after each sweep of a plane's program by a kernel, (steps, chains, …)."""
-    backend = load_backend(backend_name)
-    graph = graph_of(f"{PLANES[name]}\ninfer by {kernel}")
-    views = views_on(graph, backend, plan(graph, backend_name))
     start = {n: np.broadcast_to(x, (chains, *np.shape(x))) for n, x in STARTS[name].items()}
+    return drawn_of(f"{PLANES[name]}\ninfer by {kernel}", start, steps, backend_name)
+
+
+def drawn_of(
+    text: str, start: dict[str, np.ndarray], steps: int, backend_name: str = "numpy"
+) -> dict[str, np.ndarray]:
+    """Values after each sweep of a program by its plan, (steps, chains, …)."""
+    backend, graph = load_backend(backend_name), graph_of(text)
+    views = views_on(graph, backend, plan(graph, backend_name))
+    chains = len(next(iter(start.values())))
     record: dict[str, list[np.ndarray]] = {}
     with backend.scope():
         position = views.density.position_of(start)

@@ -63,7 +63,7 @@ class Elaboration:
         self.data: list[ast.Data] = []
         self.derived: list[Derived] = []
         self.requests: list[Request] = []
-        self.directed: dict[str, Span] = {}
+        self.directed: dict[str, dict[int, Span]] = {}  #: where it is said how each site of a variable moves
         self.pending = bodies.PendingArrays(module.statements)
         is_unclamped = self.session.interpretation.is_unclamped
         self.observing = [s for s in module.statements if any(observes([s])) and not is_unclamped]

@@ -17,7 +17,7 @@ from compose_lang.compiler.elaborate.declarations.declared_types import declared
 from compose_lang.compiler.elaborate.declarations.named_values import evaluate_as
 from compose_lang.compiler.elaborate.declarations.observations import observes
 from compose_lang.compiler.elaborate.elaboration import Elaboration
-from compose_lang.compiler.elaborate.factors.proposals import proposal
+from compose_lang.compiler.elaborate.inference import infer
 from compose_lang.compiler.elaborate.learned import nets, param_fits
 from compose_lang.compiler.elaborate.learned.declarations import part_of
 from compose_lang.compiler.elaborate.programs import use
@@ -36,18 +36,15 @@ from compose_lang.compiler.graph.factor_graph import (
     FactorGraph,
     FactorGroup,
     LocationScales,
-    Request,
     Term,
 )
 from compose_lang.compiler.ir.build import constant
 from compose_lang.compiler.ir.node import Node
 from compose_lang.compiler.ir.types import REAL, Type
-from compose_lang.compiler.names.symbols import name_span
 from compose_lang.diagnostics import (
     InternalError,
     Label,
     Span,
-    did_you_mean,
     fail,  # fmt: skip
 )
 from compose_lang.grammar import ast
@@ -210,41 +207,6 @@ def _for(program: Elaboration, s: ast.For) -> None:
     bodies.run_statement(program.ctx, s, program.pending)
 
 
-def _infer(program: Elaboration, s: ast.Infer) -> None:
-    if program.call is not None:
-        return  # how a program is sampled by itself is no part of its density
-    for name in s.targets:
-        if name not in program.session.variables:
-            text = f"`{name}` is not a variable" if name in program.scope.names else f"unknown name `{name}`"
-            code = "CG0601" if name in program.scope.names else "CG0201"
-            help = did_you_mean(name, program.session.variables)
-            help = help or f"the variables are {', '.join(program.session.variables) or 'none'}"
-            fail(code, text, name_span(s, name), help=help)
-        if name in program.directed:
-            labels = (Label(program.directed[name], "first here"),)
-            text = f"how `{name}` is inferred is said twice"
-            fail("CG0202", text, name_span(s, name), labels=labels)
-        program.directed[name] = name_span(s, name)
-    method = s.method.id if isinstance(s.method, ast.Name) else ""
-    options: dict[str, Any] = {}
-    if isinstance(s.method, ast.Call):
-        if isinstance(s.method.function, ast.Name):
-            method = s.method.function.id
-        for a in s.method.arguments:
-            if a.name is None:
-                fail("CG0602", f"the options of `{method}` are given by name", a.span)
-            if a.name == "proposal":
-                targets = [program.session.variables[n] for n in s.targets or program.session.variables]
-                if any(v.free.any() for v in targets):
-                    options[a.name] = proposal(program.ctx, targets, a.value)
-                continue
-            value = program.ctx.evaluate(a.value)
-            if isinstance(value, Node) and not value.is_static_scalar:
-                fail("CG0208", f"the option `{a.name}` must be one number known at compile time", a.span)
-            options[a.name] = value.item() if isinstance(value, Node) else value
-    program.requests.append(Request(s.targets, method, options, s.span))
-
-
 def _if(program: Elaboration, s: ast.If) -> None:
     """On a constant, the chosen branch stands in the program's place: it may declare."""
     test = statements.condition_of(program.ctx, s.test)
@@ -293,7 +255,7 @@ Elaboration.RULES.update(
         ast.Observe: _observe,
         ast.For: _for,
         ast.If: _if,
-        ast.Infer: _infer,
+        ast.Infer: infer,
         ast.Learn: _learn,
     }
 )

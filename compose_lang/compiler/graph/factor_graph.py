@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -215,14 +215,25 @@ class Proposal:
         return (*self.draws, self.energy)
 
 
+class Part(NamedTuple):
+    """Some sites of a variable, by their numbers among all or, of a block, among the free ones; text: `x[0]`."""
+
+    text: str
+    sites: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Request:
-    """An `infer` statement: what the program asks of the planner. No targets means all variables."""
+    """An `infer` statement: what the program asks of the planner. No targets means all variables.
+
+    parts: of those targets of which only some sites are meant.
+    """
 
     targets: tuple[str, ...]
     method: str
     options: Mapping[str, Any]
     span: Span | None
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ sides); so is all of a short array of one axis that some factor reads as a whole
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,8 +21,11 @@ LONGEST_ROW = 8  #: numbers of an object
 LONGEST_POINT = 3  #: numbers of an array of one axis that is one object
 
 
-def objects_of(graph: FactorGraph, v: Variable) -> np.ndarray | None:
-    """The free sites of each object (objects, k), padded with their count; None for a variable that has no objects."""
+def objects_of(graph: FactorGraph, v: Variable, moving: Sequence[int] | None = None) -> np.ndarray | None:
+    """The free sites of each object (objects, k), padded with their count; None for a variable that has no objects.
+
+    moving: the free sites that move, if not all do.
+    """
     if v.type.domain.kind not in ("real", "angle") or not v.free_sites:
         return None
     shape = v.type.shape
@@ -29,6 +33,8 @@ def objects_of(graph: FactorGraph, v: Variable) -> np.ndarray | None:
     if not is_read_by_rows(graph, v):
         rows = rows.reshape((-1, 1))
     numbers = free_numbers(v.free)[rows]
+    if moving is not None:
+        numbers = np.where(np.isin(numbers, moving), numbers, -1)
     numbers = numbers[(numbers >= 0).any(axis=1)]
     longest = int((numbers >= 0).sum(axis=1).max())
     return np.sort(np.where(numbers < 0, v.free_sites, numbers), axis=1)[:, :longest]

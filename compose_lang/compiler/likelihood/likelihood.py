@@ -114,8 +114,8 @@ def graph_of_params(
 
 
 def requests_for(graph: FactorGraph, names: frozenset[str]) -> tuple[Request, ...]:
-    """What a program asks of the planner for some of its variables."""
-    targets = [(r, tuple(t for t in r.targets if t in names)) for r in graph.requests]
+    """What a program asks of the planner for some of its variables; copies of them move as a whole."""
+    targets = [(r, tuple(t for t in r.targets if t in names)) for r in graph.requests if not r.parts]
     return tuple(replace(r, targets=some) for r, some in targets if some or not r.targets)
 
 

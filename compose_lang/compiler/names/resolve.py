@@ -17,7 +17,6 @@ from compose_lang.compiler.names.symbols import (
     declarations,
     imports_everything,
     module_name,
-    name_span,
     names_in,
     parts,
     recurrences,
@@ -147,10 +146,14 @@ class _Resolver:
                     inner = SymbolTable(scope, "if")
                     self.block(branch, inner)
                     scope.chosen |= inner.names
-            case ast.Infer(targets, method):
+            case ast.Infer(targets, method, clauses, condition):
+                inner = self.clauses(clauses, condition, SymbolTable(scope, "index"))
                 for target in targets:
-                    name = target.partition(".")[0]
-                    self.use(name, name_span(statement, name), scope, "name a variable of the program")
+                    name = target.name.partition(".")[0]
+                    span = Span(target.span.source, target.span.start, target.span.start + len(name))
+                    self.use(name, span, scope, "name a variable of the program")
+                    for index in target.indices:
+                        self.expr(index, inner)
                 self.method(method, scope)
             case ast.Learn(targets, method):
                 for goal in targets:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from compose_lang.compiler.graph.factor_graph import Part
 from compose_lang.runtime.kernels import find_kernel
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 class Block:
     """Variables that one kernel updates.
 
+    parts: of those variables of which it updates some sites only, by their numbers among the free ones.
     structure: what the planner found of them for the kernel. is_asked: whether the program asks for the kernel.
     summed: blocks of finite variables (their names) that are summed out of the energy this one sees. why: the reason,
     for people.
@@ -29,6 +31,12 @@ class Block:
     is_asked: bool = False
     summed: tuple[tuple[str, ...], ...] = ()
     structure: Structure | None = None
+    parts: Mapping[str, Part] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What no other block updates: its variables, or their parts as they are written."""
+        return tuple(self.parts[n].text if n in self.parts else n for n in self.variables)
 
     @property
     def chains_together(self) -> int:
@@ -46,6 +54,7 @@ class Block:
         options = {n: o if isinstance(o, int | float) else str(o) for n, o in self.options.items()}
         return {
             "variables": list(self.variables),
+            **({"parts": list(self.key)} if self.parts else {}),
             "kernel": self.kernel,
             **({"options": options} if options else {}),
             "exact": self.exact,

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from compose_lang.compiler.graph.factor_graph import Variable, moved_with
+import numpy as np
+
+from compose_lang.compiler.graph.factor_graph import Part, Request, Variable, moved_with
 from compose_lang.compiler.graph.objects import objects_of
 from compose_lang.runtime.backends import backend_names
 from compose_lang.runtime.kernels import find_kernel, hmc, mh, nuts
@@ -18,30 +20,66 @@ from compose_lang.runtime.planning.draft import Draft
 from compose_lang.runtime.planning.exact import collapsible
 
 
+def plan_parts(draft: Draft) -> None:
+    """Parts of variables, a block for each request; what is left of a variable moves with all that is not asked for."""
+    free = {v.name: v for v in draft.left}
+    for request in draft.parts:
+        asked = {n: free_part(free[n], request.parts[n]) for n in request.targets if n in free}
+        parts = {n: p for n, p in asked.items() if p.sites}
+        if not parts:
+            continue
+        for name, part in parts.items():
+            draft.moved.setdefault(name, set()).update(part.sites)
+        names, options = tuple(parts), options_of(request)
+        block = Block(names, request.method, options, why="asked for", is_asked=True, parts=parts)
+        draft.continuous.append(with_summed(draft, block))
+    draft.take(n for n, sites in draft.moved.items() if len(sites) == free[n].free_sites)
+
+
+def free_part(v: Variable, part: Part) -> Part:
+    """A part by the numbers of its free sites."""
+    numbers = np.cumsum(v.free.reshape(-1)) - 1
+    return Part(part.text, tuple(int(numbers[s]) for s in part.sites if v.free.reshape(-1)[s]))
+
+
 def plan_continuous(draft: Draft) -> None:
-    """All variables that are left: a block for each request and its options, and one for all that is not asked for.
+    """All variables that are left: a block for each request, and one for all that is not asked for.
 
     A kernel that goes by objects has a block for each variable that has any.
     """
     members: dict[Any, list[Variable]] = {}
     for v in draft.left:
         request = draft.requests.get(v.name)
-        key = (
-            None
-            if request is None
-            else (request.method, tuple(sorted(request.options.items())), apart(draft, v))
-        )
+        key = None if request is None else (id(request), apart(draft, v))
         members.setdefault(key, []).append(v)
     for key, variables in members.items():
         names = tuple(v.name for v in variables)
         if key is None:
-            block = continuous_block(names, draft.backend)
+            parts = {v.name: rest_of(draft, v) for v in variables if v.name in draft.moved}
+            block = replace(continuous_block(names, draft.backend), parts=parts)
         else:
-            block = Block(names, key[0], dict(key[1]), why="asked for", is_asked=True)
-        # along levels of noise every particle has its own, and nothing is summed out
-        summed = () if draft.walking else collapsible(draft.exact, moved_with(draft.graph, names))
-        draft.continuous.append(summing(block, summed) if summed else block)
+            request = draft.requests[names[0]]
+            block = Block(names, request.method, options_of(request), why="asked for", is_asked=True)
+        draft.continuous.append(with_summed(draft, block))
     draft.take(v.name for v in draft.left)
+
+
+def options_of(request: Request) -> dict[str, Any]:
+    """What is asked of a method, by the names of its options in order."""
+    return dict(sorted(request.options.items()))
+
+
+def rest_of(draft: Draft, v: Variable) -> Part:
+    """What no part that is asked for has of a variable."""
+    left = tuple(s for s in range(v.free_sites) if s not in draft.moved[v.name])
+    return Part(f"the rest of {v.name}", left)
+
+
+def with_summed(draft: Draft, block: Block) -> Block:
+    """A block, out of whose energy what can be is summed."""
+    # along levels of noise every particle has its own, and nothing is summed out
+    summed = () if draft.walking else collapsible(draft.exact, moved_with(draft.graph, block.variables))
+    return summing(block, summed) if summed else block
 
 
 def apart(draft: Draft, v: Variable) -> str:

@@ -32,6 +32,8 @@ class Draft:
     populations: Populations | None = None  #: how they walk from a reference
     tempering: Tempering | None = None  #: the shares of the energy that replicas are at
     optimising: Optimising | None = None  #: how the best point is sought
+    parts: list[Request] = field(default_factory=list)  #: what is asked for parts of variables
+    moved: dict[str, set[int]] = field(default_factory=dict)  #: free sites of variables that parts have taken
     walking: list[Block] = field(default_factory=list)  #: along levels of noise, or from a reference
     exact: list[Block] = field(default_factory=list)
     local: list[Block] = field(default_factory=list)  #: of discrete variables and of proposals

@@ -52,20 +52,45 @@ def assign(free: Sequence[Variable], requests: Sequence[Request], backend: str) 
         if r.method == AUTO.name:
             check_options(r, AUTO.options)
             continue
-        method = method_of(r)
-        check_options(r, method.options)
-        if not method.runs_on(backend):
-            help = f"`{r.method}` runs on {', '.join(filter(method.runs_on, backend_names()))}"
-            instead = find_kernel(method.at_shares) if isinstance(method, Kernel) else None
-            if instead is not None and instead.runs_on(backend):
-                help += f"; `{instead.name}` runs on {backend} too"
-            fail("CG0601", f"the method `{r.method}` does not run on {backend}", r.span, help=help)
-        for v in free:
+        method = checked(r, backend)
+        for v in free if not r.parts else ():
             if not r.targets or v.name in r.targets:
                 if v.kind not in method.serves:
                     refuse(r, method, v, backend)
                 chosen[v.name] = r
     return chosen
+
+
+def assign_parts(free: Sequence[Variable], requests: Sequence[Request], backend: str) -> list[Request]:
+    """The requests for parts of variables that have free sites there, checked."""
+    named = {v.name: v for v in free}
+    kept = []
+    for r in requests:
+        if not r.parts:
+            continue
+        method = checked(r, backend)
+        if not isinstance(method, Kernel):
+            text = f"`{r.method}` is of whole variables, not of parts such as `{next(iter(r.parts.values())).text}`"
+            fail("CG0601", text, r.span)
+        for name in r.targets:
+            if name in named and named[name].kind not in method.serves:
+                refuse(r, method, named[name], backend)
+        if any(name in named for name in r.targets):
+            kept.append(r)
+    return kept
+
+
+def checked(r: Request, backend: str) -> Method:
+    """The method that is asked for, with its options, on this backend."""
+    method = method_of(r)
+    check_options(r, method.options)
+    if not method.runs_on(backend):
+        help = f"`{r.method}` runs on {', '.join(filter(method.runs_on, backend_names()))}"
+        instead = find_kernel(method.at_shares) if isinstance(method, Kernel) else None
+        if instead is not None and instead.runs_on(backend):
+            help += f"; `{instead.name}` runs on {backend} too"
+        fail("CG0601", f"the method `{r.method}` does not run on {backend}", r.span, help=help)
+    return method
 
 
 def method_of(r: Request) -> Method:

@@ -17,14 +17,14 @@ from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.backends import has_gradient
 from compose_lang.runtime.kernels import find_kernel
 from compose_lang.runtime.planning.block import Block
-from compose_lang.runtime.planning.continuous import plan_continuous
+from compose_lang.runtime.planning.continuous import plan_continuous, plan_parts
 from compose_lang.runtime.planning.discrete import plan_discrete, plan_proposals
 from compose_lang.runtime.planning.draft import Draft
 from compose_lang.runtime.planning.exact import plan_exact
 from compose_lang.runtime.planning.irreducibility import gaps_of, warnings_of
 from compose_lang.runtime.planning.joining import with_joining
 from compose_lang.runtime.planning.levels import WALKS, Annealing, annealed_block, annealing, level_notes
-from compose_lang.runtime.planning.methods import assign
+from compose_lang.runtime.planning.methods import assign, assign_parts
 from compose_lang.runtime.planning.optimising import Optimising, optimising
 from compose_lang.runtime.planning.populations import Populations, beginning, can_serve, populations
 from compose_lang.runtime.planning.tempering import Tempering, at_shares, tempering
@@ -74,7 +74,8 @@ def plan(
     """
     free = [v for v in graph.variables if v.free_sites]
     asked = assign(free, graph.requests if requests is None else requests, backend)
-    draft = Draft(graph, backend, free, asked, exactly)
+    parts = assign_parts(free, graph.requests if requests is None else requests, backend)
+    draft = Draft(graph, backend, free, asked, exactly, parts=parts)
     for planner in PLANNERS:
         planner(draft)
     return finished(draft)
@@ -102,7 +103,7 @@ def plan_levels(draft: Draft) -> None:
 
 def plan_populations(draft: Draft) -> None:
     """All variables, where populations walk from a reference to the program."""
-    if draft.annealing is not None:
+    if draft.annealing is not None or draft.parts:
         return
     draft.populations, draft.requests = populations(draft.graph, draft.requests, draft.backend)
     if draft.populations is not None:
@@ -129,6 +130,7 @@ PLANNERS: tuple[Callable[[Draft], None], ...] = (
     plan_exact,  # before the others, which take what costs too much; and while all variables are there to tell
     plan_proposals,  # of variables of any kind, so before those are told apart
     plan_discrete,
+    plan_parts,
     plan_continuous,
 )
 

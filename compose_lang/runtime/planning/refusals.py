@@ -9,7 +9,7 @@ from compose_lang.compiler.graph.factor_graph import FactorGraph
 from compose_lang.diagnostics import ComposeError, Diagnostic
 from compose_lang.runtime.backends import with_gradients
 from compose_lang.runtime.planning.levels import annealing
-from compose_lang.runtime.planning.methods import assign
+from compose_lang.runtime.planning.methods import assign, assign_parts
 from compose_lang.runtime.planning.tempering import tempering
 
 
@@ -22,6 +22,7 @@ def refusals(graph: FactorGraph, has_sound_levels: bool) -> list[Diagnostic]:
         for backend in with_gradients():
             try:
                 chosen = assign(free, [request], backend)
+                assign_parts(free, [request], backend)
                 if has_sound_levels and annealing(graph, chosen, backend) is None:
                     tempering(graph, chosen)
             except ComposeError as wrong:

@@ -116,7 +116,7 @@ def _approximate(run: StoredDraws) -> Iterator[Diagnostic]:
         move = MOVES.get(block.get("options", {}).get("move", ""))
         how = how or (move.approximate if move is not None else "")
         if how:
-            variables = ", ".join(block["variables"])
+            variables = ", ".join(block.get("parts", block["variables"]))
             yield _warning(
                 "CG0705",
                 f"{block['kernel']} draws {variables} only approximately: {how}",

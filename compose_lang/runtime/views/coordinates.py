@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,8 @@ class Coordinates:
     """A `ContinuousBlock`: the unconstrained coordinates of some variables as one flat vector a chain.
 
     summed: finite variables that are summed out of its energy. alone: whether nothing that its energies depend on
-    moves between its steps. compiled: a method of its own by name, as the backend runs it.
+    moves between its steps. compiled: a method of its own by name, as the backend runs it. parts: the free sites of
+    those variables of which it has only some.
     """
 
     density: Density
@@ -31,13 +32,18 @@ class Coordinates:
     summed: tuple[Joint, ...] = ()
     alone: bool = False
     compiled: Callable[[str], Callable[..., Any]] | None = None
+    parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Axes of each variable's coordinates without the chain's."""
         variables = self.density.variables
         return {
-            n: (variables[n].free_sites, *unconstrained_shape(variables[n].type.domain)) for n in self.names
+            n: (
+                len(self.parts.get(n, range(variables[n].free_sites))),
+                *unconstrained_shape(variables[n].type.domain),
+            )
+            for n in self.names
         }
 
     @cached_property
@@ -63,7 +69,11 @@ class Coordinates:
         return moved_with(self.density.graph, self.names)
 
     def ravel(self, position: Position) -> Array:
-        parts = [position[n].reshape((position[n].shape[0], -1)) for n in self.names]
+        own = [
+            position[n][:, self.density.backend.asarray(self.parts[n])] if n in self.parts else position[n]
+            for n in self.names
+        ]
+        parts = [x.reshape((x.shape[0], -1)) for x in own]
         return parts[0] if len(parts) == 1 else self.density.backend.xp.concat(parts, axis=1)
 
     def unravel(self, position: Position, u: Array) -> Position:
@@ -71,7 +81,11 @@ class Coordinates:
         start = 0
         for name, shape in self.shapes.items():
             stop = start + math.prod(shape)
-            out[name] = u[:, start:stop].reshape((u.shape[0], *shape))
+            values = u[:, start:stop].reshape((u.shape[0], *shape))
+            if name in self.parts:
+                sites = self.density.backend.asarray(self.parts[name])
+                values = self.density.backend.set_at(position[name], (slice(None), sites), values)
+            out[name] = values
             start = stop
         return out
 

@@ -8,7 +8,7 @@ values, and goes back to coordinates once at its end.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -223,13 +223,20 @@ def object_view(
 
 
 def object_views(
-    graph: FactorGraph, variables: Iterable[Variable], backend: Backend, candidates: int
+    graph: FactorGraph,
+    variables: Iterable[Variable],
+    backend: Backend,
+    candidates: int,
+    parts: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, View]:
-    """The views of those variables that have objects, by name; what would need too large tables is left out."""
+    """The views of those variables that have objects, by name; what would need too large tables is left out.
+
+    parts: of those of which only some free sites move.
+    """
     bounds = bounds_as_factors(graph)
     found: dict[str, View] = {}
     for v in variables:
-        objects = objects_of(graph, v)
+        objects = objects_of(graph, v, (parts or {}).get(v.name))
         if objects is None:
             continue
         try:

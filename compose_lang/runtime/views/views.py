@@ -31,7 +31,7 @@ from compose_lang.runtime.views.objects import object_views
 from compose_lang.runtime.views.view import Compiled, View, ViewKind, integers
 
 Key = tuple[tuple[str, ...], str]
-"""The variables of a block, and what its kernel sees of them."""
+"""What a block has (`Block.key`), and what its kernel sees of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Views:
         """The kernels of all blocks at a level of the energy, in order. warmup: steps in which they adapt."""
         return [
             load_kernel(b.kernel).bind(
-                self.block(b.variables, b.kernel, level), self.backend, dict(b.options), warmup
+                self.block(b.key, b.kernel, level), self.backend, dict(b.options), warmup
             )
             for b in self.blocks
         ]
@@ -79,15 +79,17 @@ class Views:
 
     def coordinates(self, names: tuple[str, ...], level: Level = FULL) -> Coordinates:
         """Continuous variables: with what is summed out of their energy, and alone where no other block moves."""
-        summed = next((b.summed for b in self.blocks if b.variables == names), ())
-        others = [b.variables for b in self.blocks if b.variables != names]
+        block = next((b for b in self.blocks if b.key == names), None)
+        summed = () if block is None else block.summed
+        others = [b.variables for b in self.blocks if b is not block]
         return Coordinates(
             self.density,
-            names,
+            names if block is None else block.variables,
             level,
             tuple(self.joint(finite, level) for finite in summed),
             alone=self.is_steady and all(variables in summed for variables in others),
             compiled=self.compiled(names, lambda v, at: v.coordinates(names, at), level),
+            parts={} if block is None else {n: p.sites for n, p in block.parts.items()},
         )
 
     def joint(self, names: tuple[str, ...], level: Level = FULL) -> Joint:
@@ -134,7 +136,7 @@ def views_of(density: Density, blocks: Sequence[Block], is_steady: bool = True) 
                 if (names, "joint") not in views:
                     views[names, "joint"] = joint(names, blocks, backend)
             sees = load_kernel(block.kernel).view
-            if (block.variables, sees) in views:
+            if (block.key, sees) in views:
                 continue
             first = graph.variable(block.variables[0])
             if "proposal" in block.options:
@@ -143,12 +145,13 @@ def views_of(density: Density, blocks: Sequence[Block], is_steady: bool = True) 
                 views[block.variables, sees] = joint(block.variables, blocks, backend)
             elif first.is_discrete:
                 views[block.variables, sees] = kinds()[sees].make(graph, first, block, backend)
-            elif sees == "lines" and not block.summed:
+            elif sees == "lines" and not (block.summed or block.parts):
                 line = line_view(graph, [graph.variable(n) for n in block.variables], backend)
                 views |= {} if line is None else {(block.variables, sees): line}
             elif sees == "objects" and len(block.variables) == 1 and not block.summed:
-                for view in object_views(graph, [first], backend, candidates=1).values():
-                    views[block.variables, sees] = view
+                parts = {n: p.sites for n, p in block.parts.items()}
+                for view in object_views(graph, [first], backend, candidates=1, parts=parts).values():
+                    views[block.key, sees] = view
     density = density.evaluating([n for view in views.values() for n in view.energies])
     tables = [view.tables for view in views.values()]
     return Views(density, tuple(blocks), views, tables, is_steady, {})
