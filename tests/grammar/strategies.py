@@ -92,7 +92,7 @@ lets = node(ast.Let, names, tuples(small), small, st.just(()), st.none()) | node
     ast.Let, names, tuples(small), small, clauses(small), maybe(small)
 )
 
-targets = tuples(node(ast.Target, dotted, tuples(small)))
+inferred = tuples(node(ast.Target, dotted, tuples(small)))
 simple_statements = st.one_of(
     node(ast.Use, dotted, st.just(False), maybe(tuples(names, 1)), maybe(names)),
     node(ast.Use, texts, st.just(True), maybe(tuples(names, 1)), maybe(names)),
@@ -111,8 +111,8 @@ simple_statements = st.one_of(
     node(ast.Observe, postfixes, exprs),
     node(ast.Tilde, exprs, exprs),
     node(ast.Apply, exprs),
-    node(ast.Infer, targets, methods, st.just(()), st.none()),
-    node(ast.Infer, targets, methods, clauses(small), maybe(small)),
+    node(ast.Infer, inferred, methods, st.just(()), st.none()),
+    node(ast.Infer, inferred, methods, clauses(small), maybe(small)),
     node(ast.Learn, tuples(small, 1), methods),
 )
 

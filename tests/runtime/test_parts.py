@@ -10,8 +10,7 @@ import pytest
 import compose_lang as cg
 from compose_lang.report.explain import explain_block
 from compose_lang.runtime.planning.plan import plan
-from compose_lang.runtime.views.coordinates import Coordinates
-from tests.compiler.points import graph_of
+from tests.compiler.points import graph_of, views_on
 from tests.populations.planes import SOUND
 from tests.runtime.test_slices import drawn_of
 
@@ -64,8 +63,9 @@ def test_parts_leave_the_density_as_it_is(asked: str) -> None:
 
 
 def test_a_part_that_sees_half_the_energy_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole: Callable[..., np.ndarray] = Coordinates.energy_at
-    monkeypatch.setattr(Coordinates, "energy_at", lambda *given: 0.5 * whole(*given))
+    coordinates = type(views_on(graph_of("var x: real ~ Normal(0, 1)")).coordinates(("x",)))
+    whole: Callable[..., np.ndarray] = coordinates.energy_at
+    monkeypatch.setattr(coordinates, "energy_at", lambda *given: 0.5 * whole(*given))
     assert worst(PARTS[1]) > 2 * SOUND
 
 

@@ -9,7 +9,6 @@ from compose_lang.runtime.arrays import noise as generator
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.kernels.common import slicing
 from compose_lang.runtime.planning.plan import plan
-from compose_lang.runtime.views.lines import LineView
 from tests.compiler.points import graph_of, views_on
 from tests.populations.planes import PLANES, SOUND, STARTS, by_quadrature, scores
 
@@ -119,8 +118,10 @@ def never_shrink_upwards(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def go_forwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = LineView.chord
-    monkeypatch.setattr(LineView, "chord", lambda *given: (0.0 * given[1][:, 0], whole(*given)[1]))
+    graph = graph_of("var x: real ~ Normal(0, 1)\ninfer by hit_and_run")
+    view = type(views_on(graph, "numpy", plan(graph, "numpy")).block(("x",), "hit_and_run"))
+    whole = view.chord
+    monkeypatch.setattr(view, "chord", lambda *given: (0.0 * given[1][:, 0], whole(*given)[1]))
 
 
 MUTANTS = {
