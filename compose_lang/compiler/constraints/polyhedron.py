@@ -18,7 +18,7 @@ from compose_lang.compiler.constraints.conditions import Condition, conditions
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Variable
 from compose_lang.compiler.ir.build import node
 from compose_lang.compiler.ir.interpret import interpret
-from compose_lang.compiler.ir.node import Node
+from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.ir.operation import Host, op_of
 
 MOST_NUMBERS = 10**7
@@ -100,9 +100,10 @@ def probes(variables: Sequence[Variable]) -> dict[int, np.ndarray]:
 
 def is_straight(x: Node, variables: set[Node]) -> bool:
     """Whether an expression is an affine function of some variables, and reads nothing else that varies."""
-    if x.is_const or x in variables:
-        return True
-    rule, moving = op_of(x), [not a.is_const for a in x.args]
-    if not x.args or rule.linear is None or not rule.linear(x, moving):
-        return False
-    return all(is_straight(a, variables) for a in x.args)
+    straight: set[Node] = set()
+    for n in postorder([x]):
+        rule, moving = op_of(n), [not a.is_const for a in n.args]
+        follows = bool(n.args) and rule.linear is not None and rule.linear(n, moving)
+        if n.is_const or n in variables or (follows and all(a in straight for a in n.args)):
+            straight.add(n)
+    return x in straight

@@ -31,6 +31,8 @@ from compose_lang.runtime.views.coordinates import Coordinates
 RESTARTS = 16  #: rows of a chain that descend side by side
 ROUNDS = 3  #: times that chains of which no row held begin anew
 STEPS = 400  #: in a round
+PATIENCE = 60  #: steps without a gain, after which a row is stuck
+GAIN = 0.999  #: of the least violation, below which another is a gain
 RELAXATION = 1.5
 MOST_STEP = 0.5  #: of a coordinate, relative to 1 + |u|
 EDGE = 1e-4  #: how near to the ends of its interval a bounded coordinate may come, of its width
@@ -192,14 +194,15 @@ class Descent:
         slope = backend.value_and_grad(lambda u: self.violation(density, u, rows, level))
 
         def going(state: Tree) -> Array:
-            step, _, _, least, _ = state
+            step, _, _, least, when = state
             held = xp.any((least <= 0.0).reshape((-1, RESTARTS)), axis=1)
-            return (step <= STEPS) & ~xp.all(held)
+            return (step <= STEPS) & ~xp.all(held) & xp.any((least > 0.0) & (step - when <= PATIENCE))
 
         def body(state: Tree) -> Tree:
             step, u, best, least, when = state
             here, gradient = slope(u)
-            better = here < least
+            # a row that is stuck stays so, however long others go on: what it comes to is its own
+            better = ((here < GAIN * least) | ((here <= 0.0) & (least > 0.0))) & (step - when <= PATIENCE)
             best = xp.where(better[:, None], u, best)
             when = xp.where(better, step, when)
             least = xp.where(better, here, least)

@@ -65,6 +65,9 @@ def find_start(density: Density, keys: Array, fixed: Position | None = None, lev
         settled = settled | xp.isfinite(evaluate(density.constants, found))
         if bool(xp.all(settled)):
             return found
+    proof = excluded(density.graph)
+    if proof is not None:
+        raise impossible(proof)
     if is_descended(density):
         nearest = descend(density, keys, level, fixed, found)
         take = ~settled
