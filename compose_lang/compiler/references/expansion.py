@@ -57,6 +57,12 @@ class Probed(NamedTuple):
     def curvature(self, a: int) -> np.ndarray:
         return (self.up[a] + self.down[a] - 2 * self.rest) / self.steps[:, a] ** 2
 
+    def all_mixed(self) -> np.ndarray:
+        """`mixed` of all pairs, (pairs, instances)."""
+        a, b = np.array(self.pairs).T
+        change = self.both - self.up[a] - self.up[b] + self.rest
+        return np.asarray(change / (self.steps.T[a] * self.steps.T[b]))
+
     def mixed(self, k: int) -> np.ndarray:
         a, b = self.pairs[k]
         change = self.both[k] - self.up[a] - self.up[b] + self.rest
@@ -164,11 +170,12 @@ def look(
             entries.append(weight * probed.curvature(a)[read])
             largest = np.abs([probed.rest, probed.up[a], probed.down[a]]).max(axis=0)[read]
             np.maximum.at(noise, where, abs(weight) * largest)
-        for k, (a, b) in enumerate(probed.pairs):
-            read = (reads[:, a] >= 0) & (reads[:, b] >= 0)
-            mixed = weight * probed.mixed(k)[read]
-            rows += [reads[read, a], reads[read, b]]
-            columns += [reads[read, b], reads[read, a]]
+        first, second = (reads.T[[pair[side] for pair in probed.pairs]] for side in (0, 1))
+        if len(probed.pairs):
+            both_read = (first >= 0) & (second >= 0)
+            mixed = weight * probed.all_mixed()[both_read]
+            rows += [first[both_read], second[both_read]]
+            columns += [second[both_read], first[both_read]]
             entries += [mixed, mixed]
     shape = (elements.count, elements.count)
     joined = [np.concatenate(x) if x else np.zeros(0, int) for x in (rows, columns)]
@@ -183,9 +190,7 @@ def probe(elements: Elements, scope: Scope, centre: np.ndarray, steps: np.ndarra
     moves: list[tuple[tuple[int, int], ...]] = [()]
     moves += [((a, 1),) for a in range(count)] + [((a, -1),) for a in range(count)]
     moves += [((a, 1), (b, 1)) for a, b in pairs]
-    coloured = np.full((count, elements.count), False)
-    for a in range(count):
-        coloured[a, scope.reads[scope.reads[:, a] >= 0, a]] = True
+    taken = [scope.reads[scope.reads[:, a] >= 0, a] for a in range(count)]
     energies = np.empty((len(moves), len(scope.reads)))
     at_once = max(1, CHUNK // max(elements.count, size(scope.term.node)))
     for start in range(0, len(moves), at_once):
@@ -193,7 +198,7 @@ def probe(elements: Elements, scope: Scope, centre: np.ndarray, steps: np.ndarra
         points = np.broadcast_to(centre, (len(chunk), elements.count)).copy()
         for row, move in zip(points, chunk, strict=True):
             for a, sign in move:
-                row[coloured[a]] += sign * steps[coloured[a]]
+                row[taken[a]] = centre[taken[a]] + sign * steps[taken[a]]
         found = elements_of(scope.term.node, elements, scope.names, points)
         energies[start : start + len(chunk)] = found.sum(axis=1, keepdims=True) if scope.is_whole else found
     rest, up, down, both = np.split(energies, [1, 1 + count, 1 + 2 * count])

@@ -164,6 +164,10 @@ def addends(x: Node) -> list[tuple[Node, float]] | None:
         case "mul" if any(a.is_static_scalar for a in x.args):
             number, other = x.args if x.args[0].is_static_scalar else x.args[::-1]
             return [(other, float(number.item()))]
+        case "div" if x.args[1].is_static_scalar and x.args[1].item() != 0:
+            return [(x.args[0], 1.0 / float(x.args[1].item()))]
+        case "mean":
+            return [(x.args[0], 1.0)] if size(x.args[0]) else None
         case "sum":
             return [(x.args[0], size(x.args[0]) / size(x))] if size(x.args[0]) else None
         case "reduce_axis" if x.attrs[0] == "sum":
