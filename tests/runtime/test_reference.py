@@ -207,6 +207,7 @@ def test_programs_are_drawn_whole_where_their_other_factors_keep_enough(name: st
 def test_a_program_is_not_drawn_by_rejection_where_that_may_be_wrong_or_takes_too_long() -> None:
     programs = (
         "var x: real(-9, 9)\nvar s: positive ~ HalfNormal(1)\n1.5 ~ Normal(x, s)",  # no floor
+        "var x: real(-1, 1)\nprefer sqrt(x) > 0.5",  # an energy that is no number
         "var x: real(0, 1)[40]\nfor (i, j) in pairs(40) { require abs(x[i] - x[j]) > 0.02 }",
     )
     for text in programs:

@@ -70,7 +70,7 @@ class Reference:
         while found < count:
             size = int(np.clip(1.1 * (count - found) / self.share + 16, 16, most))
             values, log_kept = tried(self.parts, self.rest, size, rng)
-            with np.errstate(divide="ignore"):
+            with np.errstate(divide="ignore", invalid="ignore"):
                 chosen = np.log(rng.random(size)) < log_kept
             kept.append({name: array[chosen] for name, array in values.items()})
             found += int(chosen.sum())
@@ -160,6 +160,8 @@ def kept(parts: ReferenceParts, rest: Rest | None, seed: Sequence[int], least: f
     while True:
         size = min(wanted - count, most)
         weights = np.exp(tried(parts, rest, size, rng).log_kept)
+        if np.isnan(weights).any():
+            return 0.0, math.inf  # chains tell of energies that are no numbers
         count, total, squares = count + size, total + weights.sum(), squares + (weights**2).sum()
         share = total / count
         variance = max(squares / count - share**2, 0.0)

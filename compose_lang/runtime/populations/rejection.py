@@ -39,7 +39,7 @@ class Rest:
     elements: int
 
     def log_weights(self, leaves: Mapping[str, int], values: Values) -> NDArray[np.float64]:
-        """floor - E (count,) at values of the variables, whose leaves have these ids; each group of what is left."""
+        """floor - E (count,) at values of the variables, whose leaves have these ids; NaN where E is no number."""
         backend = load_backend("numpy")
         count = len(next(iter(values.values())))
         log_weights, left = np.zeros(count), np.arange(count)
@@ -48,7 +48,7 @@ class Rest:
             energy = energy_of(group, bindings, backend)
             if (energy < floor - ROUNDING * (1 + abs(floor))).any():
                 raise InternalError(f"the energy of {group.label} is below {floor}")
-            log_weights[left] += floor - np.where(np.isnan(energy), np.inf, energy)
+            log_weights[left] += floor - energy
             left = left[np.isfinite(log_weights[left])]
             if not len(left):
                 break
