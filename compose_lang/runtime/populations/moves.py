@@ -22,7 +22,7 @@ from compose_lang.runtime.populations import fitted, trajectories
 from compose_lang.runtime.populations.fitted import Gaussian
 from compose_lang.runtime.populations.objects import ObjectMoves
 from compose_lang.runtime.populations.path import START, Place
-from compose_lang.runtime.populations.trajectories import Energy, Scale
+from compose_lang.runtime.populations.trajectories import Energy, Point, Scale
 from compose_lang.runtime.views.views import Views
 
 TRAJECTORIES = 3  #: a sweep
@@ -195,13 +195,14 @@ class Moves:
         specs = trajectories.noise_of(block.size)
 
         def once(i: Any, carry: Tree) -> Tree:
-            u, scale, _ = carry
+            point, scale, _ = carry
             drawn = noise.draw(specs, keys, t + i, b)
-            return trajectories.move(hard, force, u, scale, drawn, b)
+            return trajectories.move(hard, force, Point(*point), scale, drawn, b)
 
-        begin = (block.ravel(position), moving.scale, moving.accepted)
-        u, scale, accepted = b.loop(0, TRAJECTORIES, once, begin)
-        return block.unravel(position, u), moving._replace(scale=scale, accepted=accepted)
+        u = block.ravel(position)
+        begin = (Point(u, hard.at(u)), moving.scale, moving.accepted)
+        point, scale, accepted = b.loop(0, TRAJECTORIES, once, begin)
+        return block.unravel(position, point[0]), moving._replace(scale=scale, accepted=accepted)
 
     def energy(self, views: Views, position: Position, level: Level, fit: Tree) -> Energy:
         """The energy of continuous coordinates at a level, with what is left there of a fitted reference."""

@@ -27,6 +27,7 @@ from compose_lang.runtime.chains.sweep import Advance
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.planning.populations import Populations
 from compose_lang.runtime.populations import weights
+from compose_lang.runtime.populations.families import variance_of_mean
 from compose_lang.runtime.populations.fitted import Gaussian
 from compose_lang.runtime.populations.moves import Moves, Moving
 from compose_lang.runtime.populations.path import Path, Place
@@ -46,8 +47,9 @@ MOST_PRICE = (
 )
 
 
-REST_PART = 12  #: sweeps between looks at what particles remember
-FORGOTTEN = 0.1  #: correlation with where they were, that counts as none
+REST_PART = 12  #: sweeps between looks at what particles have in common with those of their family
+LEAST_GAIN = 0.8  #: sweeps go on while they make some mean more certain by this factor,
+FORGOTTEN = 1.2  #: or until all means are as good as those of so many fewer independent particles
 STAGE, SWEEP, ROUND = np.eye(3, dtype=np.int64)
 """What each adds to the counts of a walk."""
 
@@ -279,18 +281,24 @@ class PopulationSampler:
         return p._replace(position=position, moving=moving, walk=walk)
 
     def another_round(self, p: Population) -> Population:
-        """The population moved on until its particles have forgotten where they were, or for all of the rest."""
-        walk = p.walk._replace(counts=p.walk.counts + ROUND)
+        """The population moved on while its particles forget those of their family, for all of the rest at most."""
         if self.is_exact:
-            return self.drawn_anew(p._replace(walk=walk))
-        before = self.moves.coordinates(p.position)
-        left = self.plan.rest
-        while left > 0 and (
-            left == self.plan.rest or memory(before, self.moves.coordinates(p.position)) > FORGOTTEN
-        ):
+            is_first = p.walk.counts[2] == 0
+            p = p._replace(walk=p.walk._replace(counts=p.walk.counts + ROUND))
+            return p if is_first else self.drawn_anew(p)
+        left, known = self.plan.rest, self.uncertainty(p)
+        while left > 0:
             p = self.moved(p, min(REST_PART, left))
             left -= REST_PART
+            before, known = known, self.uncertainty(p)
+            if (known < LEAST_GAIN * before).sum() == 0 or (known < FORGOTTEN).all():
+                break
         return p._replace(walk=p.walk._replace(counts=p.walk.counts + ROUND))
+
+    def uncertainty(self, p: Population) -> NDArray[np.float64]:
+        """The variance of the coordinates' means (D,), in units of that of independent particles."""
+        u = self.moves.coordinates(p.position)
+        return variance_of_mean(u, p.walk.roots) * len(u) / np.maximum(u.var(axis=0), 1e-300)
 
     def drawn_anew(self, p: Population) -> Population:
         """Other particles of a program that its reference draws whole."""
@@ -334,10 +342,3 @@ class PopulationSampler:
     def health(self, p: Population) -> NDArray[Any]:
         """0 for a population that lives, NaN for one whose particles all have weight 0: (1,)."""
         return np.array([0.0 if np.isfinite(p.walk.log_weights).any() else np.nan])
-
-
-def memory(before: NDArray[np.float64], now: NDArray[np.float64]) -> float:
-    """The largest correlation of a coordinate with itself before, over particles (n, D)."""
-    x, y = before - before.mean(axis=0), now - now.mean(axis=0)
-    norms = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-    return float(np.abs((x * y).sum(axis=0) / np.maximum(norms, 1e-300)).max(initial=0.0))

@@ -54,15 +54,15 @@ def noise_of(size: int) -> dict[str, NoiseSpec]:
     }
 
 
+class Point(NamedTuple):
+    u: Array  #: (n, D)
+    energy: Array  #: (n,), what is sampled there
+
+
 def move(
-    energy: Energy,
-    force: Energy,
-    u: Array,
-    scale: Scale,
-    drawn: dict[str, Array],
-    b: Backend,
-) -> tuple[Array, Scale, Array]:
-    """One trajectory from each particle u (n, D), the scale with its step adapted, and the mean acceptance (1,).
+    energy: Energy, force: Energy, start: Point, scale: Scale, drawn: dict[str, Array], b: Backend
+) -> tuple[Point, Scale, Array]:
+    """One trajectory from each particle, the scale with its step adapted, and the mean acceptance (1,).
 
     energy: what is sampled. force: what gives the gradient, which may be another energy.
     """
@@ -71,17 +71,19 @@ def move(
     h = (xp.exp(scale.log_step) * share)[:, None]
 
     def leapfrog(i: Any, carry: Tree) -> Tree:
-        u, p, gradient = carry
-        half = p - 0.5 * h * gradient
-        moved = u + scale.out(h * half)
-        after = scale.back(force.slope(moved)[1])
-        return moved, half - 0.5 * h * after, after
+        # kicks at both ends are half ones; after the last there is no drift: so the force stands in the loop alone
+        u, p = carry
+        inside = xp.astype((b.asarray(i) > 0) & (b.asarray(i) < LEAPFROGS), b.real)
+        p = p - 0.5 * (1.0 + inside) * h * scale.back(force.slope(u)[1])
+        drift = xp.astype(b.asarray(i) < LEAPFROGS, b.real)
+        return u + scale.out(drift * h * p), p
 
-    start = (u, drawn["momentum"], scale.back(force.slope(u)[1]))
-    end, p, _ = b.loop(0, LEAPFROGS, leapfrog, start)
+    u, p = b.loop(0, LEAPFROGS + 1, leapfrog, (start.u, drawn["momentum"]))
+    end = Point(u, energy.at(u))
     kinetic = 0.5 * xp.sum(drawn["momentum"] ** 2 - p**2, axis=1)
-    probability = acceptance(energy.at(u), energy.at(end), b, kinetic)
-    u = choose(drawn["accept"] < probability, end, u, b)
+    probability = acceptance(start.energy, end.energy, b, kinetic)
+    taken = drawn["accept"] < probability
+    point = Point(*(choose(taken, new, old, b) for new, old in zip(end, start, strict=True)))
     mean = xp.mean(probability).reshape((1,))
     log_step = scale.log_step + GAIN * (mean - TARGET)
-    return u, scale._replace(log_step=xp.clip(log_step, -12.0, 1.0)), mean
+    return point, scale._replace(log_step=xp.clip(log_step, -12.0, 1.0)), mean

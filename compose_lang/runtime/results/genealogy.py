@@ -1,13 +1,9 @@
 """What the particles of populations are worth: effective sizes and Monte-Carlo errors by common ancestors.
 
-Particles that descend from one ancestor are no independent draws, however they are ordered. The variance of a
-population's mean is estimated by
-
-    (1 / n²) Σ_r (Σ_{i descends from r} (x_i − x̄))²
-
-over the ancestors r (Lee and Whiteley, "Variance estimation in the particle filter", Biometrika 105, 2018). Particles
-that have forgotten their ancestor count as independent by it, which some families are needed to tell: it falls to 0
-where one is left, so populations of fewer are worth no more draws than they have ancestors.
+Particles that descend from one ancestor are no independent draws, however they are ordered; `populations/families`
+estimates the variance of their mean. Particles that have forgotten their ancestor count as independent by it, which
+some families are needed to tell: the estimate falls to 0 where one is left, so populations of fewer are worth no more
+draws than they have ancestors.
 
 In: draws (chains, draws, n), a chain being a population, and each particle's ancestor (chains, draws). Out: the same
 diagnostics as for chains, see `convergence`.
@@ -18,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from compose_lang.runtime.populations.families import variance_of_mean
 from compose_lang.runtime.results import convergence
 from compose_lang.runtime.results.convergence import Convergence, Draws, Elements
 
@@ -46,14 +43,9 @@ def worth(draws: Draws, roots: NDArray[np.intp]) -> Convergence:
 
 def effective(x: Draws, roots: NDArray[np.intp]) -> Elements:
     """How many independent draws have a mean as certain as that of all populations' particles, (n,)."""
-    chains, count, n = x.shape
-    variance, ancestors = np.zeros(n), []
-    for own, families in zip(x, roots, strict=True):
-        names, place = np.unique(families, return_inverse=True)
-        ancestors.append(len(names))
-        sums = np.zeros((len(names), n))
-        np.add.at(sums, place, own - own.mean(0))
-        variance += (sums**2).sum(0) / count**2
+    chains, count, _ = x.shape
+    ancestors = [len(np.unique(families)) for families in roots]
+    variance = sum(variance_of_mean(own, families) for own, families in zip(x, roots, strict=True))
     most = float(min(sum(ancestors), chains * count))
     if min(ancestors) >= LEAST_FAMILIES:
         most = float(chains * count)
