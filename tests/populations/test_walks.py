@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 import compose_lang as cg
+from compose_lang.api import samplers
 from compose_lang.api.samplers import choose_sampler
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
@@ -19,7 +19,7 @@ from compose_lang.runtime.density.level import Level
 from compose_lang.runtime.planning.plan import plan
 from compose_lang.runtime.populations import sampler, weights
 from compose_lang.runtime.populations.path import Path, Place
-from compose_lang.runtime.populations.reference import reference_of
+from compose_lang.runtime.populations.reference import drawn_outright
 from compose_lang.runtime.results.run import Run
 from compose_lang.runtime.runs.settings import Settings
 from tests.compiler.points import graph_of, random_values
@@ -45,6 +45,12 @@ let up = q[1] > 0
 SETTINGS = Settings(seed=3, chains=2, draws=500)
 SOUND = 5.0  #: standard errors, which a right mean misses in none of a million runs
 FAULTY = 8.0
+
+
+@pytest.fixture(autouse=True)
+def walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So small programs would be drawn by rejection, without a walk."""
+    monkeypatch.setattr(samplers, "reference_of", drawn_outright)
 
 
 @cache
@@ -127,7 +133,7 @@ def test_planted_mistakes_are_seen(mutant: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_path_leads_from_the_reference_to_the_program() -> None:
     graph = graph_of(PROGRAM)
-    reference = reference_of(graph)
+    reference = drawn_outright(graph)
     assert reference is not None
     backend = load_backend("numpy")
     path, whole = Path.to(graph, reference.groups), Density(graph, backend)
@@ -166,12 +172,8 @@ def test_a_walk_goes_on_from_what_is_stored() -> None:
         np.testing.assert_array_equal(values, resumed[name])
 
 
-@pytest.fixture(scope="module")
-def elbow() -> Iterator[Run]:
-    yield cg.compile(ELBOW).sample(seed=0)
-
-
-def test_chains_in_different_modes_are_replaced_by_populations(elbow: Run) -> None:
+def test_chains_in_different_modes_are_replaced_by_populations() -> None:
+    elbow = cg.compile(ELBOW).sample(seed=0)
     assert [b["kernel"] for b in elbow.manifest.plan] == ["smc"]
     assert "CG0716" in {d["code"] for d in elbow.diagnostics}
     up = elbow.summary()["up"]
