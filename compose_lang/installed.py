@@ -10,7 +10,6 @@ NEEDED = (
     "compose_lang",
     "jax",
     "jaxlib",
-    "numpyro",
     "numpy",
     "scipy",
     "lark",

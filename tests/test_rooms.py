@@ -48,7 +48,6 @@ SLOW = (*sorted(HEAVY), "xarray")  #: libraries that take half a second or more 
 WRAPPERS = (
     "runtime.backends.",
     "runtime.learned.foreign.",
-    "runtime.kernels.nuts",  # wraps NumPyro's
     "runtime.learning.trainer",  # wraps optax
 )
 #: rooms whose verbs import what they need when they are called, so that a command starts fast

@@ -2,7 +2,7 @@
 
 In: the command line. Out: a verb done, and its exit code. Before: `api`, `repl`, `report`. After: nothing.
 Heavy libraries are imported by the verbs that need them: `compose --help` and `compose check` load neither
-JAX nor PyTorch, NumPyro, SciPy, xarray or networkx.
+JAX nor PyTorch, SciPy, xarray or networkx.
 """
 
 from compose_lang.cli import running, programs, folders, starting  # isort: skip - the order of the help

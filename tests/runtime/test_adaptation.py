@@ -24,7 +24,7 @@ def scope() -> Iterator[None]:
 def adapted(steps: int, warmup: int, gradients: bool, slope: float = 1.0) -> adaptation.Adaptation:
     """The state after some steps of independent draws U, with gradients u / slope², at target acceptance."""
     schedule = adaptation.windows(warmup)
-    state = adaptation.begin(0.5, U[0], NUMPY, gradients=gradients)
+    state = adaptation.begin(0.5, U[0], schedule, NUMPY, gradients=gradients)
     accept = np.full(2, 0.8)
     for t in range(steps):
         gradient: Any = U[t] / slope**2 if gradients else None
@@ -50,7 +50,7 @@ def test_windows_are_stans(warmup: int, start: int, ends: tuple[int, ...]) -> No
 def test_dual_averaging_finds_the_step_of_its_target() -> None:
     """Where acceptance is exp(-step), a target of 0.8 is met by -log 0.8; each chain finds it alone."""
     schedule = adaptation.windows(1000)
-    state = adaptation.begin(30.0, U[0], NUMPY, gradients=False)
+    state = adaptation.begin(30.0, U[0], schedule, NUMPY, gradients=False)
     for t in range(1000):
         accept = np.exp(-adaptation.step_size(state, t, schedule, NUMPY))
         state = adaptation.adapt(state, U[t], None, accept, 0.8, t, schedule, NUMPY)
@@ -58,29 +58,46 @@ def test_dual_averaging_finds_the_step_of_its_target() -> None:
     np.testing.assert_allclose(final, -np.log(0.8), rtol=0.05)
 
 
-def test_the_last_window_leaves_shrunken_variances() -> None:
+def covariance(state: adaptation.Adaptation) -> Any:
+    """L Lᵀ (chains, D, D) of the metric."""
+    shape: Any = state.metric.shape
+    factor = state.metric.scale[:, :, None] * shape
+    return factor @ np.swapaxes(factor, 1, 2)
+
+
+def test_the_last_window_leaves_the_covariance_of_its_draws() -> None:
+    """Correlations are drawn to 0 by five draws, as variances are to a thousandth in the scale."""
     state = adapted(1000, 1000, gradients=True, slope=3.0)
     window = U[450:950]
-    expected = (500 * window.var(axis=0, ddof=1) + 5 * 1e-3) / 505
-    np.testing.assert_allclose(state.variance, expected, rtol=1e-12)
+    scale = np.sqrt((500 * window.var(axis=0, ddof=1) + 5 * 1e-3) / 505)
+    np.testing.assert_allclose(state.metric.scale, scale, rtol=1e-12)
+    for chain, found in enumerate(covariance(state)):
+        expected = 499 / 505 * np.cov(window[:, chain].T)
+        expected[np.diag_indices(3)] *= 505 / 500
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
 
-def test_earlier_windows_take_the_scale_from_gradients() -> None:
-    """With ∇E = u / 9 the local variance is 9, whatever the spread of the draws."""
-    np.testing.assert_allclose(adapted(200, 1000, gradients=True, slope=3.0).variance, 9.0, rtol=1e-12)
-    spread = adapted(200, 1000, gradients=False).variance
-    np.testing.assert_allclose(spread, (50 * U[100:150].var(axis=0, ddof=1) + 5e-3) / 55, rtol=1e-12)
+def test_earlier_windows_find_a_gaussian_from_draws_and_gradients() -> None:
+    """Whatever the spread of the draws: with ∇E = P u the metric is P⁻¹, but for the five draws."""
+    precision = np.array([[4.0, 1.5, 0.0], [1.5, 1.0, 0.2], [0.0, 0.2, 0.5]])
+    schedule = adaptation.windows(4000)
+    state = adaptation.begin(0.5, U[0], schedule, NUMPY, gradients=True)
+    for t in range(3000):
+        u = np.random.default_rng(t).normal(size=(2, 3)) * [0.5, 1.0, 2.0]
+        state = adaptation.adapt(state, u, u @ precision, np.full(2, 0.8), 0.8, t, schedule, NUMPY)
+    for found in covariance(state):
+        np.testing.assert_allclose(found @ precision, np.eye(3), atol=0.1)
 
 
 def test_nothing_changes_after_warmup() -> None:
     before, after = adapted(300, 300, gradients=True), adapted(700, 300, gradients=True)
-    np.testing.assert_array_equal(after.variance, before.variance)
+    np.testing.assert_array_equal(covariance(after), covariance(before))
     np.testing.assert_array_equal(after.step.log_mean, before.step.log_mean)
 
 
 def test_chains_that_never_moved_keep_their_mass() -> None:
     schedule = adaptation.windows(1000)
-    state = adaptation.begin(0.5, U[0], NUMPY, gradients=True)
+    state = adaptation.begin(0.5, U[0], schedule, NUMPY, gradients=True)
     for t in range(200):
         state = adaptation.adapt(state, U[0], U[0], np.zeros(2), 0.8, t, schedule, NUMPY)
-    np.testing.assert_array_equal(state.variance, 1.0)
+    np.testing.assert_array_equal(state.metric.scale, 1.0)

@@ -17,6 +17,7 @@ from compose_lang.runtime.kernels.gibbs import Gibbs
 from compose_lang.runtime.kernels.hmc import HMC
 from compose_lang.runtime.kernels.mala import Langevin
 from compose_lang.runtime.kernels.mh import SingleSite
+from compose_lang.runtime.kernels.nuts import NUTS
 from tests.runtime.checks import BROKEN, SOUND, continuous_invariance, discrete_invariance
 from tests.runtime.toy_blocks import (
     Target,
@@ -100,26 +101,26 @@ def test_mala_without_its_correction() -> None:
 
 def test_mala_that_leaves_out_the_proposal_densities() -> None:
     class Symmetric(Langevin):
-        def correction(self, u: Any, proposed: Any, normal: Any, new_gradient: Any, scale: Any) -> Any:
-            return 0.0 * u[:, 0]
+        def correction(self, moved: Any, normal: Any, new_slope: Any, h: Any) -> Any:
+            return 0.0 * moved[:, 0]
 
     assert continuous_invariance(langevin(Symmetric), gamma_on_log_scale(), JAX) < BROKEN
 
 
 def test_mala_whose_reverse_density_divides_by_2h() -> None:
     class Halved(Langevin):
-        def correction(self, u: Any, proposed: Any, normal: Any, new_gradient: Any, scale: Any) -> Any:
-            back = u - proposed + scale * new_gradient
-            return JAX.xp.sum(0.5 * normal * normal - back * back / (2.0 * scale), axis=-1)
+        def correction(self, moved: Any, normal: Any, new_slope: Any, h: Any) -> Any:
+            back = h * new_slope - moved
+            return JAX.xp.sum(0.5 * normal * normal - back * back / (2.0 * h), axis=-1)
 
     assert continuous_invariance(langevin(Halved), gamma_on_log_scale(), JAX) < BROKEN
 
 
 def test_mala_whose_reverse_gradient_is_the_old_one() -> None:
     class Stale(Langevin):
-        def correction(self, u: Any, proposed: Any, normal: Any, new_gradient: Any, scale: Any) -> Any:
-            old_gradient = (u - proposed + JAX.xp.sqrt(2.0 * scale) * normal) / scale
-            return super().correction(u, proposed, normal, old_gradient, scale)
+        def correction(self, moved: Any, normal: Any, new_slope: Any, h: Any) -> Any:
+            old_slope = (JAX.xp.sqrt(2.0 * h) * normal - moved) / h
+            return super().correction(moved, normal, old_slope, h)
 
     assert continuous_invariance(langevin(Stale), gamma_on_log_scale(), JAX) < BROKEN
 
@@ -140,6 +141,18 @@ def test_hmc_that_forgets_its_kinetic_energy(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(hmc, "acceptance", potential_only)
     assert continuous_invariance(hamiltonian(HMC), correlated(), JAX) < BROKEN
+
+
+@pytest.mark.parametrize("part", ["point", "subtree", "side"])
+def test_nuts_that_draws_from_its_trajectory_wrongly(part: str) -> None:
+    """Always the newest step of a subtree, always the newest subtree, or always to one side."""
+
+    class Lopsided(NUTS):
+        def step(self, position: Any, state: Any, noise: Any, t: Any) -> Any:
+            return super().step(position, state, {**noise, part: 0.0 * noise[part]}, t)
+
+    bind = lambda block: Lopsided(block, JAX, FROZEN, 0.3, 0.8, 10)  # noqa: E731
+    assert continuous_invariance(bind, correlated(), JAX) < BROKEN
 
 
 @pytest.mark.parametrize("module", [gibbs, mh])

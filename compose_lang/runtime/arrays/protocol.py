@@ -88,6 +88,10 @@ class Backend(Protocol):
         """Lower Cholesky factor of (..., n, n): NaN, not an exception, where one is not positive definite."""
         ...
 
+    def eigh(self, matrix: Array) -> tuple[Array, Array]:
+        """Eigenvalues (..., n), in rising order, and eigenvectors (..., n, n), in columns, of symmetric matrices."""
+        ...
+
     def solve_triangular(self, lower: Array, right: Array) -> Array:
         """Solve `lower @ x = right` for (..., n, n) lower triangular and (..., n, m)."""
         ...

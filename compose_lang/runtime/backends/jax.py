@@ -68,7 +68,7 @@ class JaxBackend:
     compiles_whole: ClassVar[bool] = True
     has_gradient: ClassVar[bool] = True
     lanes: ClassVar[int] = 8  # its programs run outside Python's lock
-    libraries: ClassVar[tuple[str, ...]] = ("jax", "jaxlib", "numpyro")
+    libraries: ClassVar[tuple[str, ...]] = ("jax", "jaxlib")
     xp: ClassVar[Any] = jnp
     special: ClassVar[Any] = SPECIAL
     word: ClassVar[Any] = np.dtype("uint32")
@@ -116,6 +116,10 @@ class JaxBackend:
 
     def cholesky(self, matrix: Array) -> Array:
         return jnp.linalg.cholesky(matrix)
+
+    def eigh(self, matrix: Array) -> tuple[Array, Array]:
+        values, vectors = jnp.linalg.eigh(matrix)
+        return values, vectors
 
     def solve_triangular(self, lower: Array, right: Array) -> Array:
         batch = jnp.broadcast_shapes(lower.shape[:-2], right.shape[:-2])

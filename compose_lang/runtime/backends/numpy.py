@@ -74,6 +74,10 @@ class NumpyBackend:
                 factor[place] = np.linalg.cholesky(matrix[place])
         return factor
 
+    def eigh(self, matrix: Array) -> tuple[Array, Array]:
+        values, vectors = np.linalg.eigh(matrix)
+        return values, vectors
+
     def solve_triangular(self, lower: Array, right: Array) -> Array:
         batch = np.broadcast_shapes(lower.shape[:-2], right.shape[:-2])
         x = np.zeros(batch + right.shape[-2:], dtype=right.dtype)

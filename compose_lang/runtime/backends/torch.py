@@ -163,6 +163,10 @@ class TorchBackend:
         factor, failed = torch.linalg.cholesky_ex(matrix)
         return torch.where((failed != 0)[..., None, None], torch.nan, factor)
 
+    def eigh(self, matrix: Array) -> tuple[Array, Array]:
+        values, vectors = torch.linalg.eigh(matrix)
+        return values, vectors
+
     def solve_triangular(self, lower: Array, right: Array) -> Array:
         return torch.linalg.solve_triangular(lower, right, upper=False)
 

@@ -4,7 +4,7 @@ Reals are moved in their own values. Where bounds and straight walls (`require` 
 finite length out of the line, points are drawn from all of it, by slice sampling with shrinkage: walls of other shapes,
 and the energy, shrink it. Else an interval steps out by a width learned in warm-up, as it does in unconstrained
 coordinates, where variables are of other types or finite ones are summed out. Directions are Gaussian, with the
-variances of a warm-up's windows.
+covariance of a warm-up's windows.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.kernels.common import adaptation, slicing
 from compose_lang.runtime.kernels.common.adaptation import Windows, first_step, schedule_of
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, ContinuousBlock, Kernel, Option
+from compose_lang.runtime.kernels.common.metric import push
 from compose_lang.runtime.kernels.common.slicing import Lines
 from compose_lang.runtime.kernels.common.value_blocks import LineBlock
 
@@ -42,7 +43,7 @@ class HitAndRun:
     def init(self, position: Position, keys: Array) -> Tree:
         x = self.block.ravel(self.held(position))
         return {
-            "adaptation": adaptation.begin(1.0, x, self.backend, gradients=False),
+            "adaptation": adaptation.begin(1.0, x, self.schedule, self.backend, gradients=False),
             "log_width": slicing.begin(self.width, x[:, 0], self.backend),
         }
 
@@ -55,13 +56,13 @@ class HitAndRun:
     ) -> tuple[Position, Tree, dict[str, Array]]:
         block, backend, xp = self.block, self.backend, self.backend.xp
         held, learned = self.held(position), state["adaptation"]
-        x, deviation = block.ravel(held), xp.sqrt(learned.variance)
+        x = block.ravel(held)
         width = slicing.width_of(state["log_width"], backend)
 
         def move(number: Any, carry: Tree) -> Tree:
             x, energy, length, count = carry
             drawn = {name: values[:, number] for name, values in noise.items()}
-            direction = deviation * drawn["direction"]
+            direction = push(learned.metric, drawn["direction"])
             ends = block.chord(x, direction, held) if isinstance(block, LineBlock) else (-xp.inf, xp.inf)
             lines = Lines(lambda s: block.energy(x + s[:, None] * direction, held), *ends, backend)
             found = lines.update(xp.zeros_like(energy), energy, width, drawn)

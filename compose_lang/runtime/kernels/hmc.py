@@ -1,8 +1,8 @@
 """Hamiltonian Monte Carlo: leapfrog trajectories from fresh momenta, accepted or rejected at their end.
 
-Momenta are p ~ N(0, 1/V) with V the variances learned in warm-up (the inverse of the diagonal mass), and the
-kinetic energy is ½ Σ V p². Where the number of leapfrog steps is not given, each trajectory's length is
-uniform on (0, 3π/2) in the units of V, in which a Gaussian coordinate turns once in 2π: a fixed length
+Momenta are standard normal in the coordinates that the metric learned in warm-up makes round, and the kinetic energy
+is ½ |p|². Where the number of leapfrog steps is not given, each trajectory's length is uniform on (0, 3π/2) in those
+coordinates, in which a Gaussian coordinate turns once in 2π: a fixed length
 resonates with some coordinate, a random one with none (Neal, "MCMC using Hamiltonian dynamics", 2011, section
 3.2; Bou-Rabee and Sanz-Serna, "Randomized Hamiltonian Monte Carlo", 2017). A coordinate of unit scale then
 correlates from draw to draw by sin(3π/2) / (3π/2) = -0.2.
@@ -30,6 +30,7 @@ from compose_lang.runtime.kernels.common.adaptation import (
     start,
 )
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, ContinuousBlock, Kernel, Option
+from compose_lang.runtime.kernels.common.metric import pull, push
 from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
 from compose_lang.runtime.kernels.common.walls import ended
 
@@ -55,7 +56,7 @@ class HMC:
         return {**specs, "length": NoiseSpec("uniform", ())} if self.leapfrog is None else specs
 
     def init(self, position: Position, keys: Array) -> State:
-        return start(self.block, position, self.step_size, self.backend)
+        return start(self.block, position, self.step_size, self.schedule, self.backend)
 
     def step(
         self, position: Position, state: State, noise: Mapping[str, Array], t: Any
@@ -63,24 +64,23 @@ class HMC:
         block, xp, backend = self.block, self.backend.xp, self.backend
         u, energy, gradient = here(block, position, state)
         h = adaptation.step_size(state.adaptation, t, self.schedule, backend)
-        variance = state.adaptation.variance
-        momentum = noise["momentum"] / xp.sqrt(variance)
+        metric = state.adaptation.metric
         steps, longest = self.trajectory(h, noise)
 
         def leapfrog(i: Any, carry: Tree) -> Tree:
             u, momentum, _, gradient = carry
-            half = momentum - 0.5 * h[:, None] * gradient
-            moved = u + h[:, None] * variance * half
+            half = momentum - 0.5 * h[:, None] * pull(metric, gradient)
+            moved = u + h[:, None] * push(metric, half)
             new_energy, new_gradient = block.energy_and_gradient(moved, position)
-            new = (moved, half - 0.5 * h[:, None] * new_gradient, new_energy, new_gradient)
+            new = (moved, half - 0.5 * h[:, None] * pull(metric, new_gradient), new_energy, new_gradient)
             if self.leapfrog is not None:
                 return new
             return tuple(choose(i < steps, a, b, backend) for a, b in zip(new, carry, strict=True))
 
-        end = backend.loop(0, longest, leapfrog, (u, momentum, energy, gradient))
+        end = backend.loop(0, longest, leapfrog, (u, noise["momentum"], energy, gradient))
         proposed, end_momentum, new_energy, new_gradient = end
-        kinetic = 0.5 * xp.sum(variance * momentum * momentum, axis=-1)
-        new_kinetic = 0.5 * xp.sum(variance * end_momentum * end_momentum, axis=-1)
+        kinetic = 0.5 * xp.sum(noise["momentum"] ** 2, axis=-1)
+        new_kinetic = 0.5 * xp.sum(end_momentum**2, axis=-1)
         accept_prob = acceptance(energy, new_energy, backend, kinetic - new_kinetic)
 
         error = new_energy + new_kinetic - energy - kinetic
@@ -125,7 +125,7 @@ def bind(block: ContinuousBlock, backend: Backend, options: Mapping[str, Any], w
 
 KERNEL = Kernel(
     name="hmc",
-    summary="Hamiltonian trajectories of random length, with step size and diagonal mass learned in warm-up",
+    summary="Hamiltonian trajectories of random length, with step size and mass learned in warm-up",
     serves=frozenset({"continuous"}),
     bind=bind,
     options={

@@ -1,8 +1,8 @@
 """MALA: a Langevin step as the proposal of a Metropolis–Hastings step; ULA is the same step left uncorrected.
 
-With step size h, variances V (the inverse of the diagonal mass) and standard normal ξ the proposal is
-u' = u - h V ∇E(u) + sqrt(2 h V) ξ, so q(u' | u) ∝ exp(-Σ (u' - u + h V ∇E(u))² / (4 h V)), and the reverse
-density takes its gradient at u' (Roberts and Tweedie, Bernoulli 1996).
+In the coordinates v that the metric makes round, with step size h and standard normal ξ, the proposal is
+v' = v - h ∇E(v) + sqrt(2 h) ξ, so q(v' | v) ∝ exp(-|v' - v + h ∇E(v)|² / (4 h)), and the reverse density takes its
+gradient at v' (Roberts and Tweedie, Bernoulli 1996).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from compose_lang.runtime.kernels.common.adaptation import (
     start,
 )
 from compose_lang.runtime.kernels.common.kernel import BoundKernel, ContinuousBlock, Kernel, Option
+from compose_lang.runtime.kernels.common.metric import pull, push
 from compose_lang.runtime.kernels.common.metropolis import acceptance, choose
 from compose_lang.runtime.kernels.common.walls import ended
 
@@ -47,7 +48,7 @@ class Langevin:
         return {**diffusion, "accept": NoiseSpec("uniform", ())} if self.corrected else diffusion
 
     def init(self, position: Position, keys: Array) -> State:
-        return start(self.block, position, self.step_size, self.backend)
+        return start(self.block, position, self.step_size, self.schedule, self.backend)
 
     def step(
         self, position: Position, state: State, noise: Mapping[str, Array], t: Any
@@ -55,11 +56,13 @@ class Langevin:
         block, xp, backend = self.block, self.backend.xp, self.backend
         u, energy, gradient = here(block, position, state)
         h = adaptation.step_size(state.adaptation, t, self.schedule, backend)
-        scale = h[:, None] * state.adaptation.variance
+        metric, h2 = state.adaptation.metric, h[:, None]
 
-        proposed = u - scale * gradient + xp.sqrt(2.0 * scale) * noise["normal"]
+        slope = pull(metric, gradient)
+        moved = -h2 * slope + xp.sqrt(2.0 * h2) * noise["normal"]
+        proposed = u + push(metric, moved)
         new_energy, new_gradient = block.energy_and_gradient(proposed, position)
-        correction = self.correction(u, proposed, noise["normal"], new_gradient, scale)
+        correction = self.correction(moved, noise["normal"], pull(metric, new_gradient), h2)
         accept_prob = acceptance(energy, new_energy, backend, correction)
 
         error = new_energy - energy
@@ -81,12 +84,10 @@ class Langevin:
         }
         return block.unravel(position, u), State(energy, gradient, learned), statistics
 
-    def correction(
-        self, u: Array, proposed: Array, normal: Array, new_gradient: Array, scale: Array
-    ) -> Array:
-        """log q(u | u') - log q(u' | u), where `scale` is h V and the way forth was sqrt(2 h V) ξ."""
-        back = u - proposed + scale * new_gradient
-        return self.backend.xp.sum(0.5 * normal * normal - back * back / (4.0 * scale), axis=-1)
+    def correction(self, moved: Array, normal: Array, new_slope: Array, h: Array) -> Array:
+        """log q(v | v') - log q(v' | v) (chains,), where v' - v is `moved` and ∇E(v') is `new_slope`."""
+        back = h * new_slope - moved
+        return self.backend.xp.sum(0.5 * normal * normal - back * back / (4.0 * h), axis=-1)
 
 
 def bind(block: ContinuousBlock, backend: Backend, options: Mapping[str, Any], warmup: int) -> BoundKernel:

@@ -1,6 +1,6 @@
 """Metropolis–Hastings, by itself with symmetric proposals: random walks of continuous blocks, single discrete sites.
 
-Continuous: u' = u + s sqrt(V) ξ for the whole block, with the scale s and the variances V learned in warm-up
+Continuous: u' = u + s L ξ for the whole block, with the scale s and the metric L learned in warm-up
 towards the best acceptance, 0.44 in one dimension and 0.234 in many (Roberts, Gelman and Gilks 1997).
 
 Finite: each site of a colour class proposes any of its values with equal probability. Its present value is
@@ -32,6 +32,7 @@ from compose_lang.runtime.kernels.common.kernel import (
     PermutationBlock,
     ProposalBlock,
 )
+from compose_lang.runtime.kernels.common.metric import push
 from compose_lang.runtime.kernels.common.metropolis import acceptance, choose, sweep
 from compose_lang.runtime.kernels.common.proposing import Proposing
 from compose_lang.runtime.kernels.common.rearrangement import Rearrangement
@@ -57,7 +58,7 @@ class RandomWalk:
         u = self.block.ravel(position)
         return {
             "energy": self.block.energy(u, position),
-            "adaptation": adaptation.begin(self.scale, u, self.backend, gradients=False),
+            "adaptation": adaptation.begin(self.scale, u, self.schedule, self.backend, gradients=False),
         }
 
     def step(
@@ -68,7 +69,7 @@ class RandomWalk:
         energy = state["energy"] if block.alone else block.energy(u, position)
         learned = state["adaptation"]
         s = adaptation.step_size(learned, t, self.schedule, backend)
-        proposed = u + s[:, None] * backend.xp.sqrt(learned.variance) * noise["normal"]
+        proposed = u + s[:, None] * push(learned.metric, noise["normal"])
         new_energy = block.energy(proposed, position)
         accept_prob = acceptance(energy, new_energy, backend)
         accept = noise["accept"] < accept_prob

@@ -13,8 +13,7 @@ import numpy as np
 
 from compose_lang.compiler.graph.factor_graph import Part, Request, Variable, moved_with
 from compose_lang.compiler.graph.objects import objects_of
-from compose_lang.runtime.backends import backend_names
-from compose_lang.runtime.kernels import find_kernel, hmc, mh, nuts
+from compose_lang.runtime.kernels import find_kernel, mh, nuts
 from compose_lang.runtime.planning.block import Block
 from compose_lang.runtime.planning.draft import Draft
 from compose_lang.runtime.planning.exact import collapsible
@@ -94,10 +93,6 @@ def continuous_block(names: tuple[str, ...], backend: str) -> Block:
     if nuts.KERNEL.runs_on(backend):
         why = "continuous with a gradient: trajectories tune their own length"
         return Block(names, nuts.KERNEL.name, why=why)
-    if hmc.KERNEL.runs_on(backend):
-        where = ", ".join(filter(nuts.KERNEL.runs_on, backend_names()))
-        why = f"continuous with a gradient; {nuts.KERNEL.name} runs on {where} only"
-        return Block(names, hmc.KERNEL.name, why=why)
     return Block(names, mh.KERNEL.name, why=f"continuous; the {backend} backend has no gradients")
 
 

@@ -1,10 +1,10 @@
-"""Step size and diagonal mass, learned by each chain during warm-up and frozen after it.
+"""Step size and metric, learned by each chain during warm-up and frozen after it.
 
-Step size: dual averaging of the acceptance probability (Hoffman and Gelman, "The No-U-Turn sampler", JMLR
-2014, section 3.2). Mass: variances V of the coordinates in windows that double, by Welford's recurrence, with
-the windows and the shrinkage of the Stan Reference Manual, "HMC algorithm parameters". In windows before the
-last, V is sqrt(Var u / Var ∇E) where there are gradients, as in nutpie: it is the scale of the density where
-the chain is, also while it is still on its way and its variance is that of the way.
+Step size: dual averaging of the acceptance probability (Hoffman and Gelman, "The No-U-Turn sampler", JMLR 2014, section
+3.2). Metric: fitted to the draws of windows that double, those of the Stan Reference Manual, "HMC algorithm
+parameters"; in windows before the last to their gradients too, since that is the scale of the density where the chain
+is, also while it is still on its way and its variance is that of the way. The last window is fitted to the draws alone:
+with gradients the least ESS was a tenth to a third lower (eight schools, radon, Gaussians of correlation .9).
 
 Everything is an array with the chain as its leading axis, so that state is checkpointed as it is and no chain
 looks at another.
@@ -13,7 +13,7 @@ looks at another.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,6 +21,15 @@ from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.tree import tree_map
 from compose_lang.runtime.kernels.common import adaptation
 from compose_lang.runtime.kernels.common.kernel import ContinuousBlock
+from compose_lang.runtime.kernels.common.metric import (
+    MOST_DENSE,
+    Metric,
+    Moments,
+    fitted,
+    nothing_seen,
+    observed,
+    unit,
+)
 
 GAMMA, T0, KAPPA = 0.05, 10.0, 0.75  # dual averaging: Hoffman and Gelman's values
 FIRST_BUFFER, LAST_BUFFER, FIRST_WINDOW = 75, 50, 25  # steps: Stan's
@@ -39,19 +48,11 @@ class StepSize(NamedTuple):
     centre: Array  #: what log_step is drawn to
 
 
-class Moments(NamedTuple):
-    """Welford's recurrence: count (chains,), mean and sum of squared deviations (chains, D)."""
-
-    count: Array
-    mean: Array
-    squares: Array
-
-
 class Adaptation(NamedTuple):
     step: StepSize
-    moments: Moments  #: of the coordinates
-    slopes: Moments | None  #: of the gradient, for kernels that have one
-    variance: Array  #: (chains, D): the inverse of the diagonal mass
+    draws: Moments  #: of the window's coordinates
+    gradients: Moments | None  #: and of its gradients, for kernels that have them
+    metric: Metric
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,13 @@ def windows(warmup: int) -> Windows:
     return Windows(warmup, start, tuple(ends))
 
 
-def begin(step: float, like: Array, backend: Backend, *, gradients: bool) -> Adaptation:
-    """The state before warm-up, for coordinates like (chains, D): a first step and unit mass."""
+def begin(step: float, like: Array, schedule: Windows, backend: Backend, *, gradients: bool) -> Adaptation:
+    """The state before warm-up, for coordinates like (chains, D): a first step and the unit metric."""
     xp = backend.xp
+    dense = bool(schedule.ends) and 1 < like.shape[1] <= MOST_DENSE
 
     def each_chain(value: float) -> Array:
         return xp.full((like.shape[0],), value, dtype=backend.real)
-
-    def nothing_seen() -> Moments:
-        return Moments(each_chain(0.0), xp.zeros_like(like), xp.zeros_like(like))
 
     log_step = math.log(step)
     # Arrays of their own: torch.compile would compile again once two that were one are two.
@@ -101,9 +100,9 @@ def begin(step: float, like: Array, backend: Backend, *, gradients: bool) -> Ada
             count=each_chain(0.0),
             centre=each_chain(log_step + math.log(10.0)),
         ),
-        nothing_seen(),
-        nothing_seen() if gradients else None,
-        xp.ones_like(like),
+        nothing_seen(like, backend, dense=dense),
+        nothing_seen(like, backend, dense=dense) if gradients else None,
+        unit(like, backend, dense=dense),
     )
 
 
@@ -134,28 +133,33 @@ def adapt(
     if not schedule.warmup:
         return state
     t = backend.asarray(t)
-    learned = state._replace(step=_averaged(state.step, target - accept_prob, backend))
-    if schedule.ends:
-        seen = learned._replace(moments=_observed(state.moments, u))
-        if gradient is not None and state.slopes is not None:
-            seen = seen._replace(slopes=_observed(state.slopes, gradient))
+
+    def learned(state: Adaptation) -> Adaptation:
+        state = state._replace(step=_averaged(state.step, target - accept_prob, backend))
+        if not schedule.ends:
+            return state
         collecting = (t >= schedule.start) & (t < schedule.ends[-1])
-        learned = _where(collecting, seen, learned, backend)
-        at_end = backend.xp.any(backend.asarray(schedule.ends) == t + 1)
-        learned = _where(at_end, _next_window(learned, t + 1 == schedule.ends[-1], backend), learned, backend)
-    return _where(t < schedule.warmup, learned, state, backend)
+        state = _when(collecting, lambda s: _seen(s, u, gradient), state, backend)
+        within = backend.xp.any(backend.asarray(schedule.ends[:-1]) == t + 1)
+        state = _when(within, lambda s: _next_window(s, s.gradients, backend), state, backend)
+        return _when(t + 1 == schedule.ends[-1], lambda s: _next_window(s, None, backend), state, backend)
+
+    return _when(t < schedule.warmup, learned, state, backend)
 
 
-def _next_window(state: Adaptation, last: Array, backend: Backend) -> Adaptation:
-    """The mass that a window has shown, and everything else anew."""
-    xp = backend.xp
-    variance = _shrunk(state.moments)
-    if state.slopes is not None:
-        rough = xp.sqrt(state.moments.squares / state.slopes.squares)
-        rough = xp.where(xp.isfinite(rough) & (rough > 0.0), rough, state.variance)
-        variance = xp.where(last, variance, rough)
-    moments, slopes = tree_map(xp.zeros_like, (state.moments, state.slopes))
-    return Adaptation(_restarted(state.step, backend), moments, slopes, variance)
+def _seen(state: Adaptation, u: Array, gradient: Array | None) -> Adaptation:
+    """One more draw in the window."""
+    state = state._replace(draws=observed(state.draws, u))
+    if gradient is None or state.gradients is None:
+        return state
+    return state._replace(gradients=observed(state.gradients, gradient))
+
+
+def _next_window(state: Adaptation, gradients: Moments | None, backend: Backend) -> Adaptation:
+    """The metric that a window has shown, and everything else anew."""
+    metric = fitted(state.metric, state.draws, gradients, backend)
+    draws, slopes = tree_map(backend.xp.zeros_like, (state.draws, state.gradients))
+    return Adaptation(_restarted(state.step, backend), draws, slopes, metric)
 
 
 def _averaged(state: StepSize, error: Array, backend: Backend) -> StepSize:
@@ -175,21 +179,9 @@ def _restarted(state: StepSize, backend: Backend) -> StepSize:
     return StepSize(state.log_step, state.log_step, zero, zero, state.log_step + math.log(10.0))
 
 
-def _observed(state: Moments, u: Array) -> Moments:
-    count = state.count + 1.0
-    deviation = u - state.mean
-    mean = state.mean + deviation / count[:, None]
-    return Moments(count, mean, state.squares + deviation * (u - mean))
-
-
-def _shrunk(state: Moments) -> Array:
-    """Variances drawn towards 1e-3 with the weight of five draws, as in Stan."""
-    count = state.count[:, None]
-    return (count * (state.squares / (count - 1.0)) + 5.0 * 1e-3) / (count + 5.0)
-
-
-def _where(condition: Array, new: Tree, old: Tree, backend: Backend) -> Tree:
-    return tree_map(lambda a, b: backend.xp.where(condition, a, b), new, old)
+def _when(condition: Array, change: Callable[[Adaptation], Adaptation], state: Tree, backend: Backend) -> Any:
+    """The changed state where the condition (one truth value) holds; nothing is computed where it does not."""
+    return backend.loop(0, backend.asarray(condition, backend.integer), lambda _, s: change(s), state)
 
 
 MOST_ENERGY_ERROR = 1000.0
@@ -202,10 +194,12 @@ class State(NamedTuple):
     adaptation: Adaptation
 
 
-def start(block: ContinuousBlock, position: Position, step: float, backend: Backend) -> State:
+def start(
+    block: ContinuousBlock, position: Position, step: float, schedule: Windows, backend: Backend
+) -> State:
     """The state at a position."""
     energy, gradient = block.energy_and_gradient(block.ravel(position), position)
-    return State(energy, gradient, adaptation.begin(step, gradient, backend, gradients=True))
+    return State(energy, gradient, adaptation.begin(step, gradient, schedule, backend, gradients=True))
 
 
 def here(block: ContinuousBlock, position: Position, state: State) -> tuple[Array, Array, Array]:

@@ -24,13 +24,11 @@ class Method:
     serves: frozenset[Kind]
     options: Mapping[str, Option] = field(default_factory=dict)
     needs_gradient: bool = False
-    wraps: str = ""  #: the library whose sampler it is: it runs where the arrays are that library's
     approximate: str = ""  #: how draws fail to follow the density, or empty where they do
 
     def runs_on(self, backend: str) -> bool:
         """Whether a backend has what the method needs."""
-        there = facts(backend)
-        return (not self.wraps or self.wraps in there.libraries) and there.has_gradient >= self.needs_gradient
+        return facts(backend).has_gradient >= self.needs_gradient
 
 
 @dataclass(frozen=True)
