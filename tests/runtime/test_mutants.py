@@ -10,14 +10,13 @@ import pytest
 
 from compose_lang.runtime.arrays import transforms
 from compose_lang.runtime.backends import load_backend
-from compose_lang.runtime.kernels import gibbs, hmc, mala, mh, ula
+from compose_lang.runtime.kernels import gibbs, hmc, load_kernel, mala, mh, ula
 from compose_lang.runtime.kernels.common import metropolis, rearrangement
 from compose_lang.runtime.kernels.common.adaptation import windows
 from compose_lang.runtime.kernels.gibbs import Gibbs
 from compose_lang.runtime.kernels.hmc import HMC
 from compose_lang.runtime.kernels.mala import Langevin
 from compose_lang.runtime.kernels.mh import SingleSite
-from compose_lang.runtime.kernels.nuts import NUTS
 from tests.runtime.checks import BROKEN, SOUND, continuous_invariance, discrete_invariance
 from tests.runtime.toy_blocks import (
     Target,
@@ -143,15 +142,18 @@ def test_hmc_that_forgets_its_kinetic_energy(monkeypatch: pytest.MonkeyPatch) ->
     assert continuous_invariance(hamiltonian(HMC), correlated(), JAX) < BROKEN
 
 
-@pytest.mark.parametrize("part", ["point", "subtree", "side"])
-def test_nuts_that_draws_from_its_trajectory_wrongly(part: str) -> None:
-    """Always the newest step of a subtree, always the newest subtree, or always to one side."""
+def test_nuts_that_draws_the_newest_point_of_its_subtrees() -> None:
+    def bind(block: Any) -> Any:
+        sound = load_kernel("nuts").bind(block, JAX, {"step": 0.3}, 0)
 
-    class Lopsided(NUTS):
-        def step(self, position: Any, state: Any, noise: Any, t: Any) -> Any:
-            return super().step(position, state, {**noise, part: 0.0 * noise[part]}, t)
+        class Newest:
+            noise, init = sound.noise, staticmethod(sound.init)
 
-    bind = lambda block: Lopsided(block, JAX, FROZEN, 0.3, 0.8, 10)  # noqa: E731
+            def step(self, position: Any, state: Any, noise: Any, t: Any) -> Any:
+                return sound.step(position, state, {**noise, "point": 0.0 * noise["point"]}, t)
+
+        return Newest()
+
     assert continuous_invariance(bind, correlated(), JAX) < BROKEN
 
 
