@@ -204,7 +204,7 @@ def test_same_noise_gives_the_same_orderings_on_every_backend(target: str) -> No
 
 
 def test_compiled_torch_follows_the_same_trajectory() -> None:
-    """Of steps that are compiled whole, which do not adapt: what is done in some steps alone is none of the compiler's."""
+    """Steps that do not adapt: the compiler takes nothing that is done in some steps alone."""
     target = toy_blocks.correlated()
     start = {"x": target.draw(np.random.default_rng(0), 3)}
     runs = []
