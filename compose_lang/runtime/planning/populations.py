@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir.node import Node, postorder
+from compose_lang.compiler.ir.operation import op_of
 from compose_lang.compiler.references.parts import reference_parts
 from compose_lang.compiler.references.quadratic import degrees_of
 from compose_lang.compiler.rewrites.tighten_bounds import is_bound
@@ -24,8 +25,6 @@ CAREFUL_SHARE = 0.8
 MOST_CHOICES = 32
 """Mixtures of a program at most: one that chooses for each row of data is a likelihood, whose modes are few."""
 MOST_DISCRETE = 64  #: sites of discrete variables that are moved one by one unasked
-KEEPING = frozenset({"add", "sum", "reduce_axis", "gather", "collect", "stack", "broadcast"})
-"""Operations that rise with all of their arguments."""
 OPTIONS = {
     "particles": Option(PARTICLES, "particles of a population", "whole number"),
     "share": Option(SHARE, "of the population, that is effective after a stage", most=0.999),
@@ -154,9 +153,16 @@ def sums_of_weights(energy: Node) -> Iterator[Node]:
         adds = n.op == "logsumexp" or (n.op == "reduce_axis" and n.attrs[0] == "logsumexp")
         if adds and (id(n) not in positive or max(degrees[id(a)] for a in n.args) > 1):
             yield n
-        keeping = n.args[:1] if n.op == "sub" else n.args if n.op in KEEPING else ()
+        keeping = n.args[:1] if n.op == "sub" else n.args if rises(n) else ()
         if id(n) in positive:
             positive.update(id(a) for a in keeping)
+
+
+def rises(n: Node) -> bool:
+    """Whether an expression rises with all of its arguments: a sum, or what moves elements and computes nothing."""
+    rule = op_of(n)
+    adds = rule.reduction is not None and (rule.linear is not None or n.op == "reduce_axis")
+    return rule.selects or rule.symbol == "+" or adds
 
 
 def free_continuous(graph: FactorGraph) -> frozenset[str]:
