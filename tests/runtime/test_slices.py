@@ -60,7 +60,7 @@ def test_programs_come_out_as_quadrature_has_them(name: str, kernel: str) -> Non
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.slow)])
 def test_backends_draw_the_same(backend: str, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPOSE_TORCH_EAGER", "1")
     name = "a bound that moves"

@@ -182,7 +182,8 @@ def moved(
             energy = xp.where(accept, energies[..., number], energy)
             totals[kind] = totals[kind] + xp.sum(xp.where(real, accept_prob, 0.0), axis=-1)
             if kind == "walk":
-                steps = backend.set_at(steps, cls, xp.mean(accept_prob, axis=0))
+                mean = xp.mean(accept_prob, axis=0)
+                steps = mean[None] if block.classes == 1 else backend.set_at(steps, cls, mean)
         return block.assign(held, cls, now), steps, totals
 
     none = xp.zeros((held[block.name].shape[0],), dtype=backend.real)

@@ -72,10 +72,20 @@ class ObjectView(Conditional):
         """The position at values in which the variable may have moved."""
         return released(self.density, position, held, [self.name], self.level)
 
+    @cached_property
+    def is_one_class(self) -> bool:
+        """Whether one class has all sites of the variable in order: gathers and scatters take long to compile."""
+        members, v = self.local.members, self.variable
+        return members.shape[0] == 1 and np.array_equal(members.reshape(-1), np.arange(v.type.sites))
+
     def current(self, held: Values, cls: Any) -> Array:
+        if self.is_one_class:
+            return held[self.name].reshape((-1, self.width, self.size))
         return self.flat(held)[:, self.places(cls)]
 
     def assign(self, held: Values, cls: Any, values: Array) -> Values:
+        if self.is_one_class:
+            return {**held, self.name: values.reshape(held[self.name].shape)}
         flat, numbers = self.flat(held), row(self.tables["numbers"], cls)
         room = self.density.backend.xp.concat([flat, flat[:, :1]], axis=1)
         written = self.density.backend.set_at(room, (slice(None), numbers), values)
