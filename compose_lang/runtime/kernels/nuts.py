@@ -12,7 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from compose_lang.runtime.arrays.noise import NoiseSpec
 from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
@@ -173,8 +177,8 @@ class NUTS:
         # what is left of a uniform after it was compared is a uniform again
         uniform = xp.where(
             take,
-            tree.uniform / xp.clip(share, 1e-300, None),
-            (tree.uniform - share) / xp.clip(1.0 - share, 1e-300, None),
+            tree.uniform / xp.where(take, share, 1.0),
+            (tree.uniform - share) / xp.where(take, 1.0, 1.0 - share),
         )
         grown = tree._replace(
             left=chosen(tree.going & ~to_right, end, tree.left, backend),
@@ -183,7 +187,8 @@ class NUTS:
             sub_weight=sub_weight,
             sub_momenta=tree.sub_momenta + end.momentum,
             uniform=uniform,
-            accept=tree.accept + xp.where(tree.going, xp.exp(xp.clip(log_weight, None, 0.0)), 0.0),
+            accept=tree.accept
+            + xp.where(tree.going, xp.exp(xp.where(log_weight < 0.0, log_weight, 0.0)), 0.0),
             steps=tree.steps + xp.astype(tree.going, backend.integer),
             diverging=tree.diverging | (tree.going & told["diverging"]),
             at_wall=tree.at_wall | (tree.going & at_wall),
@@ -199,13 +204,8 @@ class NUTS:
         """
         xp, backend = self.backend.xp, self.backend
         n = tree.leaf
-        level, ending = 0 * n, 0 * n
-        still = n >= 0
-        for bit in range(self.depth):
-            one = (n >> bit) & 1
-            level = level + (one if bit else 0 * one)
-            still = still & (one == 1)
-            ending = ending + xp.astype(still, backend.integer)
+        levels, endings = (backend.asarray(table) for table in subtrees(self.depth))
+        level, ending = levels[n], endings[n]
         place = xp.where(n % 2 == 0, level, self.depth)  # an odd step begins none: its place is read by none
         chains = xp.arange(n.shape[0])
         kept = backend.set_at(tree.first_momenta, (place, chains), momentum)
@@ -246,6 +246,14 @@ class NUTS:
         )
 
 
+@cache
+def subtrees(depth: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of each step of a subtree: the ones in its number's binary digits but the last, and its trailing ones."""
+    steps = np.arange(2**depth)
+    bits = (steps[:, None] >> np.arange(depth)) & 1
+    return bits[:, 1:].sum(axis=1), np.cumprod(bits, axis=1).sum(axis=1)
+
+
 def turns(first: Array, last: Array, momenta: Array, backend: Backend) -> Array:
     """Whether a trajectory turns back: one of its ends moves against the sum of momenta (Betancourt 2017, A.4.2).
 
@@ -259,8 +267,8 @@ def turns(first: Array, last: Array, momenta: Array, backend: Backend) -> Array:
 
 def at_depth(noise: Array, depth: Array, backend: Backend) -> Array:
     """Each chain's noise (chains, depths) of the doubling that it is at."""
-    last = noise.shape[1] - 1
-    return backend.xp.take_along_axis(noise, backend.xp.clip(depth, None, last)[:, None], axis=1)[:, 0]
+    place = depth % noise.shape[1]  # a chain that has doubled for the last time reads no more
+    return backend.xp.take_along_axis(noise, place[:, None], axis=1)[:, 0]
 
 
 def chosen(take: Array, new: Tree, old: Tree, backend: Backend) -> Any:
