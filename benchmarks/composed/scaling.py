@@ -72,7 +72,7 @@ def draw(results: dict[str, dict[str, dict[str, Any]]], target: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*SIZES, []], help="discs, modes, waypoints (all)")
+    parser.add_argument("names", nargs="*", help="discs, modes, waypoints (all)")
     parser.add_argument("--backend", default="jax")
     given = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
