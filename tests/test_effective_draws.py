@@ -83,7 +83,7 @@ def test_eight_schools() -> None:
         (HIERARCHY, counties(), 800),
         (GAUSSIAN, alike(equally=False), 2500),
         (GAUSSIAN, alike(equally=True), 2500),
-        (LOGISTIC, answers(), 4500),
+        (LOGISTIC, answers(), 5500),
         (LINE, {"x": np.arange(1.0, 7.0), "y": np.array([2.1, 2.9, 4.2, 4.8, 6.1, 6.8])}, 700),
     ],
     ids=["hierarchy", "chain of correlations", "equal correlations", "logistic regression", "line"],

@@ -65,9 +65,16 @@ def covariance(state: adaptation.Adaptation) -> Any:
     return factor @ np.swapaxes(factor, 1, 2)
 
 
+def test_the_last_window_of_draws_and_gradients_is_half_of_each() -> None:
+    """With ∇E = u / 9 gradients say 9, whatever the spread."""
+    halves = [adapted(1000, 1000, gradients=g, slope=3.0) for g in (True, False)]
+    both, draws = (np.diagonal(covariance(state), axis1=1, axis2=2) for state in halves)
+    np.testing.assert_allclose(both, 0.5 * (draws + 9.0), rtol=0.03)
+
+
 def test_the_last_window_leaves_the_covariance_of_its_draws() -> None:
     """Correlations are drawn to 0 by five draws, as variances are to a thousandth in the scale."""
-    state = adapted(1000, 1000, gradients=True, slope=3.0)
+    state = adapted(1000, 1000, gradients=False)
     window = U[450:950]
     scale = np.sqrt((500 * window.var(axis=0, ddof=1) + 5 * 1e-3) / 505)
     np.testing.assert_allclose(state.metric.scale, scale, rtol=1e-12)
@@ -86,7 +93,7 @@ def test_earlier_windows_find_a_gaussian_from_draws_and_gradients() -> None:
         u = np.random.default_rng(t).normal(size=(2, 3)) * [0.5, 1.0, 2.0]
         state = adaptation.adapt(state, u, u @ precision, np.full(2, 0.8), 0.8, t, schedule, NUMPY)
     for found in covariance(state):
-        np.testing.assert_allclose(found @ precision, np.eye(3), atol=0.1)
+        np.testing.assert_allclose(found @ precision, np.eye(3), atol=0.2)
 
 
 def test_nothing_changes_after_warmup() -> None:

@@ -3,8 +3,9 @@
 Step size: dual averaging of the acceptance probability (Hoffman and Gelman, "The No-U-Turn sampler", JMLR 2014, section
 3.2). Metric: fitted to the draws of windows that double, those of the Stan Reference Manual, "HMC algorithm
 parameters"; in windows before the last to their gradients too, since that is the scale of the density where the chain
-is, also while it is still on its way and its variance is that of the way. The last window is fitted to the draws alone:
-with gradients the least ESS was a tenth to a third lower (eight schools, radon, Gaussians of correlation .9).
+is, also while it is still on its way and its variance is that of the way. The last is fitted to both, half and half:
+the least ESS by gradients, draws and both was 7,600, 5,400 and 7,000 of 4,000 draws of a logistic regression, 1,100,
+1,000 and 1,100 of a line through six points, 1,800, 2,200 and 2,100 of eight schools (medians of three seeds).
 
 Everything is an array with the chain as its leading axis, so that state is checkpointed as it is and no chain
 looks at another.
@@ -141,8 +142,9 @@ def adapt(
         collecting = (t >= schedule.start) & (t < schedule.ends[-1])
         state = _when(collecting, lambda s: _seen(s, u, gradient), state, backend)
         within = backend.xp.any(backend.asarray(schedule.ends[:-1]) == t + 1)
-        state = _when(within, lambda s: _next_window(s, s.gradients, backend), state, backend)
-        return _when(t + 1 == schedule.ends[-1], lambda s: _next_window(s, None, backend), state, backend)
+        state = _when(within, lambda s: _next_window(s, backend, is_last=False), state, backend)
+        at_last = t + 1 == schedule.ends[-1]
+        return _when(at_last, lambda s: _next_window(s, backend, is_last=True), state, backend)
 
     return _when(t < schedule.warmup, learned, state, backend)
 
@@ -155,9 +157,9 @@ def _seen(state: Adaptation, u: Array, gradient: Array | None) -> Adaptation:
     return state._replace(gradients=observed(state.gradients, gradient))
 
 
-def _next_window(state: Adaptation, gradients: Moments | None, backend: Backend) -> Adaptation:
+def _next_window(state: Adaptation, backend: Backend, *, is_last: bool) -> Adaptation:
     """The metric that a window has shown, and everything else anew."""
-    metric = fitted(state.metric, state.draws, gradients, backend)
+    metric = fitted(state.metric, state.draws, state.gradients, backend, is_stationary=is_last)
     draws, slopes = tree_map(backend.xp.zeros_like, (state.draws, state.gradients))
     return Adaptation(_restarted(state.step, backend), draws, slopes, metric)
 

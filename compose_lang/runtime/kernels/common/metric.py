@@ -82,11 +82,16 @@ def observed(state: Moments, u: Array) -> Moments:
     return Moments(count, mean, state.squares + products)
 
 
-def fitted(before: Metric, draws: Moments, gradients: Moments | None, backend: Backend) -> Metric:
-    """The metric that a window of draws shows; a coordinate that never moved keeps its scale."""
+def fitted(
+    before: Metric, draws: Moments, gradients: Moments | None, backend: Backend, *, is_stationary: bool
+) -> Metric:
+    """The metric that a window of draws shows; a coordinate that never moved keeps its scale.
+
+    is_stationary: whether the draws are spread as the density is, so that their covariance counts by itself.
+    """
     xp = backend.xp
     count = draws.count[:, None]
-    if gradients is None:
+    if gradients is None or is_stationary:
         variance = diagonal(draws, backend) / (count - 1.0)
         scale = xp.sqrt((count * variance + PRIOR_DRAWS * LEAST_VARIANCE) / (count + PRIOR_DRAWS))
     else:
@@ -97,11 +102,13 @@ def fitted(before: Metric, draws: Moments, gradients: Moments | None, backend: B
     spread = covariance(draws, scale, backend)
     if gradients is None:
         return Metric(scale, power(spread, 0.5, backend))
-    # Σ = G^(-1/2) (G^(1/2) C G^(1/2))^(1/2) G^(-1/2), of which this is a square root
+    # Σ = G^(-1/2) (G^(1/2) C G^(1/2))^(1/2) G^(-1/2)
     slope = covariance(gradients, 1.0 / scale, backend)
-    root = power(slope, 0.5, backend)
-    shape = power(slope, -0.5, backend) @ power(root @ spread @ root, 0.25, backend)
-    return Metric(scale, shape)
+    root, inverse = power(slope, 0.5, backend), power(slope, -0.5, backend)
+    if is_stationary:
+        both = inverse @ power(root @ spread @ root, 0.5, backend) @ inverse
+        return Metric(scale, power(0.5 * (spread + both), 0.5, backend))
+    return Metric(scale, inverse @ power(root @ spread @ root, 0.25, backend))
 
 
 def diagonal(moments: Moments, backend: Backend) -> Array:
