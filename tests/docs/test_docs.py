@@ -56,10 +56,12 @@ def expectations(text: str) -> list[tuple[str, float, float]]:
 def test_what_the_tutorial_states_comes_out():
     text = (DOCS / "tutorial.md").read_text()
     *stated, _ = text.split("<!-- expect: ")
-    assert len(stated) == len(expectations(text)) == 2
+    assert len(stated) == len(expectations(text)) == 4
     for before, (name, mean, sd) in zip(stated, expectations(text), strict=True):
         program = re.findall(r"```cg\n(.*?)```", before, re.DOTALL)[-1]
-        row = cg.compile(program).sample(seed=1, draws=1500, warmup=500).summary()[name]
+        run = cg.compile(program).sample(seed=1, draws=1500, warmup=500)
+        assert [d["message"] for d in run.diagnostics if d["severity"] == "warning"] == []
+        row = run.summary()[name]
         assert abs(row["mean"] - mean) < 4.5 * row["mcse_mean"] + 0.005
         assert row["sd"] == pytest.approx(sd, rel=0.1)
 
