@@ -42,6 +42,8 @@ from compose_lang.runtime.runs.manifest import Lane
 from compose_lang.runtime.runs.settings import Settings
 from compose_lang.runtime.views.views import views_of
 
+TOGETHER = 4  #: populations that are moved as one array
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -160,7 +162,8 @@ def along_path(density: Density, plan: Plan, settings: Settings) -> Choice:
         )
         return PopulationSampler(path, reference, moves, walk, density, seed=settings.seed, keep=names)
 
-    return Choice(density, settings, [Lane([chain]) for chain in range(settings.chains)], make)
+    together = [list(range(settings.chains))[i : i + TOGETHER] for i in range(0, settings.chains, TOGETHER)]
+    return Choice(density, settings, [Lane(chains) for chains in together], make)
 
 
 def lanes_on(backend: str, plan: Plan, settings: Settings) -> list[Lane]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from compose_lang.compiler.graph.factor_graph import FactorGraph, FactorGroup, Request, Variable
 from compose_lang.compiler.ir.node import Node, postorder
 from compose_lang.compiler.ir.operation import op_of
+from compose_lang.compiler.references.contrasts import likes_of
 from compose_lang.compiler.references.parts import reference_parts
-from compose_lang.compiler.references.quadratic import degrees_of
 from compose_lang.compiler.rewrites.tighten_bounds import is_bound
 from compose_lang.diagnostics import fail
 from compose_lang.runtime.backends import has_gradient
@@ -138,31 +140,48 @@ def walls(graph: FactorGraph) -> list[FactorGroup]:
 
 
 def choices(graph: FactorGraph) -> list[FactorGroup]:
-    """The factors, few enough, that add up the weights of several parts over free continuous variables."""
+    """The factors, few enough, that choose between parts over free continuous variables: mixtures and contrasts."""
     continuous = free_continuous(graph)
     few = [g for g in graph.groups if g.variables & continuous and g.instances <= MOST_CHOICES]
-    return [g for g in few if any(n.variables & continuous for n in sums_of_weights(g.energy))]
+    return [g for g in few if likes_of(g.energy) or any(n.variables & continuous for n in mixed_in(g.energy))]
 
 
-def sums_of_weights(energy: Node) -> Iterator[Node]:
-    """The sums of exponentials in an energy that may have several modes: not those of a softmax, which are convex."""
-    order = postorder([energy])
-    degrees = degrees_of([energy])
-    positive = {id(energy)}  #: nodes that energies only rise with
-    for n in reversed(order):
-        adds = n.op == "logsumexp" or (n.op == "reduce_axis" and n.attrs[0] == "logsumexp")
-        if adds and (id(n) not in positive or max(degrees[id(a)] for a in n.args) > 1):
+def mixed_in(energy: Node) -> Iterator[Node]:
+    """The logs of sums of exponentials that an energy falls with; those that it rises with are totals."""
+    signs = {id(energy): 1.0}
+    for n in reversed(postorder([energy])):
+        sign = signs.get(id(n), 0.0)
+        if sign < 0.0 and is_log_of_sum(n):
             yield n
-        keeping = n.args[:1] if n.op == "sub" else n.args if rises(n) else ()
-        if id(n) in positive:
-            positive.update(id(a) for a in keeping)
+        for a, own in zip(n.args, slopes(n), strict=True):
+            signs.setdefault(id(a), sign * own)
 
 
-def rises(n: Node) -> bool:
-    """Whether an expression rises with all of its arguments: a sum, or what moves elements and computes nothing."""
+def is_log_of_sum(n: Node) -> bool:
+    """Whether an expression adds up exponentials and takes the log."""
+    if n.op == "logsumexp" or (n.op == "reduce_axis" and n.attrs[0] == "logsumexp"):
+        return True
+    return n.op == "log" and adds(n.args[0]) and any(m.op == "exp" for m in postorder(n.args))
+
+
+def adds(n: Node) -> bool:
     rule = op_of(n)
-    adds = rule.reduction is not None and (rule.linear is not None or n.op == "reduce_axis")
-    return rule.selects or rule.symbol == "+" or adds
+    is_sum = rule.reduction is not None and (rule.linear is not None or n.op == "reduce_axis")
+    return rule.symbol == "+" or is_sum
+
+
+def slopes(n: Node) -> tuple[float, ...]:
+    """Whether an expression rises (1) or falls (-1) with each of its arguments; 0 where that is not plain."""
+    rule = op_of(n)
+    if n.op == "neg":
+        return (-1.0,)
+    if rule.symbol == "-":
+        return (1.0, -1.0)
+    if rule.symbol == "*":
+        first, second = (float(np.sign(a.item())) if a.is_static_scalar else 0.0 for a in n.args)
+        return second, first
+    rises = rule.selects or adds(n) or n.op == "where"
+    return (1.0 if rises else 0.0,) * len(n.args)
 
 
 def free_continuous(graph: FactorGraph) -> frozenset[str]:

@@ -33,9 +33,9 @@ class Place(NamedTuple):
     price: float
 
     def increments(self, to: Place, brought: NDArray[Any], cost: NDArray[Any]) -> NDArray[np.float64]:
-        """By how much log weights (n,) grow on the way to another place, from what comes in (n,) and costs (n,)."""
+        """By how much log weights grow on the way to another place, by what comes in and what walls cost."""
         share = to.progress - self.progress
-        change = -share * brought if share > 0.0 else np.zeros(len(brought))
+        change = -share * brought if share > 0.0 else np.zeros_like(brought)
         if math.isinf(to.price):
             return np.where(cost > 0.0, -np.inf, change)
         return np.asarray(change - (to.price - self.price) * cost)

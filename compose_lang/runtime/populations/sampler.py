@@ -55,31 +55,31 @@ STAGE, SWEEP, ROUND = np.eye(3, dtype=np.int64)
 
 
 class Walk(NamedTuple):
-    """What a population knows of its walk, on the host."""
+    """What the populations of a lane know of their walk, on the host: C populations of n particles."""
 
     place: NDArray[np.float64]  #: (2,): β and λ
-    roots: NDArray[np.int64]  #: (n,): which particle of the reference each descends from
-    log_weights: NDArray[np.float64]  #: (n,), unnormalised
-    log_z: NDArray[np.float64]  #: (1,)
+    roots: NDArray[np.int64]  #: (C, n): which particle of the reference each descends from
+    log_weights: NDArray[np.float64]  #: (C, n), unnormalised
+    log_z: NDArray[np.float64]  #: (C,)
     counts: NDArray[np.int64]  #: (3,): stages, sweeps, rounds of draws
-    chain: NDArray[np.int64]  #: (1,): its number
+    chains: NDArray[np.int64]  #: (C,): their numbers
 
     @property
     def has_arrived(self) -> bool:
         return bool(self.place[0] == 1.0 and np.isinf(self.place[1]))
 
 
-class Population(NamedTuple):
-    """Particles between two stages."""
+class Lane(NamedTuple):
+    """Particles between two stages, those of one population after those of another."""
 
-    keys: Array  #: (n, 2), of each particle's noise
+    keys: Array  #: (C n, 2), of each particle's noise
     position: Position
     moving: Moving  #: what the moves have learned
     walk: Walk
 
 
 class PopulationSampler:
-    """A `Sampler` whose chains are populations."""
+    """A `Sampler` whose chains are populations. Those of a lane take the same stages, each weighed by itself."""
 
     def __init__(
         self,
@@ -112,34 +112,36 @@ class PopulationSampler:
 
     # --- what the driver calls ---
 
-    def start(self, chains: Sequence[int]) -> Population:
-        """The population of a chain, drawn from the reference."""
-        (chain,) = chains
-        n = self.particles
+    def start(self, chains: Sequence[int]) -> Lane:
+        """The populations of some chains, drawn from the reference."""
+        n, count = self.particles, len(chains)
+        numbers = np.concatenate([chain * MOST_PARTICLES + np.arange(n) for chain in chains])
         with self.backend.scope():
-            keys = keys_of(self.seed, chain * MOST_PARTICLES + np.arange(n), MOVE_STREAM, self.backend)
-            position, moving, log_z = self.referred(keys, chain)
+            keys = keys_of(self.seed, numbers, MOVE_STREAM, self.backend)
+            position, moving, log_z = self.referred(keys, chains)
+        roots = np.tile(np.arange(n), (count, 1))
         walk = Walk(
-            np.zeros(2),
-            np.arange(n),
-            np.zeros(n),
-            np.array([log_z]),
-            np.zeros(3, dtype=np.int64),
-            np.array([chain]),
+            np.zeros(2), roots, np.zeros((count, n)), log_z, np.zeros(3, dtype=np.int64), np.array(chains)
         )
-        return Population(keys, position, moving, walk)
+        return Lane(keys, position, moving, walk)
 
-    def referred(self, keys: Array, chain: int) -> tuple[Position, Moving, float]:
-        """Particles drawn from the reference, and the log of its normalising constant."""
+    def referred(self, keys: Array, chains: Sequence[int]) -> tuple[Position, Moving, NDArray[np.float64]]:
+        """Particles drawn from the reference, and each population's log of its normalising constant."""
         if self.reference is not None:
-            values = self.reference.draw(self.particles, (self.seed, chain))
-            return *self.moves.begin(keys, values), self.reference.log_z_from((self.seed, chain))
+            log_z = [self.reference.log_z_from((self.seed, chain)) for chain in chains]
+            return *self.outright(keys, [(self.seed, chain) for chain in chains]), np.array(log_z)
         with self.lock:
             if self.moves.fit is None:
                 self.moves = self.moves.about(self.fitted())
         assert self.moves.fit is not None
-        u = self.moves.fit.draw(self.particles, np.random.default_rng([self.seed, chain]))
-        return *self.placed(self.moves, keys, u), 0.0
+        u = [self.moves.fit.draw(self.particles, np.random.default_rng([self.seed, c])) for c in chains]
+        return *self.placed(self.moves, keys, np.concatenate(u)), np.zeros(len(chains))
+
+    def outright(self, keys: Array, seeds: Sequence[tuple[int, ...]]) -> tuple[Position, Moving]:
+        """Particles drawn from the reference, those of each seed after those of another."""
+        assert self.reference is not None
+        drawn = [self.reference.draw(self.particles, seed) for seed in seeds]
+        return self.moves.begin(keys, {name: np.concatenate([d[name] for d in drawn]) for name in drawn[0]})
 
     def placed(self, moves: Moves, keys: Array, u: NDArray[np.float64]) -> tuple[Position, Moving]:
         """Particles at continuous coordinates (n, D), and what is known before the first move."""
@@ -160,7 +162,7 @@ class PopulationSampler:
             )
         return Gaussian.about(moves.coordinates(position))
 
-    def advance(self, batch: Population, done: int, draws: int, sweeps: int) -> Advance:
+    def advance(self, batch: Lane, done: int, draws: int, sweeps: int) -> Advance:
         """Walk up to `sweeps` stages while there is a way to go; then hand over the next `draws` states."""
         with self.backend.scope():
             if done < MOST_STAGES:
@@ -181,33 +183,33 @@ class PopulationSampler:
             kept = {name: np.concatenate([c[name] for c in chunks]) for name in chunks[0]}
             return Advance(batch, kept, self.health(batch))
 
-    def failing(self, batch: Population, chain: int) -> list[str]:
+    def failing(self, batch: Lane, chain: int) -> list[str]:
         """What to name where all particles have died."""
         return [g.label for g in (*self.path.walls, *self.path.brought)]
 
-    def pack(self, batch: Population) -> dict[str, NDArray[Any]]:
+    def pack(self, batch: Lane) -> dict[str, NDArray[Any]]:
         host = {f"walk/{name}": value for name, value in batch.walk._asdict().items()}
         return packed((batch.position, batch.moving), self.backend) | host
 
-    def unpack(self, arrays: Mapping[str, NDArray[Any]], like: Population) -> Population:
+    def unpack(self, arrays: Mapping[str, NDArray[Any]], like: Lane) -> Lane:
         with self.backend.scope():
             position, moving = unpacked(arrays, (like.position, like.moving), self.backend)
         walk = Walk(*(arrays[f"walk/{name}"] for name in Walk._fields))
-        return Population(like.keys, position, moving, walk)
+        return Lane(like.keys, position, moving, walk)
 
     # --- the walk ---
 
-    def stage(self, p: Population) -> Population:
+    def stage(self, p: Lane) -> Lane:
         """Go on along the path as far as the weights stay together, copy by weight, and move."""
         walk = p.walk
         brought, cost = self.parts(p.position)
         if not walk.counts[0]:
             self.require_some(p, cost)
-        own = weights.normalised(walk.log_weights)
+        own = [weights.normalised(x) for x in walk.log_weights]
         place = self.next_place(Place(*walk.place), brought, cost, own, int(walk.counts[0]))
         self.require_way(p, place, cost)
         increments = Place(*walk.place).increments(place, brought, cost)
-        gained = weights.log_mean(own, increments)
+        gained = np.array([weights.log_mean(w, x) for w, x in zip(own, increments, strict=True)])
         walk = walk._replace(
             place=np.array(place, dtype=np.float64),
             log_weights=walk.log_weights + increments,
@@ -215,16 +217,17 @@ class PopulationSampler:
             counts=walk.counts + STAGE,
         )
         p = self.resampled(p._replace(walk=walk))
-        return self.moved(p, self.plan.sweeps) if np.isfinite(gained) and not self.is_exact else p
+        return self.moved(p, self.plan.sweeps) if np.isfinite(gained).all() and not self.is_exact else p
 
     def next_place(
-        self, at: Place, brought: NDArray[Any], cost: NDArray[Any], own: NDArray[Any], stage: int
+        self, at: Place, brought: NDArray[Any], cost: NDArray[Any], own: Sequence[NDArray[Any]], stage: int
     ) -> Place:
         """The next place on the path: β and λ rise in turn, to the end where the weights stay together."""
         least = self.plan.share
 
         def share(place: Place) -> float:
-            return weights.conditional(own, at.increments(place, brought, cost))
+            increments = at.increments(place, brought, cost)
+            return min(weights.conditional(w, x) for w, x in zip(own, increments, strict=True))
 
         end = Place(1.0, math.inf)
         if share(end) >= least:
@@ -241,37 +244,40 @@ class PopulationSampler:
         step = weights.longest(lambda s: share(at._replace(price=at.price + s)), least, MOST_PRICE)
         return at._replace(price=at.price + step)
 
-    def require_some(self, p: Population, cost: NDArray[Any]) -> None:
+    def require_some(self, p: Lane, cost: NDArray[Any]) -> None:
         """CG0502 (exit code 4) where no point of the reference satisfies the constraints, nor a search finds one."""
         with self.lock:
             if not self.is_possible and self.path.walls and (cost > 0.0).all():
                 find_start(self.whole, p.keys[:1])
             self.is_possible = True
 
-    def require_way(self, p: Population, place: Place, cost: NDArray[Any]) -> None:
+    def require_way(self, p: Lane, place: Place, cost: NDArray[Any]) -> None:
         """CG0502 (exit code 4) where no particle comes to satisfy the constraints, whatever they cost."""
         if np.isfinite(place.price) and place.price >= MOST_PRICE and (cost > 0.0).all():
             raise refused(self.whole, p.position)
 
-    def resampled(self, p: Population) -> Population:
+    def resampled(self, p: Lane) -> Lane:
         """Copies by weight where the weights have grown apart; at the end of a path in any case."""
         walk = p.walk
-        own = weights.normalised(walk.log_weights)
-        apart = weights.effective(own) < (RESAMPLED_BELOW if self.plan.resamples else 0.0)
-        if not own.any() or not (apart or walk.has_arrived):
-            return p
-        rng = np.random.default_rng([self.seed, SHARED_STREAM, int(walk.chain[0]), int(walk.counts[0])])
-        # in any order, so that the first of them are as good as all
-        chosen = rng.permutation(weights.systematic(own, rng.random()))
+        chosen = np.tile(np.arange(self.particles), (len(walk.chains), 1))
+        for place, chain in enumerate(walk.chains):
+            own = weights.normalised(walk.log_weights[place])
+            apart = weights.effective(own) < (RESAMPLED_BELOW if self.plan.resamples else 0.0)
+            if own.any() and (apart or walk.has_arrived):
+                rng = np.random.default_rng([self.seed, SHARED_STREAM, int(chain), int(walk.counts[0])])
+                # in any order, so that the first of them are as good as all
+                chosen[place] = rng.permutation(weights.systematic(own, rng.random()))
+                walk.log_weights[place] = 0.0
+        flat = (chosen + self.particles * np.arange(len(chosen))[:, None]).reshape(-1)
 
         def copied(array: Array) -> Array:  # by NumPy, which compiles nothing
-            return self.backend.asarray(np.asarray(self.backend.to_numpy(array))[chosen], array.dtype)
+            return self.backend.asarray(np.asarray(self.backend.to_numpy(array))[flat], array.dtype)
 
         position, states = tree_map(copied, (p.position, p.moving.states))
-        walk = walk._replace(roots=walk.roots[chosen], log_weights=np.zeros(len(chosen)))
+        walk = walk._replace(roots=np.take_along_axis(walk.roots, chosen, axis=1))
         return p._replace(position=position, moving=p.moving._replace(states=states), walk=walk)
 
-    def moved(self, p: Population, sweeps: int) -> Population:
+    def moved(self, p: Lane, sweeps: int) -> Lane:
         """Some sweeps of the moves where the population stands."""
         begun = int(p.walk.counts[1])
         place = Place(*p.walk.place)
@@ -280,7 +286,7 @@ class PopulationSampler:
         walk = p.walk._replace(counts=p.walk.counts + sweeps * SWEEP)
         return p._replace(position=position, moving=moving, walk=walk)
 
-    def another_round(self, p: Population) -> Population:
+    def another_round(self, p: Lane) -> Lane:
         """The population moved on while its particles forget those of their family, for all of the rest at most."""
         if self.is_exact:
             is_first = p.walk.counts[2] == 0
@@ -295,26 +301,25 @@ class PopulationSampler:
                 break
         return p._replace(walk=p.walk._replace(counts=p.walk.counts + ROUND))
 
-    def uncertainty(self, p: Population) -> NDArray[np.float64]:
+    def uncertainty(self, p: Lane) -> NDArray[np.float64]:
         """The variance of the coordinates' means (D,), in units of that of independent particles."""
         u = self.moves.coordinates(p.position)
-        return variance_of_mean(u, p.walk.roots) * len(u) / np.maximum(u.var(axis=0), 1e-300)
+        families = p.walk.roots + self.particles * np.arange(len(p.walk.roots))[:, None]
+        return variance_of_mean(u, families.reshape(-1)) * len(u) / np.maximum(u.var(axis=0), 1e-300)
 
-    def drawn_anew(self, p: Population) -> Population:
+    def drawn_anew(self, p: Lane) -> Lane:
         """Other particles of a program that its reference draws whole."""
-        assert self.reference is not None
-        chain, round_ = int(p.walk.chain[0]), int(p.walk.counts[2])
-        position, moving = self.moves.begin(
-            p.keys, self.reference.draw(self.particles, (self.seed, chain, round_))
-        )
+        seeds = [(self.seed, int(chain), int(p.walk.counts[2])) for chain in p.walk.chains]
+        position, moving = self.outright(p.keys, seeds)
         return p._replace(position=position, moving=moving)
 
     # --- energies and what comes out ---
 
     def parts(self, position: Position) -> tuple[NDArray[Any], NDArray[Any]]:
-        """What comes in along the path (n,), and what the walls cost (n,), at positions."""
+        """What comes in along the path (C, n), and what the walls cost (C, n), at positions."""
         both = self._parts(self.moves.constants, position)
         brought, cost = (np.asarray(self.backend.to_numpy(x), dtype=np.float64) for x in both)
+        brought, cost = (x.reshape((-1, self.particles)) for x in (brought, cost))
         return np.where(np.isnan(brought), np.inf, brought), np.where(np.isnan(cost), np.inf, cost)
 
     def _parts_of(self, constants: Tree, position: Position) -> tuple[Array, Array]:
@@ -326,19 +331,23 @@ class PopulationSampler:
         density = self.whole.with_constants(constants)
         return as_stored(density.record(position), self.stored, self.backend)
 
-    def recorded(self, p: Population, some: slice) -> dict[str, NDArray[Any]]:
-        """The states of some particles as draws (count, 1, …), with what is known of the population."""
+    def recorded(self, p: Lane, some: slice) -> dict[str, NDArray[Any]]:
+        """The states of some particles of each population as draws (count, C, …), with what is known of these."""
         record = self._record(self.whole.constants, p.position)
-        draws = {n: np.asarray(self.backend.to_numpy(a))[some, None] for n, a in record.items()}
-        count = len(range(self.particles)[some])
-        whole = {"log_z": p.walk.log_z[0], "accept_prob": self.accepted(p), "stages": p.walk.counts[0]}
-        draws |= {f"stat.0.{n}": np.full((count, 1), float(value)) for n, value in whole.items()}
-        draws["stat.0.root"] = p.walk.roots[some, None].astype(np.float64)
+        count, populations = len(range(self.particles)[some]), len(p.walk.chains)
+
+        def shown(array: Array) -> NDArray[Any]:
+            values = np.asarray(self.backend.to_numpy(array))
+            return values.reshape((populations, self.particles, *values.shape[1:]))[:, some].swapaxes(0, 1)
+
+        draws = {name: shown(array) for name, array in record.items()}
+        accepted = np.asarray(self.backend.to_numpy(p.moving.accepted))
+        known = {"log_z": p.walk.log_z, "accept_prob": accepted, "stages": p.walk.counts[:1]}
+        for name, values in known.items():
+            draws[f"stat.0.{name}"] = np.broadcast_to(values.astype(np.float64), (count, populations)).copy()
+        draws["stat.0.root"] = p.walk.roots[:, some].T.astype(np.float64)
         return draws
 
-    def accepted(self, p: Population) -> float:
-        return float(np.asarray(self.backend.to_numpy(p.moving.accepted))[0])
-
-    def health(self, p: Population) -> NDArray[Any]:
-        """0 for a population that lives, NaN for one whose particles all have weight 0: (1,)."""
-        return np.array([0.0 if np.isfinite(p.walk.log_weights).any() else np.nan])
+    def health(self, p: Lane) -> NDArray[Any]:
+        """0 for populations that live, NaN for those whose particles all have weight 0: (C,)."""
+        return np.where(np.isfinite(p.walk.log_weights).any(axis=1), 0.0, np.nan)
