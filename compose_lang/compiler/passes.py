@@ -33,6 +33,7 @@ from compose_lang.compiler.names.resolve import resolve
 from compose_lang.compiler.names.suppressions import without_allowed
 from compose_lang.compiler.rewrites.filter_domains import filter_domains
 from compose_lang.compiler.rewrites.integer_bounds import integer_bounds
+from compose_lang.compiler.rewrites.log_sums import log_sums
 from compose_lang.compiler.rewrites.noncentre import noncentre
 from compose_lang.compiler.rewrites.tighten_bounds import tighten_bounds
 from compose_lang.diagnostics import ComposeError, Diagnostic, Source, did_you_mean
@@ -68,6 +69,7 @@ PASSES = (
         needs_all_names=True,
     ),
     Pass("check_sizes", check_sizes, "before rewrites, which compute arrays of the sizes that it checks"),
+    Pass("log_sums", log_sums, "before all that looks at what an energy is made of"),
     Pass(
         "integer_bounds",
         integer_bounds,
