@@ -73,17 +73,18 @@ def launch(
         faults = faults_of(run)
         if not faults or run.manifest.status != "finished" or monotonic() > deadline:
             break
-        faults += [d.message for d in diagnostics if d.code in ("CG0701", "CG0717")]
-        told = gone_over(earlier, better, faults)
         with TemporaryDirectory(prefix=".compose-", dir=out.parent, ignore_cleanup_errors=True) as beside:
             folder = Path(beside) / out.name
-            second, found = drawn(given, better, folder, False, deadline - monotonic())
+            try:
+                second, found = drawn(given, better, folder, False, deadline - monotonic())
+            except ComposeError:
+                continue  # the draws that there are stay, with what is told of them
             if second.manifest.status != "finished" or not is_better(second, run):
                 continue
             rmtree(out)
             folder.replace(out)
         run = Run.open(out)
-        diagnostics = [*found, told]
+        diagnostics = [*found, gone_over(earlier, better, faults)]
         conclude(run, diagnostics)
     return run, diagnostics
 

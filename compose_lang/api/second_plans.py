@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from compose_lang.compiler.ir.node import postorder
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.planning.plan import by_populations
 from compose_lang.runtime.results import arrivals
@@ -27,17 +28,34 @@ if TYPE_CHECKING:
 MOST_RHAT = 1.03  #: above it chains are elsewhere than each other; below it more draws would do
 LEAST_ESS = 200
 MOST_DIVERGING = 0.02  #: of the draws
+LEAST_DRAWS = 200  #: of a chain: of fewer a measure tells little
+TELLING = (
+    "CG0701",
+    "CG0717",
+)  #: what else tells of draws that are wrong: undefined slopes, parts not visited
+MOST_ELEMENTS = 10_000
+"""Elements of all expressions of the energy, for which populations take a minute or two; with care a third of it."""
 
 
 def others(graph: FactorGraph, plan: Plan, settings: Settings) -> list[Plan]:
     """The plans to try after the planner's own, in order; none where a method is asked for."""
     if settings.method is not None or any(r.method != "auto" for r in graph.requests):
         return []
+    if settings.draws < LEAST_DRAWS:
+        return []
     walks = plan if plan.populations is not None else by_populations(graph, plan, settings.backend)
     if walks is None or walks.populations is None:
         return []
+    work = elements(graph)
     careful = replace(walks, populations=walks.populations.with_care())
-    return [careful] if walks is plan else [walks, careful]
+    found = [] if walks is plan or work > MOST_ELEMENTS else [walks]
+    return found if work > MOST_ELEMENTS / 3 else [*found, careful]
+
+
+def elements(graph: FactorGraph) -> int:
+    """How many numbers an energy takes to compute."""
+    nodes = postorder([g.energy for g in graph.groups])
+    return sum(math.prod(n.shape) * math.prod(a.size for a in n.axes) for n in nodes if not n.is_const)
 
 
 def kernels_of(plan: Plan) -> list[str]:
@@ -59,7 +77,7 @@ def faults_of(run: Run) -> list[str]:
     if diverging and max(diverging) > MOST_DIVERGING:
         faults.append(f"{100 * max(diverging):.0f} % of transitions diverged")
     faults += [told.message.partition(": ")[2] for told in arrivals.apart(run)]
-    return faults
+    return faults + [d["message"] for d in run.diagnostics if d["code"] in TELLING]
 
 
 def is_better(run: Run, other: Run) -> bool:
