@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -108,7 +109,20 @@ def by_sweeps(density: Density, plan: Plan, settings: Settings) -> Choice:
         )
         return made
 
-    return Choice(density, settings, lanes, make)
+    def kept(names: Sequence[str]) -> Sampler:
+        """The sampler of an earlier run with another seed, whose functions are compiled."""
+        blocks = tuple(str(block.describe()) for block in plan.blocks)
+        size = settings.warmup, len(lanes[0].chains)
+        key = (by_sweeps, settings.backend, settings.precision, *size, tuple(names), blocks)
+        known = density.graph.analyses
+        if key not in known:
+            known[key] = make(names)
+        again: Sweeper = copy(known[key])
+        again.seed = settings.seed
+        return again
+
+    is_alone = sampler is Sweeper and not density.parts
+    return Choice(density, settings, lanes, kept if is_alone else make)
 
 
 def along_levels(density: Density, plan: Plan, settings: Settings, learned: Learned) -> Choice:

@@ -13,6 +13,7 @@ import pytest
 import compose_lang as cg
 from compose_lang.api import samplers
 from compose_lang.api.samplers import choose_sampler
+from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
 from compose_lang.runtime.density.level import Level
@@ -178,6 +179,21 @@ def test_chains_in_different_modes_are_replaced_by_populations() -> None:
     assert "CG0716" in {d["code"] for d in elbow.diagnostics}
     up = elbow.summary()["up"]
     assert abs(up["mean"] - 0.5) < 5 * up["mcse_mean"] and up["ess_bulk"] > 400
+
+
+def test_annealed_importance_sampling_keeps_its_weights_to_the_end() -> None:
+    run = cg.compile(PROGRAM).sample(seed=1, method="ais(particles=4000, share=0.9)", draws=4000)
+    assert score(run, PROGRAM) < SOUND
+
+
+def test_draws_stay_where_the_second_plan_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(self: Any, chains: Any) -> Any:
+        raise cg.ComposeError(Diagnostic("CG0701", "planted"))
+
+    monkeypatch.setattr(sampler.PopulationSampler, "start", failed)
+    run = cg.compile(ELBOW).sample(seed=0)
+    assert [b["kernel"] for b in run.manifest.plan] == ["nuts"]
+    assert "CG0702" in {d["code"] for d in run.diagnostics}
 
 
 def test_what_is_asked_for_is_not_replaced() -> None:

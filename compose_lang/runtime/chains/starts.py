@@ -110,7 +110,11 @@ def energy_of(density: Density, level: Level) -> Any:
     def energy(constants: Any, position: Position) -> Array:
         return density.with_constants(constants).energy(position, level)
 
-    return density.backend.compile(energy) if density.backend.compiles_whole else energy
+    if not density.backend.compiles_whole:
+        return energy
+    if level is not FULL:
+        return density.backend.compile(energy)
+    return density.programs.setdefault(energy_of, density.backend.compile(energy))
 
 
 def select(xp: Any, take: Array, new: Array, old: Array) -> Array:

@@ -55,6 +55,7 @@ class Density:
         self.foreign: dict[int, Any] = {}
         self.recurs = False  #: torch.compile would unroll a recurrence, which takes longer than running it
         self.constants: dict[str, Any] = {"data": [], "weights": []}
+        self.programs: dict[Any, Any] = {}  #: what is compiled of it once, by what asks
         self._take_in(roots)
 
     def _take_in(self, roots: Sequence[Node]) -> None:
@@ -84,6 +85,7 @@ class Density:
     def evaluating(self, roots: Sequence[Node]) -> Density:
         """The same density, ready to evaluate more expressions of its variables (see `bindings`)."""
         other = copy.copy(self)
+        other.programs = {}
         other._take_in(roots)
         return other
 
