@@ -47,13 +47,11 @@ class Ran:
 def compose_run(program: Path, *options: str, patience: float = 8 * MOST_SECONDS) -> Ran:
     """Run a program with further flags of `compose run`; after `patience` seconds of all cores it is ended."""
 
-    def limited() -> None:
-        limit = math.ceil(patience)
-        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/run"
+        # the shell limits itself: a function of ours between fork and exec could hang beside JAX's threads
         command = [
+            *("sh", "-c", f'ulimit -t {math.ceil(patience)} && exec "$@"', "sh"),
             sys.executable,
             "-c",
             COMPOSE,
@@ -66,7 +64,7 @@ def compose_run(program: Path, *options: str, patience: float = 8 * MOST_SECONDS
             *options,
         ]
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limited)
+        done = subprocess.run(command, capture_output=True, text=True)
         wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         if done.returncode < 0 and cpu >= 0.9 * patience:

@@ -32,6 +32,7 @@ TEXTS = {
     "supports of densities": "var x: real[3] ~ HalfNormal(1)\nvar y: real\ny ~ Uniform(-1, 2)",
     "values ruled out": "var z: int(0, 5)[3]\nrequire all_different(z)\nrequire z[0] + z[1] <= 3\nobserve z[2] = 1",
     "a smaller range": "var z: int(0, 9)\nrequire z > 2\nrequire z < 7\nz ~ Poisson(3)",
+    "a written sum": "var x: real\nenergy -log(0.3 * exp(-(x - 1)^2) + exp(-x^2) / 2)",
     "a hierarchy": "var tau: positive ~ HalfNormal(1)\nvar m: real ~ Normal(0, 1)\nvar x: real[3] ~ Normal(m, tau)",
     "one over plates": (
         "var tau: positive[2] ~ HalfNormal(1)\nvar x: real[2, 3]\n"

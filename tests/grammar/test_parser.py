@@ -103,7 +103,7 @@ def test_soft_words_are_words_only_in_their_place() -> None:
     module = program("prefer weight < by weight 10\ninfer by by auto\nuse as as by")
     prefer, infer, use = module.statements
     assert print_expr(prefer.condition) == "weight < by"
-    assert infer.targets == ("by",)
+    assert [target.name for target in infer.targets] == ["by"]
     assert (use.module, use.alias) == ("as", "by")
 
 

@@ -39,7 +39,8 @@ PROGRAMS = {
     "kempe": "var s: category(3)[3]\nfor (i, j) in chain(3) { require s[i] != s[j] }\nenergy 0.6 * s[0] - s[2]\n",
     "swendsen_wang": SPINS,
     "trees": SPINS,
-    **dict.fromkeys(("hmc", "mala", "mh", "nuts", "ula"), REALS),
+    **dict.fromkeys(("hit_and_run", "hmc", "mala", "mh", "nuts", "ula"), REALS),
+    "slice": "var x: real[3]\nfor (i, j) in chain(3) { energy 0.5 * (x[i] - x[j])^2 }\nenergy x[0]^2",
 }
 """For each kernel a program that it serves."""
 
@@ -68,6 +69,15 @@ def energies_of(kernel: str, views: Views, level: Level) -> list[Any]:
             return [*view.energy_and_changes(position)]
         case "kempe":
             return [view.energy(position, view.places(position))]
+        case "hit_and_run":
+            held = view.hold(position)
+            return [view.energy(view.ravel(held), held)]
+        case "slice":
+            held, _ = views.density.constrain(position)
+            here = [view.current(held, cls)[:, :, None, :] for cls in range(view.classes)]
+            return [
+                view.energies(held, cls, np.concatenate([x, x + 0.3], axis=2)) for cls, x in enumerate(here)
+            ]
         case "swendsen_wang":
             couplings = np.broadcast_to(view.couplings, (CHAINS, view.pairs))
             return [view.field(position), couplings]

@@ -54,8 +54,9 @@ def log_of(x: Node) -> Node | None:
         return x.args[0]
     if x.is_const and x.value is not None:
         return constant(np.log(x.value)) if x.is_static_scalar and x.item() > 0 else None
-    operation = {"*": "add", "/": "sub"}.get(op_of(x).symbol or "")
-    if operation is None:
+    if op_of(x).symbol not in ("*", "/"):
         return None
     first, second = (log_of(a) for a in x.args)
-    return None if first is None or second is None else node(operation, first, second)
+    if first is None or second is None:
+        return None
+    return node("add", first, second if op_of(x).symbol == "*" else node("neg", second))
