@@ -7,9 +7,9 @@ summarised and looked through for faults.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, dropwhile
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory
@@ -64,14 +64,16 @@ def launch(
         lessons = learn(used_by(program.graph))
     given = Given(program, settings, constants or {}, lessons, watch)
     deadline = monotonic() + time_limit
-    plans = [plan, *others(program.graph, plan, settings)]
+    plans: Iterator[Plan] = chain([plan], others(program.graph, plan, settings))
     if resume and (out / MANIFEST).exists():
         kernels = [b["kernel"] for b in RunFolder.open(out).manifest.plan]
-        plans = next((plans[i:] for i, p in enumerate(plans) if kernels_of(p) == kernels), plans)
-    run, diagnostics = drawn(given, plans[0], out, resume, time_limit)
-    for earlier, better in pairwise(plans):
-        faults = faults_of(run)
-        if not faults or run.manifest.status != "finished" or monotonic() > deadline:
+        known = list(plans)
+        plans = iter([*dropwhile(lambda p: kernels_of(p) != kernels, known)] or known)
+    followed = next(plans)
+    run, diagnostics = drawn(given, followed, out, resume, time_limit)
+    while (faults := faults_of(run)) and run.manifest.status == "finished" and monotonic() <= deadline:
+        better = next(plans, None)
+        if better is None:
             break
         with TemporaryDirectory(prefix=".compose-", dir=out.parent, ignore_cleanup_errors=True) as beside:
             folder = Path(beside) / out.name
@@ -84,8 +86,9 @@ def launch(
             rmtree(out)
             folder.replace(out)
         run = Run.open(out)
-        diagnostics = [*found, gone_over(earlier, better, faults)]
+        diagnostics = [*found, gone_over(followed, better, faults)]
         conclude(run, diagnostics)
+        followed = better
     return run, diagnostics
 
 

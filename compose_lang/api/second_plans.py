@@ -7,13 +7,13 @@ program or the command line asks for is never replaced.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from compose_lang.compiler.ir.node import postorder
+from compose_lang.compiler.references.quadratic import work
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.planning.plan import by_populations
 from compose_lang.runtime.results import arrivals
@@ -33,29 +33,26 @@ TELLING = (
     "CG0701",
     "CG0717",
 )  #: what else tells of draws that are wrong: undefined slopes, parts not visited
-MOST_ELEMENTS = 10_000
-"""Elements of all expressions of the energy, for which populations take a minute or two; with care a third of it."""
+MOST_WORK = 10_000
+"""Numbers that an energy takes to compute, for which populations take a minute or two; with care a third of it."""
 
 
-def others(graph: FactorGraph, plan: Plan, settings: Settings) -> list[Plan]:
-    """The plans to try after the planner's own, in order; none where a method is asked for."""
-    if settings.method is not None or any(r.method != "auto" for r in graph.requests):
-        return []
-    if settings.draws < LEAST_DRAWS:
-        return []
+def others(graph: FactorGraph, plan: Plan, settings: Settings) -> Iterator[Plan]:
+    """The plans to try after the planner's own, in order, each made when it is asked for.
+
+    None where a method is asked for, or so few draws that nothing is told of them.
+    """
+    is_asked = settings.method is not None or any(r.method != "auto" for r in graph.requests)
+    if is_asked or settings.draws < LEAST_DRAWS:
+        return
     walks = plan if plan.populations is not None else by_populations(graph, plan, settings.backend)
     if walks is None or walks.populations is None:
-        return []
-    work = elements(graph)
-    careful = replace(walks, populations=walks.populations.with_care())
-    found = [] if walks is plan or work > MOST_ELEMENTS else [walks]
-    return found if work > MOST_ELEMENTS / 3 else [*found, careful]
-
-
-def elements(graph: FactorGraph) -> int:
-    """How many numbers an energy takes to compute."""
-    nodes = postorder([g.energy for g in graph.groups])
-    return sum(math.prod(n.shape) * math.prod(a.size for a in n.axes) for n in nodes if not n.is_const)
+        return
+    cost = work(g.energy for g in graph.groups)
+    if walks is not plan and cost <= MOST_WORK:
+        yield walks
+    if cost <= MOST_WORK / 3:
+        yield replace(walks, populations=walks.populations.with_care())
 
 
 def kernels_of(plan: Plan) -> list[str]:

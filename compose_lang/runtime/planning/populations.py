@@ -84,12 +84,10 @@ def populations(
     names = tuple(v.name for v in free)
     if asked:
         request = asked[0]
-        for r in chosen.values():
-            if (r.method, dict(r.options)) != (request.method, dict(request.options)) or len(chosen) < len(
-                free
-            ):
-                text = f"{request.method} is of the whole program: one `infer by {request.method}` is enough"
-                fail("CG0602", text, request.span)
+        wanted = request.method, dict(request.options)
+        if len(chosen) < len(free) or any((r.method, dict(r.options)) != wanted for r in chosen.values()):
+            text = f"{request.method} is of the whole program: one `infer by {request.method}` is enough"
+            fail("CG0602", text, request.span)
         require_served(graph, free, request)
         given = {name: option.default for name, option in OPTIONS.items()} | dict(request.options)
         particles, sweeps, rest = (int(given[name]) for name in ("particles", "sweeps", "rest"))
@@ -97,10 +95,10 @@ def populations(
         why = f"asked for; {beginning(graph)}"
         return Populations(names, particles, float(given["share"]), sweeps, rest, resamples, why), {}
     discrete = sum(v.free_sites for v in free if v.is_discrete)
-    if chosen or not has_gradient(backend) or discrete > MOST_DISCRETE or not can_serve(graph):
+    if chosen or not has_gradient(backend) or discrete > MOST_DISCRETE:
         return None, dict(chosen)
     why = reason(walls(graph), choices(graph))
-    if not why:
+    if not why or not can_serve(graph):
         return None, dict(chosen)
     return Populations(names, why=f"{why}; {beginning(graph)}"), {}
 
@@ -159,9 +157,13 @@ def mixed_in(energy: Node) -> Iterator[Node]:
 
 def is_log_of_sum(n: Node) -> bool:
     """Whether an expression adds up exponentials and takes the log."""
-    if n.op == "logsumexp" or (n.op == "reduce_axis" and n.attrs[0] == "logsumexp"):
-        return True
-    return n.op == "log" and adds(n.args[0]) and any(m.op == "exp" for m in postorder(n.args))
+    is_written = n.op == "log" and adds(n.args[0]) and any(m.op == "exp" for m in postorder(n.args))
+    return is_logsumexp(n) or is_written
+
+
+def is_logsumexp(n: Node) -> bool:
+    """Whether an expression is logsumexp, of an array or over a plate."""
+    return bool(n.op == "logsumexp" or (n.op == "reduce_axis" and n.attrs[0] == "logsumexp"))
 
 
 def adds(n: Node) -> bool:

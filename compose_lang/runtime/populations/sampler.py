@@ -42,11 +42,8 @@ PILOTS, PILOT_ROUNDS, PILOT_SWEEPS = 500, 8, 8
 """Particles that look for where the mass is, if nothing can be drawn, and their moves."""
 PILOT_PLACE = Place(1.0, 10.0)  #: of the density with soft walls
 SCATTER = 3.0  #: the deviations that they start with
-MOST_PRICE = (
-    1e9  #: nats for a unit of violation: if all particles still violate something, none will cease to
-)
-
-
+MOST_PRICE = 1e9
+"""Nats for a unit of violation: if all particles still violate something at it, none will cease to."""
 REST_PART = 12  #: sweeps between looks at what particles have in common with those of their family
 LEAST_GAIN = 0.8  #: sweeps go on while they make some mean more certain by this factor,
 FORGOTTEN = 1.2  #: or until all means are as good as those of so many fewer independent particles
@@ -268,6 +265,8 @@ class PopulationSampler:
                 # in any order, so that the first of them are as good as all
                 chosen[place] = rng.permutation(weights.systematic(own, rng.random()))
                 walk.log_weights[place] = 0.0
+        if (chosen == np.arange(self.particles)).all():
+            return p
         flat = (chosen + self.particles * np.arange(len(chosen))[:, None]).reshape(-1)
 
         def copied(array: Array) -> Array:  # by NumPy, which compiles nothing

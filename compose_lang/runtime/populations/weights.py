@@ -58,7 +58,7 @@ def longest(share_after: Callable[[float], float], least: float, end: float) -> 
         return end
     low, high = 0.0, end
     for _ in range(HALVINGS):
-        middle = 0.5 * (low + high) if high < 2.0 * low or low > 0.0 else 0.1 * high
+        middle = 0.5 * (low + high) if low > 0.0 else 0.1 * high
         if share_after(middle) >= least:
             low = middle
         else:

@@ -25,7 +25,7 @@ from compose_lang.compiler.ir.node import Node
 from compose_lang.diagnostics import Diagnostic
 from compose_lang.runtime.backends import load_backend
 from compose_lang.runtime.density.density import Density
-from compose_lang.runtime.planning.populations import choices
+from compose_lang.runtime.planning.populations import choices, is_logsumexp
 from compose_lang.runtime.results.draws import StoredDraws
 from compose_lang.runtime.views.coordinates import Coordinates
 
@@ -86,11 +86,7 @@ def unvisited(run: StoredDraws, graph: FactorGraph, learned: Learned | None = No
 
 def top_sum(energy: Node) -> Node | None:
     """The sum of weights that an energy is minus the log of."""
-    total = energy.args[0] if energy.op == "neg" else None
-    if total is None:
-        return None
-    adds = total.op == "logsumexp" or (total.op == "reduce_axis" and total.attrs[0] == "logsumexp")
-    return total if adds else None
+    return energy.args[0] if energy.op == "neg" and is_logsumexp(energy.args[0]) else None
 
 
 def choice_of(

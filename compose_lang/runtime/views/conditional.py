@@ -117,8 +117,8 @@ def either(xp: Any, first: Array, second: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Classes(Conditional):
-    """The members of a variable class by class."""
+class InClasses(Conditional):
+    """What is drawn of a variable class by class: members (classes, width, …)."""
 
     @property
     def classes(self) -> int:
@@ -127,6 +127,11 @@ class Classes(Conditional):
     @property
     def width(self) -> int:
         return int(self.local.members.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Classes(InClasses):
+    """The members of a variable class by class."""
 
     def sites_of(self, cls: Any) -> Array:
         return row(self.tables["members"], cls)
@@ -212,18 +217,10 @@ class Own(Conditional):
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs(Own):
+class Pairs(InClasses, Own):
     """A `PairBlock`: the sets of one variable, in classes that share no site and no factor."""
 
     is_even: bool  #: whether a pair keeps its sum just if it keeps that of its values
-
-    @property
-    def classes(self) -> int:
-        return int(self.local.members.shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.local.members.shape[1])
 
     @property
     def length(self) -> int:

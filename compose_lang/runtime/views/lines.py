@@ -21,7 +21,7 @@ from compose_lang.runtime.arrays.protocol import Array, Backend, Position, Tree
 from compose_lang.runtime.arrays.transforms import is_infinite
 from compose_lang.runtime.density.density import Density, Values
 from compose_lang.runtime.density.level import Level
-from compose_lang.runtime.views.objects import released
+from compose_lang.runtime.views.objects import bounded_energy, released
 from compose_lang.runtime.views.view import View
 
 MOST_NUMBERS = 10**6
@@ -79,16 +79,11 @@ class LineView:
         """Energy (chains,) of the factors that read the block, infinite outside the bounds."""
         xp, names = self.density.backend.xp, frozenset(self.names)
         here = self.unravel(held, x)
-        bindings = self.density.bindings(here, self.level)
         factors = groups_of(self.density.graph, names)
         bounds = [g for g in self.bounds if names & g.variables]
-        total, outside = (
-            sum(self.density.energies_in(groups, bindings), xp.zeros_like(x[:, 0]))
-            for groups in (factors, bounds)
-        )
         low, high = self.box
         fits = xp.all((x > low) & (x < high), axis=1)
-        return xp.where(fits, self.density.weighed(total, self.level) + outside, xp.inf)
+        return xp.where(fits, bounded_energy(self.density, here, factors, bounds, self.level), xp.inf)
 
     @cached_property
     def box(self) -> tuple[Array, Array]:

@@ -23,12 +23,12 @@ from compose_lang.runtime.arrays.protocol import Array, Backend, Position
 from compose_lang.runtime.arrays.transforms import is_infinite, wrapped
 from compose_lang.runtime.density.density import FULL, Density, Values
 from compose_lang.runtime.density.level import Level
-from compose_lang.runtime.views.conditional import Conditional, row
+from compose_lang.runtime.views.conditional import InClasses, row
 from compose_lang.runtime.views.view import View, integers
 
 
 @dataclass(frozen=True, eq=False)
-class ObjectView(Conditional):
+class ObjectView(InClasses):
     """An `ObjectBlock`: the objects of one variable.
 
     tables: also the free sites of each object whose sites are all free, `whole` (objects, k), for swaps; and the number
@@ -49,14 +49,6 @@ class ObjectView(Conditional):
     @property
     def size(self) -> int:
         return int(self.local.members.shape[2])
-
-    @property
-    def classes(self) -> int:
-        return int(self.local.members.shape[0])
-
-    @property
-    def width(self) -> int:
-        return int(self.local.members.shape[1])
 
     def real_members(self, cls: Any) -> Array:
         """Which numbers of a class's members are no padding, (width, k)."""
@@ -166,13 +158,7 @@ class ObjectView(Conditional):
 
     def energy(self, held: Values) -> Array:
         """The energy (chains,) of all factors that read the variable, infinite where a bound is broken."""
-        xp, (factors, bounds) = self.density.backend.xp, self.touching
-        bindings = self.density.bindings(held, self.level)
-        total, outside = (
-            sum(self.density.energies_in(groups, bindings), xp.zeros_like(self.flat(held)[:, 0]))
-            for groups in (factors, bounds)
-        )
-        return self.density.weighed(total, self.level) + outside
+        return bounded_energy(self.density, held, *self.touching, self.level)
 
     # --- swaps ---
 
@@ -190,6 +176,21 @@ class ObjectView(Conditional):
         flat_after = backend.set_at(flat, (own, one), values[1])
         flat_after = backend.set_at(flat_after, (own, other), values[0])
         return {**held, self.name: flat_after.reshape(held[self.name].shape)}
+
+
+def bounded_energy(
+    density: Density,
+    held: Values,
+    factors: Sequence[FactorGroup],
+    bounds: Sequence[FactorGroup],
+    level: Level,
+) -> Array:
+    """The energy (chains,) of some factors at a level, and of bounds, which no share makes softer."""
+    bindings = density.bindings(held, level)
+    chains = next(iter(held.values())).shape[0]
+    none = density.backend.xp.zeros((chains,), dtype=density.backend.real)
+    total, outside = (sum(density.energies_in(groups, bindings), none) for groups in (factors, bounds))
+    return density.weighed(total, level) + outside
 
 
 def released(
